@@ -1,0 +1,301 @@
+"""Writes bundles: programs, table, golden taps, parity and manifest (docs/bundle.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tracenet.model import TraceNet
+from tracenet_export.assemble import Assembly, assemble
+from tracenet_export.errors import ExportError
+from tracenet_export.parity import (
+    REPLAYED_TAPS,
+    TOLERANCE,
+    TorchEngine,
+    check_programs,
+    check_replay,
+    parity_taps,
+    refuse_above,
+)
+from tracenet_export.scene import generate_scene
+from tracenet_export.schedule import TapPlan
+from tracenet_export.targets import Target, open_target
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.checked_json import parse_json
+from tracenet_runtime.engines import load_engine
+from tracenet_runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION, parse_manifest
+from tracenet_runtime.segmenter import TapSegmenter
+
+PREPROCESSING = (
+    "Decode the photo to upright 8-bit RGB. Resize it with one scale for both axes so that it just "
+    "fits the canvas (each side rounded to whole pixels, at least 1), with Pillow's BILINEAR "
+    "filter: a triangle filter over pixel centres, widened by the scale when reducing, so that "
+    "reducing averages. Place it at the top left of the canvas; fill the rest with pad_value. Feed "
+    "the values 0-255 as they are, as floats: the programs normalise them."
+)
+
+_GOLDEN_SIZE = (240, 320)
+_GOLDEN_TAPS = 4
+_PROGRAMS = "programs"
+_PACKAGES = (
+    "tracenet",
+    "torch",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "coremltools",
+    "numpy",
+    "pillow",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a bundle is made from.
+
+    Attributes:
+        network: in eval mode, fp32.
+        sha256: of its checkpoint.
+        licence: of its weights, in words.
+    """
+
+    network: TraceNet
+    sha256: str
+    licence: str
+
+
+def export_bundle(
+    source: Source,
+    tap_plan: TapPlan,
+    target_name: str,
+    precision: str | None,
+    out: Path,
+    *,
+    threads: int = 2,
+) -> dict[str, Any]:
+    """Convert, check and write a bundle; ``out`` appears when everything has passed.
+
+    Args:
+        source: the network.
+        tap_plan: a plan for this network.
+        target_name: ``onnx`` or ``coreml``.
+        precision: the target's default for None.
+        out: a folder; a bundle that is there already is replaced.
+        threads: for the engine, while checking.
+
+    Returns:
+        The content of parity.json.
+
+    Raises:
+        ExportError: the target cannot be written here, or ``out`` is something else than a bundle.
+        ParityError: a program or the replay differs from PyTorch.
+    """
+    target, precision, converter = open_target(target_name, precision)
+    with replacing_bundle(out) as folder:
+        assembly = assemble(tap_plan)
+        files = converter.convert(assembly.programs, folder / _PROGRAMS, precision)
+        (folder / "table.bin").write_bytes(assembly.table.tobytes())
+        manifest = _manifest(source, tap_plan, assembly, files, target_name, precision)
+        manifest["files"] = _listing(folder)
+        parsed = parse_manifest(parse_json(json.dumps(manifest).encode(), MANIFEST_NAME))
+        unfinished = Bundle(folder, parsed, assembly.table)
+
+        parity = _check(source, unfinished, assembly, target, threads)
+        _write_json(folder / "parity.json", parity)
+        _write_golden(unfinished, assembly)
+        manifest["files"] = _listing(folder)
+        _write_json(folder / MANIFEST_NAME, manifest)
+        bundle = Bundle.open(folder)
+        if target.engine is not None:
+            engine = load_engine(target.engine, bundle, threads)
+            TapSegmenter(bundle, engine).check_golden()
+    return parity
+
+
+def _check(
+    source: Source, bundle: Bundle, assembly: Assembly, target: Target, threads: int
+) -> dict[str, Any]:
+    manifest, table = bundle.manifest, bundle.table
+    canvas = generate_scene(manifest.canvas_height, manifest.canvas_width)
+    reference = TorchEngine(assembly.programs)
+    taps = parity_taps(manifest.canvas_height, manifest.canvas_width, REPLAYED_TAPS)
+    if target.engine is None:
+        # The plan can be proven without the target's engine, its programs' numbers cannot.
+        replay = check_replay(source.network, manifest, table, canvas, reference, taps)
+        refuse_above(TOLERANCE["fp32"], replay["relative_error"])
+        return {
+            "programs_checked_by": "reloaded; names, shapes and precision compared, not run",
+            "replay_checked_by": "torch",
+            "replay": replay,
+        }
+    engine = load_engine(target.engine, bundle, threads)
+    tolerance = TOLERANCE[manifest.precision]
+    programs = check_programs(manifest, table, canvas, reference, engine)
+    refuse_above(tolerance, programs)
+    replay = check_replay(source.network, manifest, table, canvas, engine, taps)
+    refuse_above(tolerance, replay["relative_error"])
+    return {
+        "programs_checked_by": target.engine,
+        "replay_checked_by": target.engine,
+        "tolerance": tolerance,
+        "programs": programs,
+        "replay": replay,
+    }
+
+
+def _manifest(
+    source: Source,
+    tap_plan: TapPlan,
+    assembly: Assembly,
+    files: dict[str, str],
+    target: str,
+    precision: str,
+) -> dict[str, Any]:
+    config = source.network.config
+    height, width = tap_plan.canvas
+    # Engines take and give fp32 whatever they compute in.
+    dtype = "float32"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "licence": source.licence,
+        "target": target,
+        "precision": precision,
+        "producer": _producer(),
+        "network": config.to_dict(),
+        "weights_sha256": source.sha256,
+        "preprocessing": {
+            "text": PREPROCESSING,
+            "color": "RGB",
+            "dtype": dtype,
+            "range": [0, 255],
+            "layout": "NCHW",
+            "resize": "pillow-bilinear",
+            "pad_value": list(pad_value(source.network)),
+        },
+        "canvas": {"height": height, "width": width},
+        "levels": [
+            {
+                "name": level.name,
+                "stride": level.stride,
+                "size_of_interest": level.size_of_interest,
+                "score": level.output("score"),
+                "box": level.output("box"),
+                "filter": level.output("filter"),
+            }
+            for level in tap_plan.levels
+        ],
+        "programs": {
+            program.name: {
+                "file": f"{_PROGRAMS}/{files[program.name]}",
+                "macs": program.macs,
+                "inputs": [
+                    {"name": spec.name, "shape": list(spec.shape), "dtype": dtype}
+                    for spec in program.inputs
+                ],
+                "outputs": [
+                    {"name": spec.name, "shape": list(spec.shape), "dtype": dtype}
+                    for spec in program.outputs
+                ],
+            }
+            for program in assembly.programs
+        },
+        "schedule": assembly.schedule,
+        "macs": assembly.macs,
+        "table": {"file": "table.bin", "count": len(assembly.table)},
+        "golden": {"file": "golden.json", "photo": "golden.png"},
+        "parity": "parity.json",
+    }
+
+
+def pad_value(network: TraceNet) -> tuple[int, int, int]:
+    """The canvas colour beside a photo: the network's mean, so that it is 0 once normalised."""
+    red, green, blue = (round(value) for value in network.config.pixel_mean)
+    return red, green, blue
+
+
+def _write_golden(bundle: Bundle, assembly: Assembly) -> None:
+    height, width = _GOLDEN_SIZE
+    photo = generate_scene(height, width, seed=1)
+    Image.fromarray(photo).save(bundle.golden_photo)
+    segmenter = TapSegmenter(bundle, TorchEngine(assembly.programs))
+    taps = []
+    for x, y in parity_taps(height, width, 4 + _GOLDEN_TAPS)[4:]:
+        result = segmenter.tap(photo, (x, y))
+        taps.append(
+            {
+                "at": [x, y],
+                "level": result.level,
+                "score": result.score,
+                "box": list(result.box),
+                "mask_rle": result.rle(),
+            }
+        )
+    _write_json(bundle.folder / bundle.manifest.golden_file, {"taps": taps})
+
+
+def _producer() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+def _listing(folder: Path) -> dict[str, dict[str, Any]]:
+    listing = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST_NAME:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            listing[name] = {"sha256": digest, "bytes": path.stat().st_size}
+    return listing
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def replacing_bundle(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its place when the block succeeds, and else vanishes.
+
+    Raises:
+        ExportError: ``out`` exists and is no bundle, or cannot be written.
+    """
+    if (
+        out.exists()
+        and not (out / MANIFEST_NAME).is_file()
+        and (out.is_file() or any(out.iterdir()))
+    ):
+        raise ExportError(f"{out} exists and is no bundle; give another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise ExportError(f"{out} cannot be written: {error.strerror}") from error
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if out.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
+            os.replace(out, old / out.name)
+            os.replace(folder, out)
+            shutil.rmtree(old)
+        else:
+            os.replace(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

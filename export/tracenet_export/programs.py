@@ -1,0 +1,151 @@
+"""Programs: the static-shape modules that a plan's pieces become."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from tracenet.model import MASK_STRIDE, MaskProbability
+from tracenet.model.config import FILTER_SIZE, MASK_FEATURES
+from tracenet.rft import ConvGraph
+from tracenet.rft.operators.call import Call, SpatialInput
+from tracenet_export.plan import PlacedPiece
+from tracenet_runtime.canvas import MASK_STRIDE as PROBABILITY_STRIDE
+
+
+@dataclass(frozen=True)
+class TensorShape:
+    """A program's input or output: 1 x C x H x W."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A module with static shapes.
+
+    Attributes:
+        name: file name without suffix.
+        module: takes the inputs in order; returns a tuple with the outputs in order.
+        inputs, outputs: their names and shapes.
+        macs: multiply-adds of one run.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[TensorShape, ...]
+    outputs: tuple[TensorShape, ...]
+    macs: int
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Zeros of the inputs' shapes, in the module's precision."""
+        constant = next(self.module.buffers(), None)
+        dtype = torch.float32 if constant is None else constant.dtype
+        return tuple(torch.zeros(spec.shape, dtype=dtype) for spec in self.inputs)
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """Stands in a call's arguments for a buffer of the module."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Step:
+    call: Call
+    inputs: tuple[int, ...]
+
+
+class PieceModule(nn.Module):
+    """Runs a piece's operators, with their ordinary padding, on its windows.
+
+    Args:
+        graph: the graph of the piece.
+        placed: the piece.
+        outputs: those of its nodes that are handed over.
+    """
+
+    def __init__(self, graph: ConvGraph, placed: PlacedPiece, outputs: Sequence[str]) -> None:
+        super().__init__()
+        position = {member: index for index, member in enumerate(placed.piece.members)}
+        names: dict[int, str] = {}
+        digest = hashlib.sha256(repr([placed.size(s) for s in placed.piece.sources]).encode())
+
+        def register(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            if id(leaf) not in names:
+                names[id(leaf)] = f"constant_{len(names)}"
+                self.register_buffer(names[id(leaf)], leaf.detach().clone())
+                digest.update(leaf.detach().contiguous().numpy().tobytes())
+            return _Constant(names[id(leaf)])
+
+        self._steps: list[_Step] = []
+        for name in placed.piece.nodes:
+            node = graph.nodes[name]
+            assert node.operation is not None
+            call = node.operation.call
+            call = dataclasses.replace(call, arguments=pytree.tree_map(register, call.arguments))
+            inputs = tuple(position[edge.source] for edge in node.edges)
+            self._steps.append(_Step(call, inputs))
+            arguments = pytree.tree_map(_without_extent, call.arguments)
+            digest.update(repr((str(call.operator), arguments, inputs)).encode())
+        self._outputs = [position[node] for node in outputs]
+        digest.update(repr(self._outputs).encode())
+        self.digest = digest.hexdigest()
+        """Equal for modules that compute the same with the same weights on windows of the same size."""
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Windows in the order of the piece's sources -> the outputs' windows."""
+        values = list(inputs)
+        for step in self._steps:
+            arguments = pytree.tree_map(
+                lambda leaf: getattr(self, leaf.name) if isinstance(leaf, _Constant) else leaf,
+                step.call.arguments,
+            )
+            call = dataclasses.replace(step.call, arguments=arguments)
+            values.append(call.run([values[index] for index in step.inputs]))
+        return tuple(values[index] for index in self._outputs)
+
+
+def _without_extent(leaf: Any) -> Any:
+    return leaf.index if isinstance(leaf, SpatialInput) else leaf
+
+
+def window_shape(graph: ConvGraph, placed: PlacedPiece, node: str) -> tuple[int, int, int, int]:
+    """1 x C x H x W of a member's window."""
+    height, width = placed.size(node)
+    return 1, graph.nodes[node].channels, height, width
+
+
+def mask_head_program(height: int, width: int) -> Program:
+    """The mask head on a window of mask features (see docs/bundle.md, "the head")."""
+    shapes = {
+        "features": (1, MASK_FEATURES, height, width),
+        "filter": (1, FILTER_SIZE, 1, 1),
+        "offset": (1, 2, 1, 1),
+        "inverse_size": (1, 1, 1, 1),
+    }
+    scale = MASK_STRIDE // PROBABILITY_STRIDE
+    return Program(
+        name=f"mask_head_{height}x{width}",
+        module=MaskProbability().eval(),
+        inputs=tuple(TensorShape(name, shape) for name, shape in shapes.items()),
+        outputs=(TensorShape("mask", (1, 1, scale * height, scale * width)),),
+        macs=mask_head_macs(height, width),
+    )
+
+
+def mask_head_macs(height: int, width: int) -> int:
+    """Multiply-adds of the mask head's three layers."""
+    hidden = MASK_FEATURES
+    return ((MASK_FEATURES + 2) * hidden + hidden * hidden + hidden) * height * width

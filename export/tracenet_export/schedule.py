@@ -1,0 +1,151 @@
+"""What TraceNet wants at a tap: its levels' answers at one cell, and mask features around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracenet.model import LEVELS, MASK_STRIDE, Level
+from tracenet.rft import ConvGraph, Span
+from tracenet_export.errors import ExportError
+from tracenet_export.plan import PlacedPiece, Plan, Spans, Wanted, check_plan, make_piece, make_plan
+from tracenet_export.plan.piece import AxisPlacement
+
+REACHES: tuple[int | None, ...] = (64, 128, 256, None)
+"""Mask windows: canvas pixels from the tap to each side; None is the whole canvas."""
+
+
+@dataclass(frozen=True)
+class TapPlan:
+    """A plan for taps.
+
+    Attributes:
+        plan: query: score, box and filter of every level; one alternative per mask window.
+        canvas: height and width.
+        levels: which levels are asked, finest first.
+        reaches: alternative name -> canvas pixels, None for the whole canvas.
+        head_windows: alternative name -> the mask features that its mask head reads.
+    """
+
+    plan: Plan
+    canvas: tuple[int, int]
+    levels: tuple[Level, ...]
+    reaches: dict[str, int | None]
+    head_windows: dict[str, Spans]
+
+    @property
+    def key(self) -> Level:
+        """The level whose cell is the key of the table."""
+        return self.levels[0]
+
+    @property
+    def name(self) -> str:
+        """Such as ``P3-P7`` or ``P4``."""
+        names = [level.name for level in self.levels]
+        return names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
+
+
+def parse_levels(text: str) -> tuple[Level, ...]:
+    """``P3,P4,P5`` or ``P3-P5`` -> levels, finest first.
+
+    Raises:
+        ExportError: a name is no level.
+    """
+    names = [level.name for level in LEVELS]
+    chosen: set[str] = set()
+    for part in text.upper().replace(" ", "").split(","):
+        first, _, last = part.partition("-")
+        if first not in names or (last or first) not in names:
+            raise ExportError(f"{part!r} is no level; give some of {','.join(names)}")
+        chosen.update(names[names.index(first) : names.index(last or first) + 1])
+    if not chosen:
+        raise ExportError(f"{text!r} names no level; the coarser one comes last, as in P3-P5")
+    return tuple(level for level in LEVELS if level.name in chosen)
+
+
+def query_wanted(canvas: tuple[int, int], levels: Sequence[Level]) -> Wanted:
+    """One cell of score, box and filter on each level, for every cell of the finest one."""
+    stride = levels[0].stride
+    wanted: dict[str, Spans] = {}
+    for level in levels:
+        y, x = (np.arange(extent // stride) * stride // level.stride for extent in canvas)
+        spans = Span(y, y + 1), Span(x, x + 1)
+        wanted |= {level.output(kind): spans for kind in ("score", "box", "filter")}
+    return wanted
+
+
+def mask_spans(canvas: tuple[int, int], key_stride: int, reach: int | None) -> Spans:
+    """The mask features that a mask of this reach needs, for every key cell.
+
+    One cell more to each side than the mask covers, because the upsampling to stride 2 mixes
+    neighbouring cells.
+    """
+    y, x = (_mask_span(extent, key_stride, reach) for extent in canvas)
+    return y, x
+
+
+def _mask_span(extent: int, key_stride: int, reach: int | None) -> Span:
+    cells = extent // MASK_STRIDE
+    start = np.arange(extent // key_stride) * key_stride
+    if reach is None:
+        return Span(np.zeros_like(start), np.full_like(start, cells))
+    return Span(
+        (start - reach) // MASK_STRIDE - 1,
+        -((-start - key_stride - reach) // MASK_STRIDE) + 1,
+    ).clip(cells)
+
+
+def windows_of(spans: Span, extent: int) -> Span:
+    """The smallest windows of one size within the extent that contain the spans."""
+    size = int(spans.size.max())
+    start = np.clip(spans.lo, 0, extent - size)
+    return Span(start, start + size)
+
+
+def plan_taps(
+    graph: ConvGraph,
+    canvas: tuple[int, int],
+    levels: Sequence[Level] = LEVELS,
+    reaches: Sequence[int | None] = REACHES,
+) -> TapPlan:
+    """Plan the query and the mask windows of TraceNet on a canvas.
+
+    A reach that needs all mask features for some tap takes the place of the whole canvas.
+
+    Raises:
+        PlanError: the network cannot be served exactly.
+    """
+    features = tuple(extent // MASK_STRIDE for extent in canvas)
+    windows: dict[str, Spans] = {}
+    named: dict[str, int | None] = {}
+    for reach in reaches:
+        y, x = mask_spans(canvas, levels[0].stride, reach)
+        name = "all" if reach is None else f"{reach}px"
+        windows[name] = windows_of(y, features[0]), windows_of(x, features[1])
+        named[name] = reach
+    query = query_wanted(canvas, levels)
+    alternatives = {name: {"mask_features": spans} for name, spans in windows.items()}
+    return TapPlan(make_plan(graph, query, alternatives), canvas, tuple(levels), named, windows)
+
+
+def plan_full(graph: ConvGraph, canvas: tuple[int, int]) -> TapPlan:
+    """FullNet as a schedule: the whole network on the whole canvas, whatever the tap."""
+    piece = make_piece(graph, (node for node in graph.nodes if node != graph.input_name))
+    stride = LEVELS[0].stride
+    y, x = (
+        AxisPlacement(np.zeros(extent // stride, np.int64), frame.extent)
+        for extent, frame in zip(canvas, piece.frames, strict=True)
+    )
+    wanted = query_wanted(canvas, LEVELS)
+    everything = mask_spans(canvas, stride, None)
+    plan = Plan(
+        graph,
+        (PlacedPiece(piece, (y, x)),),
+        {"all": ()},
+        wanted,
+        {"all": {"mask_features": everything}},
+    )
+    check_plan(plan)
+    return TapPlan(plan, canvas, LEVELS, {"all": None}, {"all": everything})

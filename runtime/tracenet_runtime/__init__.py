@@ -1,0 +1,30 @@
+"""One tap on a photo gives the mask of the thing under the finger; runs without torch.
+
+>>> from tracenet_runtime import TapSegmenter, load_photo
+>>> segmenter = TapSegmenter.load("out/bundle")
+>>> result = segmenter.tap(load_photo("photo.jpg"), (812, 640))
+"""
+
+from tracenet_runtime.errors import (
+    BundleError,
+    EngineUnavailable,
+    OutputError,
+    PhotoError,
+    TapOutsidePhoto,
+    TraceNetError,
+)
+from tracenet_runtime.photo import load_photo
+from tracenet_runtime.segmenter import Candidate, TapResult, TapSegmenter
+
+__all__ = [
+    "BundleError",
+    "Candidate",
+    "EngineUnavailable",
+    "OutputError",
+    "PhotoError",
+    "TapOutsidePhoto",
+    "TapResult",
+    "TapSegmenter",
+    "TraceNetError",
+    "load_photo",
+]

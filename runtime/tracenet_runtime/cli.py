@@ -1,0 +1,201 @@
+"""tracenet-tap: one tap on one photo, from the command line."""
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from tracenet_runtime.engines import ENGINES
+from tracenet_runtime.errors import OutputError, TraceNetError
+from tracenet_runtime.manifest import Macs
+from tracenet_runtime.overlay import draw_overlay
+from tracenet_runtime.photo import load_photo
+from tracenet_runtime.segmenter import TapResult, TapSegmenter
+
+_MASK_FORMATS = {".png": "PNG"}
+_OVERLAY_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+
+_EPILOG = """\
+example:
+  tracenet-tap photo.jpg --at 812,640 --bundle out/bundle --mask mask.png --overlay seen.png
+
+Results go to standard output, everything else to standard error. The exit code is 0, 2 for
+anything wrong with the arguments, the photo, the bundle or the engine, and 130 after Ctrl-C.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``tracenet-tap`` with these arguments (the process's by default); the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        _run(arguments)
+    except TraceNetError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tracenet-tap",
+        description="Segment the thing under one tap on a photo.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("photo", metavar="PHOTO", type=Path, help="the photo")
+    parser.add_argument(
+        "--at",
+        required=True,
+        type=_position,
+        metavar="X,Y",
+        help="the tapped pixel of the upright photo: column and row, from the top left, from 0",
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=Path("out/bundle"),
+        metavar="DIR",
+        help="the exported network (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=sorted(ENGINES),
+        default="onnxruntime",
+        help="what runs it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=_thread_count,
+        default=2,
+        metavar="N",
+        help="threads of the engine (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--mask", type=Path, metavar="FILE", help="write the mask as a PNG of 0 and 255"
+    )
+    parser.add_argument(
+        "--overlay", type=Path, metavar="FILE", help="write a picture of the answer (PNG, JPEG)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the answer as one JSON object")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    _check_outputs(arguments)
+    photo = load_photo(arguments.photo)
+    segmenter = TapSegmenter.load(arguments.bundle, arguments.engine, arguments.threads)
+    result = segmenter.tap(photo, arguments.at)
+    if arguments.mask is not None:
+        picture = np.where(result.mask, np.uint8(255), np.uint8(0))
+        _write_picture(picture, arguments.mask, _MASK_FORMATS)
+    if arguments.overlay is not None:
+        picture = draw_overlay(photo, result.mask, arguments.at, result.box)
+        _write_picture(picture, arguments.overlay, _OVERLAY_FORMATS)
+    if arguments.json:
+        print(_as_json(result, arguments))
+    else:
+        print(_as_text(result, segmenter.bundle.manifest.macs))
+
+
+def _position(text: str) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y, two numbers") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y, two finite numbers")
+    return x, y
+
+
+def _thread_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1024")
+    return int(text)
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuse before the work what could not be written after it."""
+    for path, formats in ((arguments.mask, _MASK_FORMATS), (arguments.overlay, _OVERLAY_FORMATS)):
+        if path is None:
+            continue
+        if path.suffix.lower() not in formats:
+            raise OutputError(f"{path} must end in {' or '.join(formats)}.")
+        if _same_file(path, arguments.photo):
+            raise OutputError(f"{path} is the photo itself; name another file to write to.")
+    outputs = [path for path in (arguments.mask, arguments.overlay) if path is not None]
+    if len(outputs) == 2 and _same_file(*outputs):
+        raise OutputError("The mask and the overlay must be written to two files.")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist yet
+        return one.resolve() == other.resolve()
+
+
+def _write_picture(picture: npt.NDArray[np.uint8], path: Path, formats: dict[str, str]) -> None:
+    """Write all of the file or nothing: a temporary file beside it takes its name at the end."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                Image.fromarray(picture).save(file, formats[path.suffix.lower()])
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def _as_json(result: TapResult, arguments: argparse.Namespace) -> str:
+    return json.dumps(
+        {
+            "score": result.score,
+            "level": result.level,
+            "box": result.box,
+            "area": result.area,
+            "mask_rle": result.rle(),
+            "candidates": [
+                {"level": v.level, "score": v.score, "box": v.box} for v in result.candidates
+            ],
+            "timings_ms": result.timings_ms,
+            "engine": arguments.engine,
+            "bundle": str(arguments.bundle),
+        }
+    )
+
+
+def _as_text(result: TapResult, macs: Macs) -> str:
+    tap_macs = macs.query + macs.masks[result.mask_schedule]
+    others = ", ".join(f"{v.level} {v.score:.3f}" for v in result.candidates[1:])
+    lines = [
+        f"score  {result.score:.3f}",
+        f"level  {result.level}" + (f"  (then {others})" if others else ""),
+        "box    " + ", ".join(f"{side:.1f}" for side in result.box),
+        f"area   {result.area} pixels, {result.area / result.mask.size:.1%} of the photo",
+        f"cost   {tap_macs / 1e9:.2f} G multiply-adds, FullNet {macs.full / 1e9:.2f} G: "
+        f"{1 - tap_macs / macs.full:.1%} saved",
+        "",
+        *_time_table(result),
+    ]
+    return "\n".join(lines)
+
+
+def _time_table(result: TapResult) -> list[str]:
+    stages = dict(result.timings_ms)
+    total = stages.pop("total")
+    stages["other"] = total - sum(stages.values())
+    stages["total"] = total
+    width = max(map(len, stages))
+    return [f"{name:<{width}}  {ms:9.2f} ms  {ms / total:6.1%}" for name, ms in stages.items()]

@@ -1,0 +1,82 @@
+"""ONNX Runtime on the CPU."""
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+import onnxruntime
+
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.engines.onnx_files import external_locations
+from tracenet_runtime.errors import BundleError
+
+_ONLY_FATAL = 4
+
+
+class OnnxRuntimeEngine:
+    """One inference session per program, all created at once."""
+
+    def __init__(self, sessions: Mapping[str, Any]) -> None:
+        self._sessions = sessions
+        self._output_names = {
+            program: [output.name for output in session.get_outputs()]
+            for program, session in sessions.items()
+        }
+
+    def run(self, program: str, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """All outputs of a program by name; ``BundleError`` when ONNX Runtime refuses to run."""
+        names = self._output_names[program]
+        try:
+            outputs = self._sessions[program].run(names, dict(inputs))
+        except Exception as error:  # its errors share no base class
+            raise BundleError(
+                f"ONNX Runtime cannot run the program {program!r}: {_first_line(error)}; "
+                "export the bundle again."
+            ) from error
+        return dict(zip(names, outputs, strict=True))
+
+
+def open_engine(bundle: Bundle, threads: int) -> OnnxRuntimeEngine:
+    """A session for every program of a bundle.
+
+    Raises ``BundleError`` when ONNX Runtime refuses a model, or when a model keeps weights in a
+    file that the bundle does not list (releases before 1.24 would open any file named there).
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ONLY_FATAL
+    sessions = {}
+    for name in bundle.manifest.programs:
+        _check_external_data(bundle, name)
+        try:
+            sessions[name] = onnxruntime.InferenceSession(
+                bundle.program_path(name), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its errors share no base class
+            raise BundleError(
+                f"ONNX Runtime does not accept the program {name!r}: {_first_line(error)}; "
+                "export the bundle again."
+            ) from error
+    return OnnxRuntimeEngine(sessions)
+
+
+def _check_external_data(bundle: Bundle, program: str) -> None:
+    try:
+        locations = external_locations(bundle.program_path(program).read_bytes())
+    except (ValueError, OSError) as error:
+        raise BundleError(
+            f"The program {program!r} is not an ONNX model ({error}); export the bundle again."
+        ) from error
+    folder = posixpath.dirname(bundle.manifest.programs[program].file)
+    for location in locations:
+        if posixpath.join(folder, location) not in bundle.manifest.files:
+            raise BundleError(
+                f"The program {program!r} keeps weights in {location!r}, which the bundle does "
+                "not list; export the bundle again."
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".;")

@@ -1,0 +1,365 @@
+"""manifest.json and golden.json as frozen dataclasses; docs/bundle.md explains every field.
+
+Parsing checks each value by itself: its type, its range, the form of a path. Whether the values
+fit together is checked in ``consistency.py``.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tracenet_runtime.checked_json import JsonValue
+from tracenet_runtime.errors import BundleError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+_MAX_SIDE = 1 << 14
+_MAX_CHANNELS = 1 << 16
+_MAX_STEP = 1 << 14
+_MAX_BYTES = 1 << 40
+_MAX_MACS = 1 << 60
+_MAX_TABLE = 1 << 28
+# Letters that mean the same to every file system; no part may begin with a dot, so no "..".
+_SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a program: 1 x C x H x W and a numpy dtype name."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """A static-shape model file; ``macs`` are the multiply-adds of one run."""
+
+    file: str
+    macs: int
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """Where the starts of one call on one axis stand in the table, one per key cell."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """A tensor ``name`` of a program, cut from or kept as ``array``: starts at step * origin.
+
+    ``height``, ``width`` and the start are in cells of the array's own feature map.
+    """
+
+    name: str
+    array: str
+    step: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """Cut the inputs, run the program, keep the outputs."""
+
+    program: str
+    origin_y: TableRow
+    origin_x: TableRow
+    inputs: tuple[Window, ...]
+    outputs: tuple[Window, ...]
+
+
+@dataclass(frozen=True)
+class MaskSchedule:
+    """One alternative for the mask; ``reach`` in canvas pixels, None for the whole canvas."""
+
+    name: str
+    reach: int | None
+    calls: tuple[Call, ...]
+    head: Call
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What to run for a tap, and how to choose the mask alternative."""
+
+    name: str
+    key_level: str
+    query: tuple[Call, ...]
+    masks: tuple[MaskSchedule, ...]
+    reach_slack: float
+
+
+@dataclass(frozen=True)
+class Level:
+    """An answering level: stride in canvas pixels, and the names of its three arrays."""
+
+    name: str
+    stride: int
+    size_of_interest: float
+    score: str
+    box: str
+    filter: str
+
+
+@dataclass(frozen=True)
+class Macs:
+    """Multiply-adds: of FullNet, of the query, and of each mask alternative by name."""
+
+    full: int
+    query: int
+    masks: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What a file of the bundle must be: its SHA-256 in hexadecimal and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The parsed manifest; paths are relative to the bundle, with forward slashes."""
+
+    name: str
+    licence: str
+    target: str
+    precision: str
+    producer: Mapping[str, str]
+    network: Mapping[str, Any]
+    weights_sha256: str
+    pad_value: tuple[int, int, int]
+    canvas_height: int
+    canvas_width: int
+    levels: tuple[Level, ...]
+    programs: Mapping[str, Program]
+    schedule: Schedule
+    macs: Macs
+    table_file: str
+    table_count: int
+    golden_file: str
+    golden_photo: str
+    parity_file: str
+    files: Mapping[str, FileRecord]
+
+    @property
+    def key_stride(self) -> int:
+        """The stride in canvas pixels of the level whose cell indexes the table."""
+        return next(v.stride for v in self.levels if v.name == self.schedule.key_level)
+
+
+@dataclass(frozen=True)
+class GoldenTap:
+    """A tap on the golden photo and the answer a correct replay gives, in photo pixels."""
+
+    at: tuple[int, int]
+    level: str
+    score: float
+    box: tuple[float, float, float, float]
+    mask_size: tuple[int, int]
+    mask_counts: str
+
+
+def parse_manifest(root: JsonValue) -> Manifest:
+    """The manifest of a JSON object. Keys that this version does not know are ignored.
+
+    Raises ``BundleError`` for another schema version, a missing key, or a value of the wrong type
+    or outside its range.
+    """
+    version = root["schema_version"].integer(0, 1 << 31)
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"The bundle has schema version {version} and this reader knows {SCHEMA_VERSION}; "
+            "install the matching version of tracenet or export the bundle again."
+        )
+    preprocessing = root["preprocessing"]
+    _check_preprocessing(preprocessing)
+    canvas = root["canvas"]
+    table = root["table"]
+    golden = root["golden"]
+    red, green, blue = (v.integer(0, 255) for v in preprocessing["pad_value"].tuple_of(3))
+    network = root["network"]
+    return Manifest(
+        name=root["name"].text(),
+        licence=root["licence"].prose(),
+        target=root["target"].text(),
+        precision=root["precision"].text_among("fp32", "fp16"),
+        producer={tool: version.text() for tool, version in root["producer"].members()},
+        network={key: member.value for key, member in network.members()},
+        weights_sha256=_sha256(root["weights_sha256"]),
+        pad_value=(red, green, blue),
+        canvas_height=canvas["height"].integer(1, _MAX_SIDE),
+        canvas_width=canvas["width"].integer(1, _MAX_SIDE),
+        levels=tuple(_level(v) for v in root["levels"].elements(minimum=1)),
+        programs={name: _program(v) for name, v in root["programs"].members()},
+        schedule=_schedule(root["schedule"]),
+        macs=_macs(root["macs"]),
+        table_file=_path(table["file"]),
+        table_count=table["count"].integer(1, _MAX_TABLE),
+        golden_file=_path(golden["file"]),
+        golden_photo=_path(golden["photo"]),
+        parity_file=_path(root["parity"]),
+        files=_files(root["files"]),
+    )
+
+
+def parse_golden(root: JsonValue) -> tuple[GoldenTap, ...]:
+    """The taps of golden.json, at least one; ``BundleError`` when malformed."""
+    return tuple(_golden_tap(tap) for tap in root["taps"].elements(minimum=1))
+
+
+def _check_preprocessing(preprocessing: JsonValue) -> None:
+    preprocessing["text"].prose()
+    preprocessing["color"].text_among("RGB")
+    preprocessing["dtype"].text_among("float32")
+    preprocessing["layout"].text_among("NCHW")
+    preprocessing["resize"].text_among("pillow-bilinear")
+    value_range = preprocessing["range"]
+    if [v.number() for v in value_range.tuple_of(2)] != [0, 255]:
+        value_range.refuse("must be [0, 255]")
+
+
+def _level(level: JsonValue) -> Level:
+    return Level(
+        name=level["name"].text(),
+        stride=level["stride"].integer(1, _MAX_SIDE),
+        size_of_interest=level["size_of_interest"].positive_number(),
+        score=level["score"].text(),
+        box=level["box"].text(),
+        filter=level["filter"].text(),
+    )
+
+
+def _program(program: JsonValue) -> Program:
+    return Program(
+        file=_path(program["file"]),
+        macs=program["macs"].integer(0, _MAX_MACS),
+        inputs=_tensors(program["inputs"]),
+        outputs=_tensors(program["outputs"]),
+    )
+
+
+def _tensors(tensors: JsonValue) -> dict[str, TensorSpec]:
+    specs = {}
+    for tensor in tensors.elements(minimum=1):
+        name = tensor["name"].text()
+        if name in specs:
+            tensor.refuse("has the name of another tensor")
+        batch, channels, height, width = tensor["shape"].tuple_of(4)
+        specs[name] = TensorSpec(
+            name,
+            (
+                batch.integer(1, 1),
+                channels.integer(1, _MAX_CHANNELS),
+                height.integer(1, _MAX_SIDE),
+                width.integer(1, _MAX_SIDE),
+            ),
+            tensor["dtype"].text_among("float32", "float16"),
+        )
+    return specs
+
+
+def _schedule(schedule: JsonValue) -> Schedule:
+    return Schedule(
+        name=schedule["name"].text(),
+        key_level=schedule["key_level"].text(),
+        query=tuple(_call(v) for v in schedule["query"].elements(minimum=1)),
+        masks=tuple(_mask(v) for v in schedule["masks"].elements(minimum=1)),
+        reach_slack=schedule["reach_slack"].positive_number(),
+    )
+
+
+def _mask(mask: JsonValue) -> MaskSchedule:
+    reach = mask["reach"]
+    return MaskSchedule(
+        name=mask["name"].text(),
+        reach=None if reach.value is None else reach.integer(1, _MAX_SIDE),
+        calls=tuple(_call(v) for v in mask["calls"].elements()),
+        head=_call(mask["head"]),
+    )
+
+
+def _call(call: JsonValue) -> Call:
+    origin = call["origin"]
+    return Call(
+        program=call["program"].text(),
+        origin_y=_row(origin["y"]),
+        origin_x=_row(origin["x"]),
+        inputs=tuple(_window(v) for v in call["inputs"].elements(minimum=1)),
+        outputs=tuple(_window(v) for v in call["outputs"].elements(minimum=1)),
+    )
+
+
+def _row(row: JsonValue) -> TableRow:
+    return TableRow(row["offset"].integer(0, _MAX_TABLE), row["length"].integer(1, _MAX_TABLE))
+
+
+def _window(window: JsonValue) -> Window:
+    height, width = window["size"].tuple_of(2)
+    return Window(
+        name=window["name"].text(),
+        array=window["array"].text(),
+        step=window["step"].integer(1, _MAX_STEP),
+        height=height.integer(1, _MAX_SIDE),
+        width=width.integer(1, _MAX_SIDE),
+    )
+
+
+def _macs(macs: JsonValue) -> Macs:
+    return Macs(
+        full=macs["full"].integer(1, _MAX_MACS),
+        query=macs["query"].integer(0, _MAX_MACS),
+        masks={name: v.integer(0, _MAX_MACS) for name, v in macs["masks"].members()},
+    )
+
+
+def _files(files: JsonValue) -> dict[str, FileRecord]:
+    records = {}
+    for path, record in files.members():
+        if path == MANIFEST_NAME:
+            record.refuse("must not be listed: the manifest cannot hold its own hash")
+        records[_path(JsonValue(path, f"{record.where} (the path)"))] = FileRecord(
+            _sha256(record["sha256"]), record["bytes"].integer(0, _MAX_BYTES)
+        )
+    return records
+
+
+def _path(path: JsonValue) -> str:
+    text = path.text()
+    if not _SAFE_PATH.fullmatch(text):
+        path.refuse(
+            "must be a relative path inside the bundle, of letters, digits, '_', '-', '.' and '/'"
+        )
+    return text
+
+
+def _sha256(digest: JsonValue) -> str:
+    text = digest.text()
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        digest.refuse("must be a SHA-256 of 64 lower-case hexadecimal digits")
+    return text
+
+
+def _golden_tap(tap: JsonValue) -> GoldenTap:
+    x, y = tap["at"].tuple_of(2)
+    x0, y0, x1, y1 = (side.number() for side in tap["box"].tuple_of(4))
+    rle = tap["mask_rle"]
+    height, width = rle["size"].tuple_of(2)
+    return GoldenTap(
+        at=(x.integer(0, 1 << 30), y.integer(0, 1 << 30)),
+        level=tap["level"].text(),
+        score=tap["score"].number(),
+        box=(x0, y0, x1, y1),
+        mask_size=(height.integer(1, 1 << 30), width.integer(1, 1 << 30)),
+        mask_counts=rle["counts"].text(),
+    )

@@ -1,0 +1,418 @@
+"""A tiny bundle with all the parts of a real one, and the same network in plain numpy.
+
+Its network is local cell by cell (pooling and 1 x 1 layers), so that what a replay must give can
+be computed on the whole canvas without any windows.
+
+canvas 64 x 96, levels P3 (stride 8, key) and P4 (stride 16):
+  trunk       image 48 x 48 -> p3 6 x 6, p4 3 x 3
+  query_3     p3 2 x 2      -> score, box, filter
+  query_4     p4 1 x 1      -> score, box, filter
+  mask near   p3 3 x 3 -> features -> head, reaches 8 px
+  mask all    image 64 x 96 -> features -> head, the whole canvas
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.checked_json import JsonValue
+from tracenet_runtime.manifest import parse_manifest
+from tracenet_runtime.segmenter import TapSegmenter
+
+HEIGHT, WIDTH = 64, 96
+STRIDES = {"p3": 8, "p4": 16}
+SIZES_OF_INTEREST = {"p3": 64, "p4": 128}
+FEATURES, FILTER = 8, 169
+
+
+def _random_weights() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(7)
+    scales = {"score": (1, 4.0), "box": (4, 6.0), "filter": (FILTER, 6.0), "feature": (8, 4.0)}
+    weights = {
+        name: (rng.normal(size=(rows, 3)) * scale / 255).astype(np.float32)
+        for name, (rows, scale) in scales.items()
+    }
+    weights["box"] = np.abs(weights["box"])
+    weights["filter"][:8] /= 10  # else the coordinates would not matter to the mask
+    return weights
+
+
+WEIGHTS = _random_weights()
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-values))
+
+
+def pool(values: np.ndarray, factor: int) -> np.ndarray:
+    n, c, h, w = values.shape
+    return values.reshape(n, c, h // factor, factor, w // factor, factor).mean(axis=(3, 5))
+
+
+def mix(name: str, values: np.ndarray) -> np.ndarray:
+    return np.einsum("oc,nchw->nohw", WEIGHTS[name].astype(values.dtype), values)
+
+
+def head(
+    features: np.ndarray, controller: np.ndarray, offset: np.ndarray, inverse_size: np.ndarray
+) -> np.ndarray:
+    h, w = features.shape[2:]
+    grid = 8.0 * np.stack(np.meshgrid(np.arange(w), np.arange(h)))[None]
+    coordinates = (grid.astype(features.dtype) + offset) * inverse_size
+    logit = (features * controller[:, :8]).sum(1, keepdims=True)
+    logit = logit + (coordinates * controller[:, 8:10]).sum(1, keepdims=True)
+    return sigmoid(logit).repeat(4, axis=2).repeat(4, axis=3)
+
+
+class NumpyEngine:
+    """Runs the tiny bundle's programs in the dtype it is given."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.calls.append(program)
+        if program == "trunk":
+            return {"p3": pool(inputs["image"], 8), "p4": pool(inputs["image"], 16)}
+        if program.startswith("query"):
+            cells = inputs["cells"]
+            return {
+                "score": sigmoid(mix("score", cells)),
+                "box": np.maximum(0, mix("box", cells)),
+                "filter": mix("filter", cells),
+            }
+        if program == "features_near":
+            return {"features": mix("feature", inputs["cells"])}
+        if program == "features_all":
+            return {"features": mix("feature", pool(inputs["image"], 8))}
+        return {
+            "mask": head(
+                inputs["features"], inputs["filter"], inputs["offset"], inputs["inverse_size"]
+            )
+        }
+
+
+def _spec(name: str, *shape: int) -> dict[str, Any]:
+    return {"name": name, "shape": [1, *shape], "dtype": "float32"}
+
+
+def _programs() -> dict[str, dict[str, list[dict[str, Any]]]]:
+    def query(h: int, w: int) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "inputs": [_spec("cells", 3, h, w)],
+            "outputs": [
+                _spec("score", 1, h, w),
+                _spec("box", 4, h, w),
+                _spec("filter", FILTER, h, w),
+            ],
+        }
+
+    def mask_head(h: int, w: int) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "inputs": [
+                _spec("features", FEATURES, h, w),
+                _spec("filter", FILTER, 1, 1),
+                _spec("offset", 2, 1, 1),
+                _spec("inverse_size", 1, 1, 1),
+            ],
+            "outputs": [_spec("mask", 1, 4 * h, 4 * w)],
+        }
+
+    return {
+        "trunk": {
+            "inputs": [_spec("image", 3, 48, 48)],
+            "outputs": [_spec("p3", 3, 6, 6), _spec("p4", 3, 3, 3)],
+        },
+        "query_3": query(2, 2),
+        "query_4": query(1, 1),
+        "features_near": {
+            "inputs": [_spec("cells", 3, 3, 3)],
+            "outputs": [_spec("features", FEATURES, 3, 3)],
+        },
+        "features_all": {
+            "inputs": [_spec("image", 3, HEIGHT, WIDTH)],
+            "outputs": [_spec("features", FEATURES, 8, 12)],
+        },
+        "head_near": mask_head(3, 3),
+        "head_all": mask_head(8, 12),
+    }
+
+
+def _window(name: str, array: str, step: int, h: int, w: int) -> dict[str, Any]:
+    return {"name": name, "array": array, "step": step, "size": [h, w]}
+
+
+def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
+    """The manifest as a dict, its ``files`` still empty, and the table."""
+    table: list[int] = []
+
+    def row(starts: np.ndarray) -> dict[str, int]:
+        table.extend(int(v) for v in starts)
+        return {"offset": len(table) - len(starts), "length": len(starts)}
+
+    def origin(start_of_cell: Any, extent_y: int, extent_x: int, size: int) -> dict[str, Any]:
+        return {
+            "y": row(start_of_cell(np.arange(HEIGHT // 8)).clip(0, extent_y - size)),
+            "x": row(start_of_cell(np.arange(WIDTH // 8)).clip(0, extent_x - size)),
+        }
+
+    def query_call(level: str, size: int, place: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "program": f"query_{level[1]}",
+            "origin": place,
+            "inputs": [_window("cells", level, 1, size, size)],
+            "outputs": [
+                _window(kind, f"{level}_{kind}", 1, size, size)
+                for kind in ("score", "box", "filter")
+            ],
+        }
+
+    def mask_parts(name: str, h: int, w: int, place: dict[str, Any], source: dict[str, Any]) -> Any:
+        return {
+            "calls": [
+                {
+                    "program": f"features_{name}",
+                    "origin": place,
+                    "inputs": [source],
+                    "outputs": [_window("features", "features", 1, h, w)],
+                }
+            ],
+            "head": {
+                "program": f"head_{name}",
+                "origin": place,
+                "inputs": [_window("features", "features", 1, h, w)],
+                "outputs": [_window("mask", "mask", 4, 4 * h, 4 * w)],
+            },
+        }
+
+    query = [
+        {
+            "program": "trunk",
+            "origin": origin(lambda k: k // 2 - 1, 4, 6, 3),
+            "inputs": [_window("image", "image", 16, 48, 48)],
+            "outputs": [_window("p3", "p3", 2, 6, 6), _window("p4", "p4", 1, 3, 3)],
+        },
+        query_call("p3", 2, origin(lambda k: k - 1, 8, 12, 2)),
+        query_call("p4", 1, origin(lambda k: k // 2, 4, 6, 1)),
+    ]
+    near, whole = origin(lambda k: k - 1, 8, 12, 3), origin(lambda k: 0 * k, 8, 12, 8)
+    masks = [
+        {
+            "name": "near",
+            "reach": 8,
+            **mask_parts("near", 3, 3, near, _window("cells", "p3", 1, 3, 3)),
+        },
+        {
+            "name": "all",
+            "reach": None,
+            **mask_parts("all", 8, 12, whole, _window("image", "image", 8, HEIGHT, WIDTH)),
+        },
+    ]
+    manifest = {
+        "schema_version": 1,
+        "name": "tiny",
+        "licence": "Apache-2.0",
+        "target": "onnx",
+        "precision": "fp32",
+        "producer": {"onnx": onnx.__version__},
+        "network": {"backbone": "none"},
+        "weights_sha256": "0" * 64,
+        "preprocessing": {
+            "text": "fit, pad",
+            "color": "RGB",
+            "dtype": "float32",
+            "range": [0, 255],
+            "layout": "NCHW",
+            "resize": "pillow-bilinear",
+            "pad_value": [124, 116, 104],
+        },
+        "canvas": {"height": HEIGHT, "width": WIDTH},
+        "levels": [
+            {
+                "name": name.upper(),
+                "stride": stride,
+                "size_of_interest": SIZES_OF_INTEREST[name],
+                "score": f"{name}_score",
+                "box": f"{name}_box",
+                "filter": f"{name}_filter",
+            }
+            for name, stride in STRIDES.items()
+        ],
+        "programs": {
+            name: {"file": f"programs/{name}.onnx", "macs": 1000, **tensors}
+            for name, tensors in _programs().items()
+        },
+        "schedule": {
+            "name": "P3-P4",
+            "key_level": "P3",
+            "query": query,
+            "masks": masks,
+            "reach_slack": 1.0,
+        },
+        "macs": {"full": 10_000, "query": 3000, "masks": {"near": 1000, "all": 2000}},
+        "table": {"file": "table.bin", "count": len(table)},
+        "golden": {"file": "golden.json", "photo": "golden.png"},
+        "parity": "parity.json",
+        "files": {},
+    }
+    return manifest, np.array(table, np.int32)
+
+
+def parsed_tiny() -> tuple[Any, np.ndarray]:
+    manifest, table = tiny_manifest_and_table()
+    return parse_manifest(JsonValue(manifest, "manifest.json")), table
+
+
+def random_photo(seed: int, height: int, width: int) -> np.ndarray:
+    """Smooth colours, so that the tiny network's masks are regions and not noise."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+    return np.array(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def write_tiny_bundle(folder: Path) -> Path:
+    manifest, table = tiny_manifest_and_table()
+    (folder / "programs").mkdir(parents=True)
+    for name, model in _onnx_models().items():
+        path = folder / "programs" / f"{name}.onnx"
+        if name == "query_3":
+            onnx.save_model(
+                model, path, save_as_external_data=True, location="weights.bin", size_threshold=0
+            )
+        else:
+            onnx.save_model(model, path)
+    table.astype("<i4").tofile(folder / "table.bin")
+    (folder / "parity.json").write_text("{}")
+    photo = random_photo(3, 90, 120)
+    Image.fromarray(photo).save(folder / "golden.png")
+
+    parsed = parse_manifest(JsonValue(manifest, "manifest.json"))
+    segmenter = TapSegmenter(Bundle(folder, parsed, table), NumpyEngine())
+    taps = []
+    for at in ((60, 45), (2, 88), (119, 0)):
+        result = segmenter.tap(photo, at)
+        taps.append(
+            {
+                "at": at,
+                "level": result.level,
+                "score": result.score,
+                "box": result.box,
+                "mask_rle": result.rle(),
+            }
+        )
+    (folder / "golden.json").write_text(json.dumps({"taps": taps}))
+    write_manifest(folder, manifest)
+    return folder
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """The manifest with the sizes and hashes of the files that are there now."""
+    manifest["files"] = {
+        path.relative_to(folder).as_posix(): {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return manifest
+
+
+def make_model(
+    name: str,
+    tensors: dict[str, list[dict[str, Any]]],
+    nodes: list[Any],
+    initializers: list[Any],
+) -> onnx.ModelProto:
+    def values(specs: list[dict[str, Any]]) -> list[Any]:
+        return [
+            helper.make_tensor_value_info(v["name"], TensorProto.FLOAT, v["shape"]) for v in specs
+        ]
+
+    graph = helper.make_graph(
+        nodes, name, values(tensors["inputs"]), values(tensors["outputs"]), initializers
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def _onnx_models() -> dict[str, onnx.ModelProto]:
+    def average(source: str, target: str, factor: int) -> Any:
+        return helper.make_node(
+            "AveragePool",
+            [source],
+            [target],
+            kernel_shape=[factor, factor],
+            strides=[factor, factor],
+        )
+
+    def weights(name: str) -> Any:
+        return numpy_helper.from_array(WEIGHTS[name][:, :, None, None], name + "_w")
+
+    def conv(source: str, name: str, target: str) -> Any:
+        return helper.make_node("Conv", [source, name + "_w"], [target])
+
+    query_nodes = [
+        conv("cells", "score", "s"),
+        helper.make_node("Sigmoid", ["s"], ["score"]),
+        conv("cells", "box", "b"),
+        helper.make_node("Relu", ["b"], ["box"]),
+        conv("cells", "filter", "filter"),
+    ]
+    query_weights = [weights(name) for name in ("score", "box", "filter")]
+    bodies: dict[str, tuple[list[Any], list[Any]]] = {
+        "trunk": ([average("image", "p3", 8), average("image", "p4", 16)], []),
+        "query_3": (query_nodes, query_weights),
+        "query_4": (query_nodes, query_weights),
+        "features_near": ([conv("cells", "feature", "features")], [weights("feature")]),
+        "features_all": (
+            [average("image", "cells", 8), conv("cells", "feature", "features")],
+            [weights("feature")],
+        ),
+        "head_near": _head_body(3, 3),
+        "head_all": _head_body(8, 12),
+    }
+    return {name: make_model(name, tensors, *bodies[name]) for name, tensors in _programs().items()}
+
+
+def _head_body(h: int, w: int) -> tuple[list[Any], list[Any]]:
+    grid = 8.0 * np.stack(np.meshgrid(np.arange(w), np.arange(h)))[None]
+    constants = {
+        "grid": grid.astype(np.float32),
+        "split": np.array([8, 2, FILTER - 10], np.int64),
+        "channels": np.array([1], np.int64),
+        "scales": np.array([1, 1, 4, 4], np.float32),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Split", ["filter", "split"], ["f", "g", "rest"], axis=1),
+        node("Mul", ["features", "f"], ["ff"]),
+        node("ReduceSum", ["ff", "channels"], ["a"]),
+        node("Add", ["grid", "offset"], ["c"]),
+        node("Mul", ["c", "inverse_size"], ["ci"]),
+        node("Mul", ["ci", "g"], ["cg"]),
+        node("ReduceSum", ["cg", "channels"], ["b"]),
+        node("Add", ["a", "b"], ["logit"]),
+        node("Sigmoid", ["logit"], ["p"]),
+        node(
+            "Resize",
+            ["p", "", "scales"],
+            ["mask"],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        ),
+    ]
+    return nodes, [numpy_helper.from_array(v, name) for name, v in constants.items()]

@@ -1,0 +1,349 @@
+"""A bundle is untrusted: whatever is wrong with it is a BundleError of one sentence."""
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from runtime_fixtures import (
+    NumpyEngine,
+    random_photo,
+    read_manifest,
+    tiny_manifest_and_table,
+    write_manifest,
+    write_tiny_bundle,
+)
+
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.checked_json import JsonValue, parse_json
+from tracenet_runtime.consistency import check_consistency
+from tracenet_runtime.errors import BundleError, TraceNetError
+from tracenet_runtime.manifest import parse_manifest
+from tracenet_runtime.replay import Replay
+from tracenet_runtime.segmenter import TapSegmenter
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_tiny_bundle(tmp_path / "bundle")
+
+
+def refused(folder: Path, match: str) -> None:
+    with pytest.raises(BundleError, match=match) as caught:
+        Bundle.open(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_opens(folder: Path) -> None:
+    bundle = Bundle.open(folder)
+    assert bundle.manifest.key_stride == 8
+    assert (bundle.canvas.height, bundle.canvas.width) == (64, 96)
+    assert bundle.table.dtype == np.int32
+    assert [tap.at for tap in bundle.golden_taps()] == [(60, 45), (2, 88), (119, 0)]
+    assert bundle.program_path("trunk").is_file()
+
+
+def test_unknown_keys_and_unlisted_files_are_ignored(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    manifest["comment"] = "hello"
+    manifest["levels"][0]["comment"] = None
+    write_manifest(folder, manifest)
+    (folder / ".DS_Store").write_bytes(b"x")
+    Bundle.open(folder)
+
+
+def test_missing_folder_and_manifest(tmp_path: Path) -> None:
+    refused(tmp_path / "none", "no bundle folder")
+    refused(tmp_path, "not a bundle")
+    (tmp_path / "file").touch()
+    refused(tmp_path / "file", "no bundle folder")
+    (tmp_path / "manifest.json").mkdir()
+    refused(tmp_path, "not a bundle")
+
+
+def test_every_file_is_checked(folder: Path) -> None:
+    for name in read_manifest(folder)["files"]:
+        path = folder / name
+        whole = path.read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 1
+        path.write_bytes(flipped)
+        refused(folder, "altered")
+        path.write_bytes(whole[:-1])
+        refused(folder, "bytes instead of")
+        path.unlink()
+        refused(folder, "lacks its file")
+        path.write_bytes(whole)
+    Bundle.open(folder)
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_other_schema_version(folder: Path, version: int) -> None:
+    manifest = read_manifest(folder)
+    manifest["schema_version"] = version
+    write_manifest(folder, manifest)
+    refused(folder, f"schema version {version}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret",
+        "a/../../secret",
+        "/etc/passwd",
+        "C:/x",
+        "a\\b",
+        "./a",
+        "a//b",
+        "",
+        "a/",
+        "..",
+        "a\0b",
+        "é",
+        "\ud800",
+        "table.bin\n",
+    ],
+)
+@pytest.mark.parametrize("place", ["files", "table", "golden", "program"])
+def test_paths_stay_inside(folder: Path, path: str, place: str) -> None:
+    (folder.parent / "secret").write_bytes(b"x")
+    manifest = read_manifest(folder)
+    record = manifest["files"]["table.bin"]
+    if place == "files":
+        manifest["files"][path] = record
+    elif place == "table":
+        manifest["table"]["file"] = path
+    elif place == "golden":
+        manifest["golden"]["photo"] = path
+    else:
+        manifest["programs"]["trunk"]["file"] = path
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    refused(folder, "relative path|non-empty|printable")
+
+
+def test_links_that_lead_out_are_refused(folder: Path) -> None:
+    outside = folder.parent / "outside.bin"
+    shutil.move(folder / "table.bin", outside)
+    (folder / "table.bin").symlink_to(outside)
+    refused(folder, "outside the bundle")
+    (folder / "table.bin").unlink()
+    shutil.copy(outside, folder / "table.bin")
+    Bundle.open(folder)
+    (folder / "programs" / "unlisted").symlink_to(folder.parent)
+    refused(folder, "outside the bundle")
+
+
+def test_links_inside_and_to_the_bundle_are_fine(folder: Path) -> None:
+    shutil.move(folder / "table.bin", folder / "real.bin")
+    (folder / "table.bin").symlink_to("real.bin")
+    (folder.parent / "latest").symlink_to(folder)
+    Bundle.open(folder.parent / "latest")
+    (folder / "table.bin").unlink()
+    (folder / "table.bin").symlink_to("table.bin")
+    with pytest.raises(BundleError):
+        Bundle.open(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b"NaN", b'{"schema_version": NaN}', b"[" * 100_000],
+)
+def test_manifest_that_is_no_json_object(folder: Path, text: bytes) -> None:
+    (folder / "manifest.json").write_bytes(text)
+    refused(folder, "manifest.json")
+
+
+def test_numbers_beyond_every_type() -> None:
+    for text in (b"1e999", b"-1e999", b"1" + b"0" * 400):
+        with pytest.raises(BundleError, match="finite"):
+            parse_json(text, "x").number()
+    with pytest.raises(BundleError):
+        parse_json(b"1" + b"0" * 9000, "x")
+
+
+def edit(*keys: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
+    def apply(manifest: dict[str, Any]) -> None:
+        target: Any = manifest
+        for key in keys[:-1]:
+            target = target[key]
+        target[keys[-1]] = to
+
+    return apply
+
+
+QUERY = ("schedule", "query")
+MASKS = ("schedule", "masks")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (edit("levels", 0, "stride", to=True), "whole number"),
+        (edit("levels", 0, "size_of_interest", to=0), "above zero"),
+        (edit("levels", 1, "name", to="P3"), "same name"),
+        (edit("levels", 1, "stride", to=8), "finest"),
+        (edit("levels", 1, "score", to="nothing"), "made by no call"),
+        (edit("levels", 1, "score", to="p4_box"), "1 channel"),
+        (edit("levels", 1, "filter", to="p4_box"), "does not fit"),
+        (edit("levels", 1, "stride", to=32), "misses the cell"),
+        (edit("schedule", "key_level", to="P9"), "not one of the levels"),
+        (edit("schedule", "reach_slack", to=None), "must be a number"),
+        (edit("canvas", "height", to=65), "multiple of 8"),
+        (edit("canvas", "height", to=72), "table row"),
+        (edit("preprocessing", "color", to="BGR"), "RGB"),
+        (edit("preprocessing", "range", to=[0, 1]), r"\[0, 255\]"),
+        (edit("preprocessing", "pad_value", to=[0, 0, 256]), "255"),
+        (edit("precision", to="int4"), "fp32"),
+        (edit("weights_sha256", to="xyz"), "SHA-256"),
+        (edit("files", to={}), "not listed"),
+        (edit("table", "count", to=7), "7 numbers"),
+        (edit("programs", to={}), "not one of the programs"),
+        (edit("programs", "trunk", "inputs", 0, "shape", 0, to=2), "from 1 to 1"),
+        (edit("programs", "trunk", "inputs", 0, "shape", 1, to=4), "wrong shape"),
+        (edit("programs", "trunk", "outputs", 0, "dtype", to="float16"), "wrong dtype"),
+        (edit(*QUERY, 0, "inputs", 0, "step", to=17), "leaves the array"),
+        (edit(*QUERY, 0, "inputs", 0, "size", to=[48, 64]), "wrong shape"),
+        (edit(*QUERY, 0, "outputs", 1, "array", to="p3"), "made twice"),
+        (edit(*QUERY, 0, "outputs", 1, "array", to="image"), "made twice"),
+        (edit(*QUERY, 0, "origin", "x", "offset", to=9999), "beyond the table"),
+        (edit(*QUERY, 0, "origin", "x", "length", to=3), "key cells"),
+        (edit(*QUERY, 1, "inputs", 0, "array", to="later"), "before it is made"),
+        (edit(*QUERY, 1, "inputs", 0, "name", to="other"), "each of its inputs"),
+        (edit(*MASKS, 0, "reach", to=12), "multiple of the key stride"),
+        (edit(*MASKS, 0, "reach", to=16), "smaller than its reach"),
+        (edit(*MASKS, 0, "reach", to=None), "smallest reach"),
+        (edit(*MASKS, 0, "name", to="all"), "same name"),
+        (edit(*MASKS, 0, "name", to="other"), "macs.masks"),
+        (edit(*MASKS, 0, "head", "program", to="trunk"), "inputs of a mask head"),
+        (edit(*MASKS, 0, "head", "inputs", 0, "name", to="x"), "features"),
+        (edit(*MASKS, 0, "head", "outputs", 0, "step", to=1), "4 times"),
+        (edit(*MASKS, 0, "calls", to=[]), "before it is made"),
+    ],
+)
+def test_contradictions(folder: Path, change: Callable[[dict[str, Any]], None], match: str) -> None:
+    manifest = read_manifest(folder)
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    refused(folder, match)
+
+
+def test_a_core_ml_program_is_a_folder(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    package = folder / "programs" / "trunk.mlpackage"
+    (package / "Data").mkdir(parents=True)
+    (package / "Data" / "weight.bin").write_bytes(b"x")
+    manifest["target"] = "coreml"
+    manifest["programs"]["trunk"]["file"] = "programs/trunk.mlpackage"
+    write_manifest(folder, manifest)
+    assert Bundle.open(folder).program_path("trunk") == package
+
+
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 40)
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["p3", "p4", "image", "trunk", "P4", "features", "../x", "table.bin"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+def mutate(value: Any, data: st.DataObject) -> Any:
+    """The value with one random thing in it removed, replaced or copied from elsewhere in it."""
+    children: list[Any] = []
+    if isinstance(value, dict):
+        children = list(value)
+    elif isinstance(value, list):
+        children = list(range(len(value)))
+    if not children or data.draw(st.integers(0, 15)) == 0:
+        return data.draw(ANY_JSON)
+    place = data.draw(st.sampled_from(children))
+    action = data.draw(st.integers(0, 11))
+    if action == 0:
+        del value[place]
+    elif action == 1:
+        value[place] = copy.deepcopy(value[data.draw(st.sampled_from(children))])
+    else:
+        value[place] = mutate(value[place], data)
+    return value
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("shared") / "bundle")
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_mutated_manifest(shared_folder: Path, data: st.DataObject) -> None:
+    """Refused with a typed error, or replayed to the golden answers."""
+    manifest_path = shared_folder / "manifest.json"
+    original = manifest_path.read_text()
+    try:
+        manifest_path.write_text(json.dumps(mutate(json.loads(original), data)))
+        try:
+            segmenter = TapSegmenter.load(shared_folder, threads=1)
+            segmenter.check_golden()
+        except TraceNetError:
+            return
+        segmenter.tap(random_photo(1, 70, 50), (49, 69))
+    finally:
+        manifest_path.write_text(original)
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, 10**6), value=st.integers(-3, 12) | st.integers(-(2**31), 2**31 - 1))
+@example(place=0, value=-1)
+def test_mutated_table(place: int, value: int) -> None:
+    """A wrong start is refused, or harmless wherever the tap is."""
+    raw, table = tiny_manifest_and_table()
+    raw["files"] = {
+        path: {"sha256": "0" * 64, "bytes": 1}
+        for path in (
+            "table.bin",
+            "golden.json",
+            "golden.png",
+            "parity.json",
+            *(program["file"] for program in raw["programs"].values()),
+        )
+    }
+    manifest = parse_manifest(JsonValue(raw, "manifest.json"))
+    table[place % len(table)] = value
+    try:
+        check_consistency(manifest, table)
+    except BundleError:
+        return
+    replay = Replay(manifest, table, NumpyEngine())
+    canvas = random_photo(0, 64, 96)
+    for y in range(0, 64, 8):
+        for x in range(0, 96, 8):
+            query = replay.answer_query(canvas, (x, y))
+            for mask_index in range(2):
+                answer = replay.compute_mask(query, 0, mask_index)
+                x0, y0, x1, y1 = answer.window
+                assert answer.probability.shape == ((y1 - y0) // 2, (x1 - x0) // 2)
+
+
+def test_malformed_golden(folder: Path) -> None:
+    golden = json.loads((folder / "golden.json").read_text())
+    for change in (
+        edit("taps", to=[]),
+        edit("taps", 0, "at", to=[1]),
+        edit("taps", 0, "at", to=[-1, 0]),
+        edit("taps", 0, "score", to="high"),
+        edit("taps", 0, "mask_rle", to=None),
+    ):
+        changed = copy.deepcopy(golden)
+        change(changed)
+        (folder / "golden.json").write_text(json.dumps(changed))
+        write_manifest(folder, read_manifest(folder))
+        refused(folder, "golden.json")

@@ -1,0 +1,187 @@
+"""Photo to canvas and back."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tracenet_runtime import canvas as canvas_module
+from tracenet_runtime.canvas import Canvas, Placement, place_mask
+from tracenet_runtime.errors import PhotoError, TapOutsidePhoto
+
+PAD = (124, 116, 104)
+sides = st.integers(1, 20_000)
+canvas_sides = st.integers(1, 40).map(lambda n: 32 * n)
+
+
+@given(sides, sides, canvas_sides, canvas_sides)
+def test_content_fits_and_fills_one_side(h: int, w: int, canvas_h: int, canvas_w: int) -> None:
+    placement = Canvas(canvas_h, canvas_w, PAD).place(h, w)
+    assert 1 <= placement.content_height <= canvas_h
+    assert 1 <= placement.content_width <= canvas_w
+    assert placement.content_height == canvas_h or placement.content_width == canvas_w
+    scale = min(canvas_h / h, canvas_w / w)
+    assert abs(placement.content_height - h * scale) <= 1
+    assert abs(placement.content_width - w * scale) <= 1
+
+
+@given(sides, sides, canvas_sides, st.data())
+def test_tap_lands_on_content_and_comes_back(
+    h: int, w: int, side: int, data: st.DataObject
+) -> None:
+    placement = Canvas(side, side, PAD).place(h, w)
+    x = data.draw(st.floats(0, w, exclude_max=True, allow_subnormal=False))
+    y = data.draw(st.integers(0, h - 1))
+    column, row = placement.to_canvas(x, y)
+    assert 0 <= column < placement.content_width
+    assert 0 <= row < placement.content_height
+    assert placement.to_canvas(math.floor(x), y) == (column, row)
+    # The centre of the tapped photo pixel lies in the canvas pixel, seen from the photo.
+    x0, y0, x1, y1 = placement.box_to_photo((column, row, column + 1, row + 1))
+    assert x0 - 1e-6 <= math.floor(x) + 0.5 <= x1 + 1e-6
+    assert y0 - 1e-6 <= y + 0.5 <= y1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    "at", [(-1, 0), (-0.1, 0), (20, 0), (0, 10), (math.nan, 0), (0, math.inf), (10**400, 0)]
+)
+def test_tap_outside(at: tuple[float, float]) -> None:
+    with pytest.raises(TapOutsidePhoto, match="x must be from 0 to 19"):
+        Canvas(64, 64, PAD).place(10, 20).to_canvas(*at)
+
+
+def test_box_is_clipped_to_the_photo() -> None:
+    placement = Canvas(64, 64, PAD).place(100, 200)
+    assert placement.box_to_photo((-5, 8, 16, 900)) == (0, 25, 50, 100)
+
+
+def test_fit_is_pillows_bilinear_at_the_top_left() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (50, 90, 3), dtype=np.uint8)
+    for height, width in ((32, 64), (96, 96), (64, 128)):
+        canvas, placement = Canvas(height, width, PAD).fit(photo)
+        size = (placement.content_width, placement.content_height)
+        expected = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
+        assert canvas.shape == (height, width, 3)
+        assert canvas.dtype == np.uint8
+        np.testing.assert_array_equal(canvas[: size[1], : size[0]], expected)
+        assert np.all(canvas[size[1] :] == PAD)
+        assert np.all(canvas[:, size[0] :] == PAD)
+
+
+def test_fit_refuses_what_is_no_photo() -> None:
+    with pytest.raises(PhotoError):
+        Canvas(32, 32, PAD).fit(np.zeros((4, 4), np.uint8))
+
+
+def reference_axis(start: int, cells: int, content: int, photo: int) -> list[list[float] | None]:
+    """Weights over the cells for every photo pixel of one axis; None outside the window."""
+    rows: list[list[float] | None] = []
+    for pixel in range(photo):
+        position = (pixel + 0.5) * content / photo
+        if not start <= position < start + 2 * cells:
+            rows.append(None)
+            continue
+        support = max(1.0, content / photo / 2)
+        weights = [
+            max(0.0, 1 - abs(start + 2 * (cell + 0.5) - position) / 2 / support)
+            for cell in range(cells)
+        ]
+        rows.append([weight / sum(weights) for weight in weights])
+    return rows
+
+
+def reference_mask(
+    probability: np.ndarray, window: tuple[int, int, int, int], placement: Placement
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mask, and where it is too close to one half for single precision to tell."""
+    h, w = probability.shape
+    rows = reference_axis(window[1], h, placement.content_height, placement.photo_height)
+    columns = reference_axis(window[0], w, placement.content_width, placement.photo_width)
+    values = np.zeros((placement.photo_height, placement.photo_width))
+    for y, row in enumerate(rows):
+        for x, column in enumerate(columns):
+            if row is not None and column is not None:
+                values[y, x] = np.array(row) @ probability @ np.array(column)
+    return values > 0.5, np.abs(values - 0.5) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("photo", "window"),
+    [
+        ((64, 96), (0, 0, 96, 64)),  # one canvas pixel per photo pixel
+        ((64, 96), (16, 8, 48, 40)),
+        ((170, 133), (0, 0, 96, 64)),
+        ((171, 255), (24, 16, 64, 64)),
+        ((9, 14), (32, 16, 64, 48)),  # the photo is smaller than the map
+        ((1, 1), (0, 0, 96, 64)),
+        ((1, 1), (0, 0, 16, 16)),  # its only centre is outside the window
+        ((1000, 1), (0, 0, 96, 64)),
+        ((1, 1000), (40, 0, 64, 24)),
+    ],
+)
+def test_place_mask_against_plain_loops(
+    photo: tuple[int, int], window: tuple[int, int, int, int]
+) -> None:
+    x0, y0, x1, y1 = window
+    probability = np.random.default_rng(5).random(((y1 - y0) // 2, (x1 - x0) // 2))
+    placement = Canvas(64, 96, PAD).place(*photo)
+    mask = place_mask(probability.astype(np.float32), window, placement)
+    expected, unsure = reference_mask(probability, window, placement)
+    assert mask.dtype == np.bool_
+    np.testing.assert_array_equal(mask | unsure, expected | unsure)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([(64, 96), (131, 150), (11, 17), (1, 300)]))
+def test_place_mask_of_small_things(seed: int, photo: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    probability = np.where(rng.random((8, 12)) < 0.02, 1.0, 0.3)
+    placement = Canvas(64, 96, PAD).place(*photo)
+    mask = place_mask(probability.astype(np.float32), (16, 24, 40, 40), placement)
+    expected, unsure = reference_mask(probability, (16, 24, 40, 40), placement)
+    np.testing.assert_array_equal(mask | unsure, expected | unsure)
+
+
+def test_identity_scale_is_exact() -> None:
+    """A window that is all 0 or 1 comes out at its own pixels, to the pixel."""
+    placement = Placement(64, 96, 64, 96)
+    probability = np.zeros((32, 48), np.float32)
+    probability[4:10, 6:20] = 1
+    expected = np.zeros((64, 96), bool)
+    expected[8:20, 12:40] = True
+    np.testing.assert_array_equal(place_mask(probability, (0, 0, 96, 64), placement), expected)
+    inside = np.ones((6, 14), np.float32)
+    np.testing.assert_array_equal(place_mask(inside, (12, 8, 40, 20), placement), expected)
+
+
+@pytest.mark.parametrize("photo", [(64, 96), (200, 311), (400, 301), (20, 33), (3000, 2)])
+def test_place_mask_agrees_with_pillow(photo: tuple[int, int]) -> None:
+    probability = np.random.default_rng(6).random((32, 48), np.float32)
+    placement = Canvas(64, 96, PAD).place(*photo)
+    resized = np.asarray(
+        Image.fromarray(probability).resize(
+            (placement.photo_width, placement.photo_height),
+            Image.Resampling.BILINEAR,
+            box=(0, 0, placement.content_width / 2, placement.content_height / 2),
+        )
+    )
+    mask = place_mask(probability, (0, 0, 96, 64), placement)
+    unsure = np.abs(resized - 0.5) < 1e-5
+    np.testing.assert_array_equal(mask | unsure, (resized > 0.5) | unsure)
+
+
+@pytest.mark.parametrize("photo", [(300, 451), (451, 300), (5000, 1), (1, 5000), (17, 23)])
+def test_tiles_are_seamless(photo: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    probability = np.random.default_rng(7).random((24, 32), np.float32)
+    placement = Canvas(64, 96, PAD).place(*photo)
+    whole = place_mask(probability, (16, 8, 80, 56), placement)
+    monkeypatch.setattr(canvas_module, "_TILE_PIXELS", 7 * 13)
+    monkeypatch.setattr(canvas_module, "_TILE_COLUMNS", 13)
+    np.testing.assert_array_equal(place_mask(probability, (16, 8, 80, 56), placement), whole)
+
+
+def test_map_must_fill_its_window() -> None:
+    with pytest.raises(ValueError, match="does not fill"):
+        place_mask(np.zeros((4, 4), np.float32), (0, 0, 8, 10), Placement(64, 96, 64, 96))

@@ -1,0 +1,154 @@
+"""Engines: the registry, and ONNX Runtime with hostile models."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from runtime_fixtures import (
+    NumpyEngine,
+    make_model,
+    random_photo,
+    read_manifest,
+    write_manifest,
+    write_tiny_bundle,
+)
+
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.engines import load_engine
+from tracenet_runtime.engines.onnx_files import external_locations
+from tracenet_runtime.errors import BundleError, EngineUnavailable
+from tracenet_runtime.replay import Replay
+from tracenet_runtime.segmenter import TapSegmenter
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_tiny_bundle(tmp_path / "bundle")
+
+
+def test_onnx_runtime_agrees_with_numpy(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bundle = Bundle.open(folder)
+    photo = random_photo(2, 64, 96)
+    replays = [
+        Replay(bundle.manifest, bundle.table, engine)
+        for engine in (NumpyEngine(), load_engine("onnxruntime", bundle, threads=1))
+    ]
+    for tap in ((0, 0), (41, 30), (95, 63)):
+        queries = [replay.answer_query(photo, tap) for replay in replays]
+        for level in range(2):
+            assert queries[0].levels[level].score == pytest.approx(
+                queries[1].levels[level].score, abs=1e-5
+            )
+            for mask in range(2):
+                a, b = (
+                    replay.compute_mask(query, level, mask).probability
+                    for replay, query in zip(replays, queries, strict=True)
+                )
+                assert np.abs(a - b).max() < 1e-3
+    assert capfd.readouterr() == ("", "")
+
+
+def test_unknown_engine(folder: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="engines are onnxruntime"):
+        load_engine("tpu", Bundle.open(folder), 1)
+
+
+def test_engine_for_another_target(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    manifest["target"] = "coreml"
+    write_manifest(folder, manifest)
+    with pytest.raises(EngineUnavailable, match="runs onnx bundles and this one is for coreml"):
+        TapSegmenter.load(folder)
+
+
+def test_engine_that_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EngineUnavailable, match=r"pip install 'tracenet\[onnxruntime\]'"):
+        TapSegmenter.load(folder)
+
+
+def model_with_weights_in(location: str) -> onnx.ModelProto:
+    tensor = TensorProto(
+        name="w", data_type=TensorProto.FLOAT, dims=[3], data_location=TensorProto.EXTERNAL
+    )
+    for key, value in (("location", location), ("offset", "0"), ("length", "12")):
+        tensor.external_data.add(key=key, value=value)
+    tensors: dict[str, list[dict[str, Any]]] = {
+        "inputs": [{"name": "x", "shape": [3]}],
+        "outputs": [{"name": "y", "shape": [3]}],
+    }
+    return make_model("g", tensors, [helper.make_node("Add", ["x", "w"], ["y"])], [tensor])
+
+
+@pytest.mark.parametrize("kind", ["parent", "absolute", "unlisted", "dotted"])
+def test_weights_outside_the_bundle_are_refused(folder: Path, kind: str) -> None:
+    secret = folder.parent / "secret.bin"
+    secret.write_bytes(bytes(12))
+    location = {
+        "parent": "../../secret.bin",
+        "absolute": str(secret),
+        "unlisted": "hidden.bin",
+        "dotted": "../programs/weights.bin",
+    }[kind]
+    onnx.save_model(model_with_weights_in(location), folder / "programs" / "trunk.onnx")
+    write_manifest(folder, read_manifest(folder))
+    (folder / "programs" / "hidden.bin").write_bytes(bytes(12))
+    with pytest.raises(BundleError, match="does not list"):
+        TapSegmenter.load(folder)
+
+
+def test_external_locations_are_found_wherever_a_tensor_can_be() -> None:
+    def tensor(location: str) -> TensorProto:
+        return model_with_weights_in(location).graph.initializer[0]
+
+    def graph(location: str) -> onnx.GraphProto:
+        return helper.make_graph([], "g", [], [], [tensor(location)])
+
+    model = model_with_weights_in("initializer")
+    node = model.graph.node[0]
+    node.attribute.append(helper.make_attribute("t", tensor("attribute")))
+    node.attribute.append(helper.make_attribute("ts", [tensor("attributes")]))
+    node.attribute.append(helper.make_attribute("g", graph("subgraph")))
+    node.attribute.append(helper.make_attribute("gs", [graph("subgraphs")]))
+    model.graph.sparse_initializer.add().values.CopyFrom(tensor("sparse values"))
+    model.graph.sparse_initializer.add().indices.CopyFrom(tensor("sparse indices"))
+    sparse = onnx.SparseTensorProto(values=tensor("sparse attribute"))
+    node.attribute.append(helper.make_attribute("s", sparse))
+    model.training_info.add().algorithm.CopyFrom(graph("training"))
+    function = model.functions.add()
+    function.node.add().attribute.append(helper.make_attribute("t", tensor("function")))
+    function.attribute_proto.append(helper.make_attribute("t", tensor("default")))
+    assert external_locations(model.SerializeToString()) == {
+        "initializer",
+        "attribute",
+        "attributes",
+        "subgraph",
+        "subgraphs",
+        "sparse values",
+        "sparse indices",
+        "sparse attribute",
+        "training",
+        "function",
+        "default",
+    }
+
+
+def test_model_that_is_no_model(folder: Path) -> None:
+    path = folder / "programs" / "trunk.onnx"
+    for content in (b"hello, I am no protobuf", b"", path.read_bytes()[:-20]):
+        path.write_bytes(content)
+        write_manifest(folder, read_manifest(folder))
+        with pytest.raises(BundleError, match="trunk"):
+            TapSegmenter.load(folder)
+
+
+def test_model_that_is_not_the_declared_program(folder: Path) -> None:
+    programs = folder / "programs"
+    (programs / "trunk.onnx").write_bytes((programs / "head_all.onnx").read_bytes())
+    write_manifest(folder, read_manifest(folder))
+    with pytest.raises(BundleError, match="trunk"):
+        TapSegmenter.load(folder)

@@ -1,0 +1,253 @@
+"""A tap from end to end: segmenter, golden taps, overlay, command line."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as coco
+from runtime_fixtures import random_photo, read_manifest, write_manifest, write_tiny_bundle
+
+from tracenet_runtime import BundleError, PhotoError, TapOutsidePhoto, TapSegmenter, load_photo
+from tracenet_runtime import cli as cli_module
+from tracenet_runtime.cli import main
+from tracenet_runtime.overlay import draw_overlay
+from tracenet_runtime.rle import decode_rle, encode_rle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("tap") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def segmenter(bundle: Path) -> TapSegmenter:
+    return TapSegmenter.load(bundle, threads=1)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(random_photo(4, 90, 150)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("size", [(90, 150), (64, 96), (1, 1), (3000, 1), (1, 700), (20, 11)])
+def test_result_is_in_photo_pixels(segmenter: TapSegmenter, size: tuple[int, int]) -> None:
+    height, width = size
+    result = segmenter.tap(random_photo(8, height, width), (width - 1, height // 2))
+    assert result.mask.shape == size
+    assert result.mask.dtype == np.bool_
+    assert result.area == result.mask.sum()
+    x0, y0, x1, y1 = result.box
+    assert 0 <= x0 <= x1 <= width
+    assert 0 <= y0 <= y1 <= height
+    scores = [v.score for v in result.candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert {v.level for v in result.candidates} == {"P3", "P4"}
+    first = result.candidates[0]
+    assert (result.level, result.score, result.box) == (first.level, first.score, first.box)
+    stages = {k: v for k, v in result.timings_ms.items() if k != "total"}
+    assert {"canvas", "cut", "engine/trunk", "mask", "paste"} <= set(stages)
+    assert sum(stages.values()) <= result.timings_ms["total"]
+    encoded = result.rle()
+    assert json.loads(json.dumps(encoded)) == encoded
+    np.testing.assert_array_equal(coco.decode(encoded).astype(bool), result.mask)
+
+
+def test_refuses_what_it_cannot_answer(segmenter: TapSegmenter) -> None:
+    photo = random_photo(0, 10, 20)
+    with pytest.raises(TapOutsidePhoto):
+        segmenter.tap(photo, (20, 0))
+    with pytest.raises(PhotoError):
+        segmenter.tap(photo.astype(np.float32), (0, 0))  # type: ignore[arg-type]
+
+
+def test_golden_taps_are_replayed(bundle: Path, tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "bundle")
+    golden = json.loads((folder / "golden.json").read_text())
+
+    def with_tap(index: int, **changes: object) -> None:
+        taps = [dict(tap) for tap in golden["taps"]]
+        taps[index].update(changes)
+        (folder / "golden.json").write_text(json.dumps({"taps": taps}))
+        write_manifest(folder, read_manifest(folder))
+
+    tap = golden["taps"][0]
+    other_mask = encode_rle(np.zeros((90, 120), bool))
+    for changes, match in (
+        ({"level": "P4" if tap["level"] == "P3" else "P3"}, "level"),
+        ({"score": tap["score"] + 0.002}, "score"),
+        ({"mask_rle": other_mask}, "IoU"),
+        ({"mask_rle": {"size": [90, 120], "counts": "ooo"}}, "decoded"),
+        ({"mask_rle": {"size": [90, 121], "counts": "0"}}, "does not fit"),
+        ({"at": [120, 0]}, "does not fit"),
+    ):
+        with_tap(0, **changes)
+        with pytest.raises(BundleError, match=match):
+            TapSegmenter.load(folder)
+        TapSegmenter.load(folder, verify=False)
+    with_tap(0, score=tap["score"] + 0.0009)
+    TapSegmenter.load(folder).check_golden()
+    with_tap(2, level="P9")
+    segmenter = TapSegmenter.load(folder)
+    with pytest.raises(BundleError, match="P9"):
+        segmenter.check_golden()
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32), st.floats(0, 1))
+def test_rle_round_trip(height: int, width: int, seed: int, density: float) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < density
+    encoded = encode_rle(mask)
+    np.testing.assert_array_equal(decode_rle(height, width, encoded["counts"]), mask)
+
+
+@given(st.text(max_size=20) | st.text("0123456789PQRSTUVWXYZabcdefghijklmno", max_size=8))
+def test_rle_of_anything(counts: str) -> None:
+    try:
+        assert decode_rle(3, 4, counts).shape == (3, 4)
+    except ValueError:
+        return
+
+
+def test_overlay_marks_mask_box_and_tap() -> None:
+    photo = np.full((120, 160, 3), 100, np.uint8)
+    mask = np.zeros((120, 160), bool)
+    mask[40:100, 50:120] = True
+    picture = draw_overlay(photo, mask, (80, 70), (30, 20, 150, 110))
+    assert picture.shape == photo.shape
+    assert picture.dtype == np.uint8
+    assert picture[5, 5].tolist() == [100, 100, 100]
+    assert picture[90, 60].tolist() == [65, 105, 177]
+    assert picture[40, 60].tolist() == [255, 255, 255]
+    assert picture[70, 80].tolist() == [255, 40, 60]
+    assert picture[20, 30].tolist() == picture[109, 149].tolist() == [255, 200, 0]
+    assert np.all(photo == 100)
+    everything = draw_overlay(photo[:1, :1], mask[40:41, 50:51], (0, 0), (0, 0, 1, 1))
+    assert everything.shape == (1, 1, 3)
+
+
+def run(bundle: Path, photo: Path, *options: str) -> int:
+    return main([str(photo), "--at=30,40", "--bundle", str(bundle), "--threads", "1", *options])
+
+
+def test_cli_text(bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bundle, photo) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for word in ("score", "level", "box", "area", "cost", "saved", "engine/trunk", "total"):
+        assert word in out
+
+
+def test_cli_json_and_files(
+    bundle: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask_path, overlay_path = tmp_path / "m.png", tmp_path / "o.jpg"
+    assert (
+        run(bundle, photo, "--mask", str(mask_path), "--overlay", str(overlay_path), "--json") == 0
+    )
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
+    assert set(answer) == {
+        "score",
+        "level",
+        "box",
+        "area",
+        "mask_rle",
+        "candidates",
+        "timings_ms",
+        "engine",
+        "bundle",
+    }
+    assert err.count("wrote") == 2
+    mask = np.asarray(Image.open(mask_path))
+    assert set(np.unique(mask)) <= {0, 255}
+    assert np.count_nonzero(mask) == answer["area"]
+    np.testing.assert_array_equal(coco.decode(answer["mask_rle"]) * 255, mask)
+    assert load_photo(overlay_path).shape == (90, 150, 3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.png", "o.jpg", "photo.png"]
+
+
+def test_cli_errors_are_one_line_and_exit_2(
+    bundle: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    original = photo.read_bytes()
+    same = tmp_path / "same.png"
+    os.link(photo, same)
+    a_png = str(tmp_path / "a.png")
+    for arguments in (
+        [bundle, photo, "--at=150,0"],
+        [bundle, photo, "--at=-1,5"],
+        [bundle, tmp_path / "none.jpg"],
+        [tmp_path / "none", photo],
+        [bundle, photo, "--mask", tmp_path / "none" / "m.png"],
+        [bundle, photo, "--mask", tmp_path / "folder.png"],
+        [bundle, photo, "--mask", tmp_path / "m.jpg"],
+        [bundle, photo, "--mask", photo],
+        [bundle, photo, "--overlay", same],
+        [bundle, photo, "--mask", a_png, "--overlay", f"{tmp_path}/folder.png/../a.png"],
+    ):
+        folder, picture, *options = map(str, arguments)
+        code = run(Path(folder), Path(picture), *options)
+        out, err = capsys.readouterr()
+        assert code == 2
+        assert out == ""
+        assert err.count("\n") == 1
+        assert err.endswith(".\n")
+    assert photo.read_bytes() == original
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.png", "photo.png", "same.png"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["a.png"],
+        ["a.png", "--at", "3"],
+        ["a.png", "--at", "x,y"],
+        ["a.png", "--at", "1,2,3"],
+        ["a.png", "--at", "nan,1"],
+        ["a.png", "--at", "1,2", "--threads", "0"],
+        ["a.png", "--at", "1,2", "--engine", "tpu"],
+    ],
+)
+def test_cli_usage_errors(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_cli_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert "tracenet-tap photo.jpg --at 812,640" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (OSError("full"), 2)])
+def test_interrupted_write_leaves_the_old_file(
+    bundle: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    raised: BaseException,
+    code: int,
+) -> None:
+    mask_path = tmp_path / "m.png"
+    mask_path.write_bytes(b"old")
+
+    def save_half(self: Image.Image, file: object, format_name: str) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise raised
+
+    monkeypatch.setattr(cli_module.Image.Image, "save", save_half)
+    assert run(bundle, photo, "--mask", str(mask_path)) == code
+    assert mask_path.read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.png", "photo.png"]
+    assert "Traceback" not in capsys.readouterr().err

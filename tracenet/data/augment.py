@@ -1,0 +1,105 @@
+"""Random scale, crop, flip and colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageEnhance
+
+from tracenet.data.examples import AnnotatedPhoto
+
+MINIMUM_AREA = 64
+"""Canvas pixels; what a crop leaves of a thing is dropped below this."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square training canvas: as :class:`AnnotatedPhoto`, all of one size."""
+
+    photo: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.bool_]
+    ignore: npt.NDArray[np.bool_]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How photos vary in training.
+
+    Attributes:
+        long_side: the photo's long side becomes this many pixels (low, high; log-uniform), so that
+            things have the sizes they have on the canvases of use, whatever the crop's size.
+        colour: brightness, contrast and saturation each vary by up to this share.
+    """
+
+    long_side: tuple[float, float] = (384.0, 1024.0)
+    colour: float = 0.3
+
+
+def random_crop(
+    example: AnnotatedPhoto,
+    size: int,
+    pad_value: tuple[int, int, int],
+    augmentation: Augmentation,
+    random: np.random.Generator,
+) -> Crop:
+    """A size x size canvas of the photo that shows at least part of one of its things.
+
+    The photo is scaled, flipped and recoloured at random. The crop is placed so that a random
+    pixel of a random thing lies on it; a photo smaller than the canvas lies on it at random.
+    """
+    height, width = example.photo.shape[:2]
+    low, high = np.log(augmentation.long_side)
+    factor = np.exp(random.uniform(low, high)) / max(height, width)
+    scaled = max(1, round(height * factor)), max(1, round(width * factor))
+
+    focus = np.array(scaled) / 2
+    if len(example.masks):
+        rows, columns = np.nonzero(example.masks[random.integers(len(example.masks))])
+        pixel = random.integers(len(rows))
+        focus = np.array([rows[pixel] + 0.5, columns[pixel] + 0.5]) * factor
+    start = [_start(extent, size, at, random) for extent, at in zip(scaled, focus, strict=True)]
+
+    # The part of the photo that the canvas shows, in scaled and in photo pixels.
+    y0, x0 = (max(0, s) for s in start)
+    y1, x1 = (min(extent, s + size) for extent, s in zip(scaled, start, strict=True))
+    box = (x0 * width / scaled[1], y0 * height / scaled[0],
+           x1 * width / scaled[1], y1 * height / scaled[0])  # fmt: skip
+    target = (x1 - x0, y1 - y0)
+    place = slice(y0 - start[0], y1 - start[0]), slice(x0 - start[1], x1 - start[1])
+
+    photo = Image.fromarray(example.photo).resize(target, Image.Resampling.BILINEAR, box=box)
+    canvas = np.empty((size, size, 3), np.uint8)
+    canvas[:] = pad_value
+    canvas[place] = np.asarray(_recolour(photo, augmentation.colour, random))
+
+    def crop(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        out = np.zeros((size, size), np.bool_)
+        part = Image.fromarray(mask).resize(target, Image.Resampling.NEAREST, box=box)
+        out[place] = np.asarray(part)
+        return out
+
+    masks = [crop(mask) for mask in example.masks]
+    kept = [mask for mask in masks if mask.sum() >= MINIMUM_AREA]
+    stacked = np.stack(kept) if kept else np.zeros((0, size, size), np.bool_)
+    ignore = crop(example.ignore)
+    if random.random() < 0.5:
+        canvas, stacked, ignore = canvas[:, ::-1], stacked[:, :, ::-1], ignore[:, ::-1]
+    return Crop(canvas, stacked, ignore, example.complete)
+
+
+def _start(extent: int, size: int, focus: float, random: np.random.Generator) -> int:
+    """Where the canvas starts on the scaled photo (negative: the photo starts on the canvas)."""
+    if extent <= size:
+        return -int(random.integers(size - extent + 1))
+    low = max(0, int(focus) - size + 1)
+    high = min(extent - size, int(focus))
+    return int(random.integers(low, high + 1)) if high >= low else min(low, extent - size)
+
+
+def _recolour(photo: Image.Image, amount: float, random: np.random.Generator) -> Image.Image:
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        photo = enhance(photo).enhance(random.uniform(1 - amount, 1 + amount))
+    return photo

@@ -1,0 +1,216 @@
+"""Training examples: taps, the things under them, and the level that should answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from tracenet.data.augment import Augmentation, random_crop
+from tracenet.data.examples import PhotoDataset
+from tracenet.model.config import LEVELS
+
+NOTHING = -1
+"""Level of a tap on background: no level should answer."""
+
+TARGET_STRIDE = 4
+"""Canvas pixels per cell of the masks that the loss compares."""
+
+
+@dataclass(frozen=True)
+class TapBatch:
+    """N canvases and T taps on them.
+
+    Attributes:
+        image: uint8 N x 3 x S x S, RGB.
+        image_index: int64 T, the canvas of each tap.
+        taps: int64 T x 2, (x, y) canvas pixels.
+        level: int64 T, index into ``LEVELS`` or ``NOTHING``.
+        reach: float T, the largest distance from the tap to a side of the thing's box, pixels.
+        box: float T x 4, the thing's box (x0, y0, x1, y1).
+        mask: float T x S/4 x S/4 in [0, 1], the share of each cell that the thing covers.
+        known: bool T x S/4 x S/4, False where the annotation says nothing.
+    """
+
+    image: Tensor
+    image_index: Tensor
+    taps: Tensor
+    level: Tensor
+    reach: Tensor
+    box: Tensor
+    mask: Tensor
+    known: Tensor
+
+    def to(self, device: torch.device) -> TapBatch:
+        """The same batch on another device."""
+        return TapBatch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+
+
+def level_of(reach: float) -> int:
+    """The level whose range holds this reach: the first whose size of interest exceeds it."""
+    for index, level in enumerate(LEVELS[:-1]):
+        if reach < level.size_of_interest:
+            return index
+    return len(LEVELS) - 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training step is made of.
+
+    Attributes:
+        pixels: canvas pixels per step, whatever the canvas size.
+        canvas_sizes: square canvas sizes; each step draws one.
+        taps_per_megapixel: taps on things, per megapixel of canvas.
+        background_share: taps on background per tap on a thing, on completely annotated photos.
+        augmentation: how photos vary.
+    """
+
+    pixels: int = 16 * 320 * 320
+    canvas_sizes: tuple[int, ...] = (320,)
+    taps_per_megapixel: float = 60.0
+    background_share: float = 0.15
+    augmentation: Augmentation = Augmentation()  # noqa: RUF009 - frozen
+
+
+class StepDataset(Dataset[TapBatch]):
+    """One whole batch per training step, a function of (seed, step, process) alone.
+
+    A run that resumes at step k, or one with more loader workers, sees the same batches.
+
+    Args:
+        photos: where examples come from.
+        recipe: what a step is made of.
+        pad_value: RGB colour beside a photo.
+        seed: of everything random.
+        process, processes: this process's index and the number of them; each draws its own photos.
+    """
+
+    def __init__(
+        self,
+        photos: PhotoDataset,
+        recipe: Recipe,
+        pad_value: tuple[int, int, int],
+        seed: int,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.photos, self.recipe, self.pad_value = photos, recipe, pad_value
+        self.seed, self.process, self.processes = seed, process, processes
+        self._cumulative = np.cumsum(photos.weights / photos.weights.sum())
+
+    def __getitem__(self, step: int) -> TapBatch:
+        # The size is common to all processes, so that they take equally long.
+        size_random = np.random.default_rng((self.seed, step))
+        size = int(size_random.choice(self.recipe.canvas_sizes))
+        random = np.random.default_rng((self.seed, step, self.process))
+        count = max(1, round(self.recipe.pixels / size**2))
+        taps_per_photo = max(1, round(self.recipe.taps_per_megapixel * size**2 / 1e6))
+        images, taps = [], []
+        while len(images) < count or not taps:
+            photo = int(np.searchsorted(self._cumulative, random.random()))
+            crop = random_crop(
+                self.photos[min(photo, len(self.photos) - 1)],
+                size,
+                self.pad_value,
+                self.recipe.augmentation,
+                random,
+            )
+            if not len(crop.masks):
+                continue
+            for _ in range(taps_per_photo):
+                thing = crop.masks[random.integers(len(crop.masks))]
+                taps.append(_tap_on(thing, len(images), crop.ignore, random))
+            background = ~(crop.masks.any(axis=0) | crop.ignore)
+            if crop.complete and background.any():
+                for _ in range(random.binomial(taps_per_photo, self.recipe.background_share)):
+                    taps.append(_tap_beside(background, len(images), random))
+            images.append(np.ascontiguousarray(crop.photo.transpose(2, 0, 1)))
+        return _collate(images, taps)
+
+
+class StepSampler:
+    """The steps from ``start`` to ``stop``, in order."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self._steps = range(start, stop)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+@dataclass(frozen=True)
+class _Tap:
+    image_index: int
+    x: int
+    y: int
+    level: int
+    reach: float
+    box: tuple[int, int, int, int]
+    mask: npt.NDArray[np.float32]
+    known: npt.NDArray[np.bool_]
+
+
+def _random_pixel(mask: npt.NDArray[np.bool_], random: np.random.Generator) -> tuple[int, int]:
+    pixels = np.flatnonzero(mask)
+    y, x = divmod(int(pixels[random.integers(len(pixels))]), mask.shape[1])
+    return x, y
+
+
+def _tap_on(
+    thing: npt.NDArray[np.bool_],
+    image_index: int,
+    ignore: npt.NDArray[np.bool_],
+    random: np.random.Generator,
+) -> _Tap:
+    x, y = _random_pixel(thing, random)
+    rows, columns = np.flatnonzero(thing.any(1)), np.flatnonzero(thing.any(0))
+    box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    reach = max(x + 0.5 - box[0], y + 0.5 - box[1], box[2] - x - 0.5, box[3] - y - 0.5)
+    known = _shrink(ignore & ~thing) < 0.5
+    return _Tap(image_index, x, y, level_of(reach), reach, box, _shrink(thing), known)
+
+
+def _tap_beside(
+    background: npt.NDArray[np.bool_], image_index: int, random: np.random.Generator
+) -> _Tap:
+    x, y = _random_pixel(background, random)
+    shape = background.shape[0] // TARGET_STRIDE, background.shape[1] // TARGET_STRIDE
+    return _Tap(
+        image_index, x, y, NOTHING, 1.0, (x, y, x + 1, y + 1),
+        np.zeros(shape, np.float32), np.zeros(shape, np.bool_),
+    )  # fmt: skip
+
+
+def _shrink(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Mean over TARGET_STRIDE x TARGET_STRIDE cells."""
+    # Adding strided slices is several times as fast as a mean over axes.
+    counts = mask.astype(np.uint8)
+    counts = sum(
+        (counts[i::TARGET_STRIDE] for i in range(1, TARGET_STRIDE)), counts[::TARGET_STRIDE]
+    )
+    counts = sum(
+        (counts[:, i::TARGET_STRIDE] for i in range(1, TARGET_STRIDE)), counts[:, ::TARGET_STRIDE]
+    )
+    return counts.astype(np.float32) / TARGET_STRIDE**2
+
+
+def _collate(images: Sequence[npt.NDArray[np.uint8]], taps: Sequence[_Tap]) -> TapBatch:
+    return TapBatch(
+        image=torch.from_numpy(np.stack(images)),
+        image_index=torch.tensor([tap.image_index for tap in taps]),
+        taps=torch.tensor([(tap.x, tap.y) for tap in taps]),
+        level=torch.tensor([tap.level for tap in taps]),
+        reach=torch.tensor([tap.reach for tap in taps]),
+        box=torch.tensor([tap.box for tap in taps], dtype=torch.float32),
+        mask=torch.from_numpy(np.stack([tap.mask for tap in taps])),
+        known=torch.from_numpy(np.stack([tap.known for tap in taps])),
+    )

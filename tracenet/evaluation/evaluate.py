@@ -1,0 +1,119 @@
+"""One-tap evaluation: draw taps on every instance, ask for masks, score them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from tracenet.data import AnnotatedPhoto, PhotoDataset
+from tracenet.evaluation.metrics import InstanceScore, Mask, mask_iou
+from tracenet.model import LEVELS, TraceNet, answer_taps
+from tracenet_runtime.canvas import Canvas, place_mask
+
+MINIMUM_AREA = 200
+"""Canvas pixels; smaller instances are not scored."""
+
+_TAPS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class LevelMasks:
+    """One tap's masks: every level's in photo resolution, and which level answers."""
+
+    masks: tuple[Mask, ...]
+    chosen: int
+
+
+class TapModel(Protocol):
+    """What can be evaluated."""
+
+    def masks(self, photo: np.ndarray, taps: Sequence[tuple[int, int]]) -> Iterator[LevelMasks]:
+        """The masks for each tap (x, y), photo pixels, on one photo (uint8 H x W x 3, RGB)."""
+        ...
+
+
+class FullNet:
+    """The network on the whole canvas."""
+
+    def __init__(self, network: TraceNet, canvas: Canvas) -> None:
+        self._network, self._canvas = network.eval(), canvas
+
+    @torch.inference_mode()
+    def masks(self, photo: np.ndarray, taps: Sequence[tuple[int, int]]) -> Iterator[LevelMasks]:
+        """See :class:`TapModel`; each mask covers the whole photo."""
+        pixels, placement = self._canvas.fit(photo)
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+        outputs = self._network(image.contiguous(memory_format=torch.channels_last))
+        window = (0, 0, self._canvas.width, self._canvas.height)
+        canvas_taps = torch.tensor([placement.to_canvas(x, y) for x, y in taps])
+        for some in canvas_taps.split(_TAPS_AT_ONCE):
+            answers = answer_taps(outputs, some, probability=True)
+            for score, levels in zip(answers.score, answers.mask.numpy(), strict=True):
+                yield LevelMasks(
+                    tuple(place_mask(level, window, placement) for level in levels),
+                    int(score.argmax()),
+                )
+
+
+def draw_taps(mask: Mask, count: int, random: np.random.Generator) -> tuple[tuple[int, int], ...]:
+    """``count`` taps (x, y), uniform over the mask's pixels, with replacement."""
+    pixels = np.flatnonzero(mask)
+    rows, columns = np.divmod(pixels[random.integers(len(pixels), size=count)], mask.shape[1])
+    return tuple((int(x), int(y)) for x, y in zip(columns, rows, strict=True))
+
+
+def evaluate(
+    model: TapModel, photos: PhotoDataset, canvas_size: int, taps: int, seed: int
+) -> list[InstanceScore]:
+    """Scores of every instance that covers at least 200 pixels of the canvas.
+
+    Args:
+        model: what to ask for masks.
+        photos: annotated photos.
+        canvas_size: side of the square canvas that decides which instances are scored.
+        taps: per instance.
+        seed: of the taps; they depend on it and on the photo alone, not on the model.
+    """
+    canvas = Canvas(canvas_size, canvas_size, (0, 0, 0))
+    scores = []
+    for index in tqdm(range(len(photos)), unit="photo", desc="evaluating"):
+        example = photos[index]
+        scored = [
+            i for i, mask in enumerate(example.masks) if _canvas_area(mask, canvas) >= MINIMUM_AREA
+        ]
+        random = np.random.default_rng((seed, index))
+        drawn = [draw_taps(example.masks[i], taps, random) for i in scored]
+        answers = iter(model.masks(example.photo, [tap for group in drawn for tap in group]))
+        for instance, group in zip(scored, drawn, strict=True):
+            scores.append(_score(example, index, instance, group, answers))
+    return scores
+
+
+def _canvas_area(mask: Mask, canvas: Canvas) -> float:
+    placement = canvas.place(*mask.shape)
+    share = placement.content_height * placement.content_width / mask.size
+    return float(np.count_nonzero(mask) * share)
+
+
+def _score(
+    example: AnnotatedPhoto,
+    photo: int,
+    instance: int,
+    taps: tuple[tuple[int, int], ...],
+    answers: Iterator[LevelMasks],
+) -> InstanceScore:
+    iou, by_level = [], []
+    for _ in taps:
+        answer = next(answers)
+        levels = tuple(
+            mask_iou(mask, example.masks[instance], example.ignore) for mask in answer.masks
+        )
+        assert len(levels) == len(LEVELS)
+        iou.append(levels[answer.chosen])
+        by_level.append(levels)
+    return InstanceScore(photo, instance, taps, tuple(iou), tuple(by_level))

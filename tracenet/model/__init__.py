@@ -1,0 +1,47 @@
+"""The network: configurations, FullNet, its answers to taps, and checkpoints."""
+
+from tracenet.model.checkpoint import (
+    CheckpointError,
+    build_network,
+    checkpoint_licence,
+    load_checkpoint,
+    load_trunk,
+    save_checkpoint,
+    shipped_checkpoint,
+    untrained_network,
+)
+from tracenet.model.config import (
+    COARSEST_STRIDE,
+    CONFIGS,
+    LEVELS,
+    MASK_STRIDE,
+    Level,
+    TraceNetConfig,
+)
+from tracenet.model.fullnet import TapAnswers, answer_taps
+from tracenet.model.mask_head import MaskHead, MaskProbability
+from tracenet.model.network import TraceNet
+from tracenet.model.score import tap_score
+
+__all__ = [
+    "COARSEST_STRIDE",
+    "CONFIGS",
+    "LEVELS",
+    "MASK_STRIDE",
+    "CheckpointError",
+    "Level",
+    "MaskHead",
+    "MaskProbability",
+    "TapAnswers",
+    "TraceNet",
+    "TraceNetConfig",
+    "answer_taps",
+    "build_network",
+    "checkpoint_licence",
+    "load_checkpoint",
+    "load_trunk",
+    "save_checkpoint",
+    "shipped_checkpoint",
+    "tap_score",
+    "untrained_network",
+]

@@ -1,0 +1,178 @@
+"""Weights as safetensors, with the network's configuration as JSON beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tracenet.model.config import CONFIGS, TraceNetConfig
+from tracenet.model.network import TraceNet
+from tracenet_runtime.errors import TraceNetError
+
+SHIPPED = Path(__file__).parent.parent / "weights"
+"""Where the checkpoints live that come with the package."""
+
+
+class CheckpointError(TraceNetError):
+    """A checkpoint is missing, damaged or made for another network."""
+
+
+def build_network(name: str) -> TraceNet:
+    """A network of a shipped configuration, with random weights.
+
+    Raises:
+        CheckpointError: no configuration has this name.
+    """
+    try:
+        return TraceNet(CONFIGS[name])
+    except KeyError:
+        raise CheckpointError(
+            f"there is no network {name!r}; choose one of {', '.join(CONFIGS)}"
+        ) from None
+
+
+def save_checkpoint(
+    network: TraceNet, path: Path, *, licence: str = "unspecified", half: bool = False
+) -> None:
+    """Write ``path`` (.safetensors) and, beside it, configuration and licence (.json), atomically.
+
+    Args:
+        network: what to save.
+        path: ends in ``.safetensors``.
+        licence: of the weights, in words; every bundle made from them carries it.
+        half: store weights in fp16. BatchNorm's statistics stay in fp32: they are few, and
+            variances do not fit fp16's range.
+    """
+
+    def stored(name: str, tensor: Tensor) -> Tensor:
+        keep = not half or "running_" in name or not tensor.is_floating_point()
+        return tensor.detach().cpu().contiguous().to(tensor.dtype if keep else torch.float16)
+
+    tensors = {name: stored(name, tensor) for name, tensor in network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config = path.with_suffix(".json")
+    temporary = config.with_suffix(".json.partial")
+    description = {"network": network.config.to_dict(), "licence": licence}
+    temporary.write_text(json.dumps(description, indent=2) + "\n")
+    os.replace(temporary, config)
+    temporary = path.with_suffix(".safetensors.partial")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> TraceNet:
+    """The network saved at ``path``, in fp32 and in eval mode.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or does not fit its configuration.
+    """
+    network_config, _ = _description(path)
+    try:
+        network = TraceNet(TraceNetConfig.from_dict(network_config))
+        tensors = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(path).items()
+        }
+        network.load_state_dict(tensors)
+    except (ValueError, AttributeError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} is not a usable checkpoint: {reason}") from error
+    return network.eval()
+
+
+def checkpoint_licence(path: Path) -> str:
+    """The licence of a checkpoint's weights, in words.
+
+    Raises:
+        CheckpointError: as :func:`load_checkpoint`.
+    """
+    return _description(path)[1]
+
+
+def _description(path: Path) -> tuple[dict[str, Any], str]:
+    beside = path.with_suffix(".json")
+    for file in (path, beside):
+        if not file.is_file():
+            raise CheckpointError(
+                f"{file} does not exist; a checkpoint is a .safetensors file with its "
+                "configuration beside it as .json"
+            )
+    try:
+        description = json.loads(beside.read_text())
+        return dict(description["network"]), str(description["licence"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{beside} must hold the network's configuration and licence as JSON ({error!r})"
+        ) from error
+
+
+def shipped_checkpoint(name: str) -> Path:
+    """Path of a checkpoint that comes with the package.
+
+    Raises:
+        CheckpointError: none is shipped for this network.
+    """
+    path = SHIPPED / f"{name}.safetensors"
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
+        raise CheckpointError(
+            f"no weights are shipped for {name!r} (shipped: {shipped}); give a checkpoint, or train "
+            f"one with `tracenet-train --model {name}`"
+        )
+    return path
+
+
+def untrained_network(name: str, seed: int = 0) -> TraceNet:
+    """A network with random weights, for measuring costs and for tests.
+
+    Its BatchNorm statistics are those of random pictures, so that what it computes has the scale
+    of a trained network's features in every layer instead of dying away.
+
+    Raises:
+        CheckpointError: no configuration has this name.
+    """
+    torch.manual_seed(seed)
+    network = build_network(name)
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    momentum = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(torch.rand(1, 3, 512, 512) * 255)
+    for norm, value in zip(norms, momentum, strict=True):
+        norm.momentum = value
+    return network.eval()
+
+
+def load_trunk(backbone: nn.Module, path: Path) -> None:
+    """Start a trunk from ImageNet weights in torchvision's tensor names (.safetensors).
+
+    Tensors of layers that the trunk does not have (the classifier) are passed over.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or lacks a tensor of the trunk.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; give a .safetensors file of trunk weights")
+    try:
+        tensors = load_file(path)
+        wanted = {
+            name: tensors[name]
+            for name in backbone.state_dict()
+            if not name.endswith("num_batches_tracked")
+        }
+        backbone.load_state_dict(wanted, strict=False)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path} has no tensor {error}; it must hold this trunk in torchvision's names"
+        ) from None
+    except (RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not fit this trunk: {reason}") from error

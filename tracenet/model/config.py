@@ -1,0 +1,119 @@
+"""Network configurations: frozen, and saved as JSON beside the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+BackboneName = Literal["resnet50", "resnet101", "mobilenetv2"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One pyramid level that can answer a tap.
+
+    Attributes:
+        name: "P3" ... "P7".
+        stride: canvas pixels per cell.
+        size_of_interest: canvas pixels. The level is meant for things that reach at most this far
+            from the tap to any side (and further than the previous level's), and it divides the
+            mask head's relative coordinates.
+    """
+
+    name: str
+    stride: int
+    size_of_interest: int
+
+    def output(self, kind: Literal["score", "box", "filter"]) -> str:
+        """Name of one of the network's outputs at this level, such as ``p3_score``."""
+        return f"{self.name.lower()}_{kind}"
+
+
+LEVELS: tuple[Level, ...] = tuple(
+    Level(f"P{index}", 2**index, 2 ** (index + 3)) for index in range(3, 8)
+)
+"""P3-P7, finest first: strides 8 to 128, sizes of interest 64 to 1024 (arXiv 1904.01355)."""
+
+COARSEST_STRIDE = LEVELS[-1].stride
+"""Canvas heights and widths are multiples of this (128)."""
+
+MASK_STRIDE = 8
+"""Canvas pixels per cell of the mask features."""
+
+MASK_FEATURES = 8
+"""Channels of the mask features, and of the mask head's two hidden layers."""
+
+FILTER_SIZE = (MASK_FEATURES + 2) * 8 + 8 + 8 * 8 + 8 + 8 + 1
+"""Parameters of the mask head that the controller predicts at a cell (169)."""
+
+
+@dataclass(frozen=True)
+class TraceNetConfig:
+    """Everything that defines the network besides its weights.
+
+    Attributes:
+        name: what users call it, such as ``mobilenetv2-fpn``.
+        backbone: which trunk gives C3, C4, C5.
+        pixel_mean, pixel_std: the network's first step is ``(rgb - mean) / std`` on 0-255 values.
+        pyramid_channels: channels of P3-P7.
+        tower_channels, tower_depth: the two towers of the heads.
+        mask_channels, mask_depth: the mask branch before its 1x1 projection to 8 channels.
+        kernel: kernel of the pyramid's, the towers' and the mask branch's convolutions.
+        separable: make those convolutions depthwise-separable, and the predictors 1x1.
+    """
+
+    name: str
+    backbone: BackboneName
+    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    pyramid_channels: int = 256
+    tower_channels: int = 256
+    tower_depth: int = 4
+    mask_channels: int = 128
+    mask_depth: int = 4
+    kernel: int = 3
+    separable: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as JSON-ready values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TraceNetConfig:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: a key is unknown or missing.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown keys in the network configuration: {', '.join(unknown)}")
+        try:
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        except TypeError as error:
+            raise ValueError(f"incomplete network configuration: {error}") from None
+
+
+CONFIGS: dict[str, TraceNetConfig] = {
+    config.name: config
+    for config in (
+        TraceNetConfig("r50-fpn", "resnet50"),
+        TraceNetConfig("r101-fpn", "resnet101"),
+        TraceNetConfig(
+            "mobilenetv2-fpn",
+            "mobilenetv2",
+            pixel_mean=(128.0, 128.0, 128.0),
+            pixel_std=(128.0, 128.0, 128.0),
+            pyramid_channels=96,
+            tower_channels=96,
+            tower_depth=3,
+            mask_channels=64,
+            mask_depth=3,
+            kernel=5,
+            separable=True,
+        ),
+    )
+}
+"""The shipped configurations by name: the paper's two (arXiv 2406.14874) and ours for phones."""

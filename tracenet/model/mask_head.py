@@ -1,0 +1,72 @@
+"""The dynamic mask head: three 1x1 layers whose weights the controller gives for one tap."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tracenet.model.config import FILTER_SIZE, MASK_FEATURES, MASK_STRIDE
+
+_HIDDEN = 8
+_LAYERS = ((MASK_FEATURES + 2, _HIDDEN), (_HIDDEN, _HIDDEN), (_HIDDEN, 1))
+
+
+class MaskHead(nn.Module):
+    """Mask features and one tap's filter -> the mask's logits (arXiv 2003.05664, section 3.1).
+
+    The layers' weights come first in the filter, then their biases. Everything has a static shape
+    and the products are matrix products, so that the head exports like any other layer.
+    """
+
+    def forward(
+        self, features: Tensor, filter: Tensor, offset: Tensor, inverse_size: Tensor
+    ) -> Tensor:
+        """Logits at the features' cells.
+
+        Args:
+            features: N x 8 x h x w, a window of the mask features.
+            filter: N x 169 x 1 x 1, the controller's output at the tapped cell.
+            offset: N x 2 x 1 x 1, (x, y) from the tap's pixel centre to the centre of the window's
+                first cell, canvas pixels.
+            inverse_size: N x 1 x 1 x 1, one over the answering level's size of interest.
+
+        Returns:
+            N x 1 x h x w.
+        """
+        count, _, height, width = features.shape
+        x = _cell_distances(width, features).view(1, 1, 1, width)
+        y = _cell_distances(height, features).view(1, 1, height, 1)
+        dx = (x + offset[:, 0:1]) * inverse_size
+        dy = (y + offset[:, 1:2]) * inverse_size
+        plane = (count, 1, height, width)
+        layer = torch.cat([dx.expand(plane), dy.expand(plane), features], dim=1).flatten(2)
+
+        sizes = [i * o for i, o in _LAYERS] + [o for _, o in _LAYERS]
+        assert sum(sizes) == FILTER_SIZE
+        parts = filter.flatten(1).split(sizes, dim=1)
+        for index, (inputs, outputs) in enumerate(_LAYERS):
+            weight = parts[index].reshape(count, outputs, inputs)
+            bias = parts[index + len(_LAYERS)].reshape(count, outputs, 1)
+            layer = torch.matmul(weight, layer) + bias
+            if index < len(_LAYERS) - 1:
+                layer = F.relu(layer)
+        return layer.reshape(count, 1, height, width)
+
+
+class MaskProbability(MaskHead):
+    """The mask head, sigmoid and a bilinear x4 upsampling: probabilities at stride 2."""
+
+    def forward(
+        self, features: Tensor, filter: Tensor, offset: Tensor, inverse_size: Tensor
+    ) -> Tensor:
+        """As :class:`MaskHead`, but N x 1 x 4h x 4w probabilities."""
+        logits = super().forward(features, filter, offset, inverse_size)
+        return F.interpolate(
+            torch.sigmoid(logits), scale_factor=4.0, mode="bilinear", align_corners=False
+        )
+
+
+def _cell_distances(count: int, like: Tensor) -> Tensor:
+    """Canvas pixels from the first cell's centre to every cell's."""
+    return torch.arange(count, dtype=like.dtype, device=like.device) * MASK_STRIDE

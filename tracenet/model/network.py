@@ -1,0 +1,192 @@
+"""TraceNet: trunk, feature pyramid, heads and mask branch (arXiv 2406.14874, section 3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tracenet.model.backbones import build_backbone
+from tracenet.model.config import (
+    FILTER_SIZE,
+    LEVELS,
+    MASK_FEATURES,
+    TraceNetConfig,
+)
+from tracenet.model.layers import TowerLayer, conv_norm_relu, convolution
+from tracenet.model.score import tap_score
+
+
+class FeaturePyramid(nn.Module):
+    """FPN on C3, C4, C5, and two stride-2 convolutions on P5 (arXiv 1612.03144, 1904.01355)."""
+
+    def __init__(self, in_channels: Sequence[int], config: TraceNetConfig) -> None:
+        super().__init__()
+        channels = config.pyramid_channels
+        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
+        self.output = nn.ModuleList(
+            convolution(channels, channels, config.kernel, 1, config.separable, bias=True)
+            for _ in in_channels
+        )
+        self.p6 = convolution(channels, channels, 3, 2, config.separable, bias=True)
+        self.p7 = convolution(channels, channels, 3, 2, config.separable, bias=True)
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
+        """C3, C4, C5 -> P3 ... P7, each N x pyramid_channels x H_l x W_l."""
+        m5 = self.lateral[2](c5)
+        m4 = self.lateral[1](c4) + F.interpolate(m5, scale_factor=2.0, mode="nearest")
+        m3 = self.lateral[0](c3) + F.interpolate(m4, scale_factor=2.0, mode="nearest")
+        p3, p4, p5 = (conv(m) for conv, m in zip(self.output, (m3, m4, m5), strict=True))
+        p6 = self.p6(p5)
+        p7 = self.p7(F.relu(p6))
+        return [p3, p4, p5, p6, p7]
+
+
+@dataclass(frozen=True)
+class HeadOutputs:
+    """What the heads say at every cell, one tensor per level P3 ... P7.
+
+    Attributes:
+        class_logit: N x 1 x H x W, is this the level that should answer a tap here.
+        quality_logit: N x 1 x H x W, the IoU that this level's mask will have.
+        box: N x 4 x H x W, distances (left, top, right, bottom) from the cell's centre to the
+            sides, in units of the level's size of interest (which keeps the heads the same on every
+            level, and their outputs small); negative where the centre lies outside the box.
+        filter: N x 169 x H x W, parameters of the mask head.
+    """
+
+    class_logit: list[Tensor]
+    quality_logit: list[Tensor]
+    box: list[Tensor]
+    filter: list[Tensor]
+
+
+class Heads(nn.Module):
+    """Two towers shared over the levels; score on one, box, quality and filter on the other."""
+
+    def __init__(self, config: TraceNetConfig) -> None:
+        super().__init__()
+        self.class_tower = self._tower(config)
+        self.box_tower = self._tower(config)
+        kernel = 1 if config.separable else config.kernel
+        channels = config.tower_channels
+        self.class_logit = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
+        self.quality_logit = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
+        self.box = nn.Conv2d(channels, 4, kernel, padding=kernel // 2)
+        self.controller = nn.Conv2d(channels, FILTER_SIZE, kernel, padding=kernel // 2)
+        fan_in = channels * kernel * kernel
+        for predictor in (self.class_logit, self.quality_logit, self.box, self.controller):
+            nn.init.normal_(predictor.weight, std=0.3 / math.sqrt(fan_in))
+            assert predictor.bias is not None
+            nn.init.zeros_(predictor.bias)
+        assert self.box.bias is not None
+        nn.init.constant_(self.box.bias, 0.25)
+
+    @staticmethod
+    def _tower(config: TraceNetConfig) -> nn.Sequential:
+        widths = [config.pyramid_channels] + [config.tower_channels] * config.tower_depth
+        return nn.Sequential(
+            *(
+                TowerLayer(i, o, config.kernel, config.separable)
+                for i, o in zip(widths, widths[1:], strict=False)
+            )
+        )
+
+    def forward(self, pyramid: Sequence[Tensor]) -> HeadOutputs:
+        """P3 ... P7 -> the predictions at every cell."""
+        class_features = self.class_tower(pyramid)
+        box_features = self.box_tower(pyramid)
+        return HeadOutputs(
+            [self.class_logit(x) for x in class_features],
+            [self.quality_logit(x) for x in box_features],
+            [self.box(x) for x in box_features],
+            [self.controller(x) for x in box_features],
+        )
+
+
+class MaskBranch(nn.Module):
+    """P3, P4, P5 -> the 8 mask features at stride 8 (arXiv 2003.05664, section 3.2)."""
+
+    def __init__(self, config: TraceNetConfig) -> None:
+        super().__init__()
+        channels, kernel, separable = config.mask_channels, config.kernel, config.separable
+        self.refine = nn.ModuleList(
+            conv_norm_relu(config.pyramid_channels, channels, kernel, separable) for _ in range(3)
+        )
+        self.trunk = nn.Sequential(
+            *(
+                conv_norm_relu(channels, channels, kernel, separable)
+                for _ in range(config.mask_depth)
+            )
+        )
+        self.project = nn.Conv2d(channels, MASK_FEATURES, 1)
+
+    def forward(self, p3: Tensor, p4: Tensor, p5: Tensor) -> Tensor:
+        """N x C x H_l x W_l at strides 8, 16, 32 -> N x 8 x H / 8 x W / 8."""
+        x = self.refine[0](p3)
+        for factor, refine, level in ((2.0, self.refine[1], p4), (4.0, self.refine[2], p5)):
+            x = x + F.interpolate(
+                refine(level), scale_factor=factor, mode="bilinear", align_corners=False
+            )
+        features: Tensor = self.project(self.trunk(x))
+        return features
+
+
+class TraceNet(nn.Module):
+    """The network on a whole canvas: FullNet, the oracle of every replay.
+
+    Its input is the canvas as it is, RGB in 0-255; the normalisation is part of the network.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, config: TraceNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer(
+            "pixel_mean", torch.tensor(config.pixel_mean).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "pixel_std", torch.tensor(config.pixel_std).view(1, 3, 1, 1), persistent=False
+        )
+        self.backbone = build_backbone(config.backbone)
+        self.pyramid = FeaturePyramid(self.backbone.out_channels, config)
+        self.heads = Heads(config)
+        self.mask_branch = MaskBranch(config)
+
+    def predict(self, image: Tensor) -> tuple[HeadOutputs, Tensor]:
+        """The heads' raw predictions and the mask features, as training needs them.
+
+        Args:
+            image: N x 3 x H x W, RGB 0-255, H and W multiples of 128.
+        """
+        c3, c4, c5 = self.backbone((image - self.pixel_mean) / self.pixel_std)
+        pyramid = self.pyramid(c3, c4, c5)
+        return self.heads(pyramid), self.mask_branch(*pyramid[:3])
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Every output of the network, by name.
+
+        Args:
+            image: N x 3 x H x W, RGB 0-255, H and W multiples of 128.
+
+        Returns:
+            For each level ``p3`` ... ``p7``: ``p3_score`` N x 1 x h x w in [0, 1], ``p3_box``
+            N x 4 x h x w in units of the level's size of interest, ``p3_filter`` N x 169 x h x w;
+            and ``mask_features`` N x 8 x H / 8 x W / 8.
+        """
+        heads, mask_features = self.predict(image)
+        outputs: dict[str, Tensor] = {}
+        for index, level in enumerate(LEVELS):
+            outputs[level.output("score")] = tap_score(
+                heads.class_logit[index], heads.quality_logit[index]
+            )
+            outputs[level.output("box")] = heads.box[index]
+            outputs[level.output("filter")] = heads.filter[index]
+        outputs["mask_features"] = mask_features
+        return outputs

@@ -1,0 +1,231 @@
+"""From a module to a `ConvGraph`, by way of ``torch.export``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._ops import OpOverload
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.utils import _pytree as pytree
+
+from tracenet.rft.errors import TracerError
+from tracenet.rft.functionalize import cut_channels_by_slices, remove_mutations, resize_by_factors
+from tracenet.rft.fx_nodes import module_path, refuse
+from tracenet.rft.graph import ConvGraph, Edge, Node, Operation
+from tracenet.rft.operators import RULES
+from tracenet.rft.operators.call import Call, Refusal, SpatialInput
+from tracenet.rft.operators.refused import why_refused
+
+
+def capture(module: nn.Module, example_inputs: tuple[Any, ...]) -> ConvGraph:
+    """Capture ``module`` in eval mode; the module itself keeps its mode.
+
+    Args:
+        module: takes one tensor N x C x H x W and returns a tensor, or any nesting of tuples,
+            lists and dicts of tensors N x C x H x W.
+        example_inputs: a tuple with that one tensor; sizes are captured as they are.
+
+    Raises:
+        UnsupportedOperator: an operator that the outputs depend on has no bounded receptive
+            field, or no rule.
+        TracerError: the inputs or outputs do not have the form above.
+    """
+    example = _only_picture(example_inputs)
+    with _eval_mode(module), torch.no_grad():
+        program = torch.export.export(module, example_inputs)
+    named_outputs = _named_outputs(program)
+    rewrites = (remove_mutations, cut_channels_by_slices, resize_by_factors)
+    for rewrite in rewrites:
+        rewrite(program.graph)
+    return _GraphBuilder(program).build(named_outputs, example)
+
+
+def _only_picture(example_inputs: tuple[Any, ...]) -> Tensor:
+    is_one_tensor = len(example_inputs) == 1 and isinstance(example_inputs[0], Tensor)
+    if not is_one_tensor or example_inputs[0].dim() != 4:
+        raise TracerError(
+            "the tracer follows one picture; give example_inputs as a tuple of one tensor "
+            "N x C x H x W, and other inputs as constants of the module"
+        )
+    example: Tensor = example_inputs[0]
+    return example
+
+
+@contextmanager
+def _eval_mode(module: nn.Module) -> Iterator[None]:
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def _named_outputs(program: ExportedProgram) -> dict[str, fx.Node]:
+    """Output name -> fx node, by the output's path in what the module returns."""
+    out_spec = program.call_spec.out_spec
+    assert out_spec is not None
+    output_specs = program.graph_signature.output_specs
+    returned = [
+        value
+        for value, spec in zip(program.graph.output_node().args[0], output_specs, strict=True)
+        if spec.kind is OutputKind.USER_OUTPUT
+    ]
+    paths, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(returned, out_spec))
+    named: dict[str, fx.Node] = {}
+    for path, value in paths:
+        name = ".".join(_path_part(key) for key in path) or "output_0"
+        if value is None:
+            continue
+        if not isinstance(value, fx.Node):
+            raise TracerError(f"output {name!r} is {value!r}; return tensors only")
+        if name in named:
+            raise TracerError(f"two outputs are named {name!r}; rename one of them")
+        named[name] = value
+    if not named:
+        raise TracerError("the module returns no tensor; return what you want to trace")
+    return named
+
+
+def _path_part(key: Any) -> str:
+    match key:
+        case pytree.MappingKey(key=name):
+            return str(name)
+        case pytree.GetAttrKey(name=name):
+            return str(name)
+        case pytree.SequenceKey(idx=index):
+            return f"output_{index}"
+    raise TracerError(f"outputs of this type have no names ({key}); return a dict or a tuple")
+
+
+class _GraphBuilder:
+    """Turns the fx nodes that the outputs depend on into nodes and constants."""
+
+    def __init__(self, program: ExportedProgram) -> None:
+        self._fx_graph = program.graph
+        self._picture, self._constants = _picture_and_constants(program)
+        self._nodes: dict[str, Node] = {}
+
+    def build(self, outputs: dict[str, fx.Node], example: Tensor) -> ConvGraph:
+        for fx_node in _dependencies(self._fx_graph, list(outputs.values())):
+            self._add(fx_node)
+        for name, fx_node in outputs.items():
+            if fx_node.name not in self._nodes:
+                raise TracerError(f"output {name!r} does not depend on the picture; leave it out")
+        batch, channels, height, width = example.shape
+        return ConvGraph(
+            nodes=self._nodes,
+            input_name=self._picture,
+            outputs={name: fx_node.name for name, fx_node in outputs.items()},
+            input_shape=(batch, channels, height, width),
+            input_dtype=example.dtype,
+            fx_graph=self._fx_graph,
+            constants=self._constants,
+        )
+
+    def _add(self, fx_node: fx.Node) -> None:
+        if fx_node.name == self._picture:
+            self._nodes[fx_node.name] = self._picture_node(fx_node)
+        elif fx_node.op == "call_function":
+            if any(source.name in self._nodes for source in fx_node.all_input_nodes):
+                self._nodes[fx_node.name] = self._operator_node(fx_node)
+            else:
+                self._constants[fx_node.name] = self._evaluate(fx_node)
+        elif fx_node.name not in self._constants:
+            raise TracerError(
+                f"node {fx_node.name!r} ({fx_node.op}) is neither the picture, a parameter nor "
+                "an operator; rewrite what torch.export made of it as plain tensor code"
+            )
+
+    def _picture_node(self, fx_node: fx.Node) -> Node:
+        _, channels, height, width = fx_node.meta["val"].shape
+        return Node(fx_node.name, "input", (), (height, width), channels, 0, "", fx_node, None)
+
+    def _evaluate(self, fx_node: fx.Node) -> Any:
+        args, kwargs = fx.map_arg(
+            (fx_node.args, fx_node.kwargs), lambda source: self._constants[source.name]
+        )
+        assert callable(fx_node.target)
+        with torch.no_grad():
+            return fx_node.target(*args, **kwargs)
+
+    def _operator_node(self, fx_node: fx.Node) -> Node:
+        target = fx_node.target
+        if not isinstance(target, OpOverload) or target not in RULES:
+            raise refuse(fx_node, *why_refused(str(target)))
+        call = self._call(target, fx_node)
+        try:
+            rule = RULES[target](call)
+        except Refusal as refusal:
+            raise refuse(fx_node, refusal.reason, refusal.remedy) from None
+        if len(call.shape) != 4:
+            raise refuse(
+                fx_node,
+                f"it returns a tensor of shape {call.shape}",
+                "Keep N x C x H x W throughout (keepdim=True in reductions).",
+            )
+        return Node(
+            name=fx_node.name,
+            operator=str(target),
+            edges=tuple(Edge(spatial.node, rule.y, rule.x) for spatial in call.inputs),
+            extent=call.extent,
+            channels=call.channels,
+            macs_per_cell=rule.macs_per_cell,
+            module_path=module_path(fx_node),
+            fx_node=fx_node,
+            operation=Operation(call, rule.kernel),
+        )
+
+    def _call(self, target: OpOverload, fx_node: fx.Node) -> Call:
+        input_count = 0
+
+        def substitute(argument: fx.Node) -> Any:
+            nonlocal input_count
+            if argument.name not in self._nodes:
+                return self._constants[argument.name]
+            input_count += 1
+            source = self._nodes[argument.name]
+            return SpatialInput(input_count - 1, source.name, source.extent)
+
+        args = list(fx_node.args)
+        values: dict[str, Any] = {}
+        for argument in target._schema.arguments:
+            if args and not argument.kwarg_only:
+                value: Any = args.pop(0)
+            else:
+                value = fx_node.kwargs.get(argument.name, argument.default_value)
+            values[argument.name] = fx.map_arg(value, substitute)
+        return Call(target, values, tuple(fx_node.meta["val"].shape))
+
+
+def _picture_and_constants(program: ExportedProgram) -> tuple[str, dict[str, Any]]:
+    pictures: list[str] = []
+    constants: dict[str, Any] = {}
+    for spec in program.graph_signature.input_specs:
+        name = spec.arg.name
+        if spec.kind is InputKind.USER_INPUT:
+            pictures.append(name)
+        elif spec.target in program.state_dict:
+            constants[name] = program.state_dict[spec.target].detach()
+        elif spec.target in program.constants:
+            constants[name] = program.constants[spec.target]
+    (picture,) = pictures
+    return picture, constants
+
+
+def _dependencies(graph: fx.Graph, outputs: list[fx.Node]) -> list[fx.Node]:
+    """The fx nodes that the outputs depend on, in the graph's order."""
+    needed: set[fx.Node] = set()
+    pending = list(outputs)
+    while pending:
+        fx_node = pending.pop()
+        if fx_node not in needed:
+            needed.add(fx_node)
+            pending.extend(fx_node.all_input_nodes)
+    return [fx_node for fx_node in graph.nodes if fx_node in needed]

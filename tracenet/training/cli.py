@@ -1,0 +1,126 @@
+"""tracenet-train."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tracenet.model.config import CONFIGS
+from tracenet_runtime.errors import TraceNetError
+
+EXAMPLE = """example:
+  tracenet-train --model mobilenetv2-fpn --trunk mobilenet_v2.safetensors \\
+      --data photos/train --steps 4000 --out runs/first
+  accelerate launch -m tracenet.training.cli --model r50-fpn --coco instances.json images ..."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="tracenet-train",
+        description="Train TraceNet on taps.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", choices=list(CONFIGS), default="mobilenetv2-fpn")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="folder with index.jsonl, ID.jpg and ID.png")
+    source.add_argument(
+        "--coco", type=Path, nargs=2, metavar=("JSON", "IMAGES"), help="COCO instances JSON"
+    )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        "--trunk", type=Path, help="ImageNet trunk, torchvision names (.safetensors)"
+    )
+    start.add_argument("--init", type=Path, help="checkpoint to start from (.safetensors)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument(
+        "--canvas", default="320", help="square canvas sizes, comma-separated; a step draws one"
+    )
+    parser.add_argument(
+        "--pixels",
+        type=float,
+        default=16 * 320 * 320 / 1e6,
+        help="megapixels of canvas per step and process (default: sixteen of 320 x 320)",
+    )
+    parser.add_argument(
+        "--set-weight",
+        action="append",
+        default=[],
+        metavar="SET=W",
+        help="draw photos of this set of --data W times as often; repeatable",
+    )
+    parser.add_argument("--precision", choices=["no", "bf16", "fp16"], default="bf16")
+    parser.add_argument("--workers", type=int, default=1, help="processes that load photos")
+    parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; prints a JSON summary on stdout. Returns the exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        sizes = tuple(int(size) for size in arguments.canvas.split(","))
+        set_weights = {
+            name: float(weight)
+            for name, weight in (item.split("=") for item in arguments.set_weight)
+        }
+    except ValueError:
+        parser.error("--canvas takes 320 or 320,448,640 and --set-weight takes NAME=NUMBER")
+    if any(size <= 0 or size % 32 for size in sizes):
+        parser.error("--canvas: sizes are multiples of 32")
+    try:
+        print(json.dumps(_run(arguments, sizes, set_weights)))
+    except TraceNetError as error:
+        print(f"tracenet-train: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("tracenet-train: stopped; --resume goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(
+    arguments: argparse.Namespace, sizes: tuple[int, ...], set_weights: dict[str, float]
+) -> dict[str, object]:
+    # Imported here so that --help and mistakes on the command line need not wait for torch.
+    from tracenet.data import CocoDataset, FolderDataset, Recipe
+    from tracenet.model import build_network, load_checkpoint, load_trunk
+    from tracenet.training.loop import Schedule, freeze_early_layers, train
+
+    photos = (
+        FolderDataset(arguments.data, set_weights)
+        if arguments.data
+        else CocoDataset(*arguments.coco)
+    )
+    network = load_checkpoint(arguments.init) if arguments.init else build_network(arguments.model)
+    if arguments.trunk:
+        load_trunk(network.backbone, arguments.trunk)
+    if arguments.trunk or arguments.init:
+        freeze_early_layers(network)
+    return train(
+        network,
+        photos,
+        Recipe(pixels=round(arguments.pixels * 1e6), canvas_sizes=sizes),
+        Schedule(
+            steps=arguments.steps,
+            learning_rate=arguments.learning_rate,
+            save_every=arguments.save_every,
+            seed=arguments.seed,
+        ),
+        arguments.out,
+        resume=arguments.resume,
+        precision=arguments.precision,
+        workers=arguments.workers,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""What a training step minimises: mask, box, which level answers, and how good its mask is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tracenet.data.taps import NOTHING, TARGET_STRIDE, TapBatch
+from tracenet.model.config import LEVELS, MASK_STRIDE
+from tracenet.model.fullnet import decode_boxes, gather_cells, mask_head_inputs
+from tracenet.model.mask_head import MaskHead
+from tracenet.model.network import TraceNet
+
+BOX_WEIGHT = 0.5
+QUALITY_WEIGHT = 0.5
+
+
+class TapLoss(nn.Module):
+    """The network and its losses as one module, so that a data-parallel wrapper holds both."""
+
+    def __init__(self, network: TraceNet) -> None:
+        super().__init__()
+        self.network = network
+        self.mask_head = MaskHead()
+
+    def forward(self, batch: TapBatch) -> dict[str, Tensor]:
+        """Scalar losses by name: ``mask``, ``box``, ``level``, ``quality`` and their ``total``,
+        and ``iou``, the mean IoU of the masks of the assigned levels (no loss).
+        """
+        image = batch.image.float().contiguous(memory_format=torch.channels_last)
+        heads, mask_features = self.network.predict(image)
+        # The heads' sums and the masks are small: full precision costs nothing here.
+        with torch.autocast(image.device.type, enabled=False):
+
+            def gather(maps: list[Tensor]) -> Tensor:
+                return gather_cells(maps, batch.image_index, batch.taps).float()
+
+            thing = batch.level != NOTHING
+            weight = level_weights(batch.reach, batch.level)
+            boxes = decode_boxes(gather(heads.box), batch.taps)
+            mask_loss, iou = self._mask_loss(
+                mask_features.float(), gather(heads.filter), batch, weight
+            )
+            quality_logit = gather(heads.quality_logit).squeeze(-1)
+            level_logit = gather(heads.class_logit).squeeze(-1)
+            level_target = F.one_hot(batch.level.clamp(min=0), len(LEVELS)) * thing[:, None]
+            losses = {
+                "mask": mask_loss,
+                "box": box_loss(boxes, batch.box, weight),
+                "level": F.binary_cross_entropy_with_logits(level_logit, level_target.float())
+                * len(LEVELS),
+                "quality": F.binary_cross_entropy_with_logits(quality_logit[thing], iou[thing]),
+            }
+            losses["total"] = (
+                losses["mask"]
+                + BOX_WEIGHT * losses["box"]
+                + losses["level"]
+                + QUALITY_WEIGHT * losses["quality"]
+            )
+            losses["iou"] = iou[level_target.bool()].mean()
+        return losses
+
+    def _mask_loss(
+        self, mask_features: Tensor, filters: Tensor, batch: TapBatch, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The weighted mean of dice + BCE, and every level's IoU (T x 5, detached)."""
+        filter, offset, inverse_size = mask_head_inputs(filters, batch.taps)
+        flat_weight = weight.flatten()
+        tap_of = torch.arange(len(batch.taps), device=weight.device)
+        tap_of = tap_of.repeat_interleave(len(LEVELS))
+        iou = torch.zeros_like(flat_weight)
+
+        def masks_of(pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            taps = tap_of[pairs]
+            features = mask_features[batch.image_index[taps]]
+            logits = self.mask_head(features, filter[pairs], offset[pairs], inverse_size[pairs])
+            logits = F.interpolate(
+                logits,
+                scale_factor=MASK_STRIDE / TARGET_STRIDE,
+                mode="bilinear",
+                align_corners=False,
+            ).squeeze(1)
+            target, known = batch.mask[taps], batch.known[taps]
+            iou[pairs] = mask_iou(logits.detach(), target, known)
+            return logits, target, known
+
+        trained = flat_weight > 0
+        pairs = trained.nonzero().squeeze(1)
+        logits, target, known = masks_of(pairs)
+        losses = dice_loss(logits, target, known) + near_bce(
+            logits, target, known, batch.box[tap_of[pairs]]
+        )
+        with torch.no_grad():
+            masks_of((~trained).nonzero().squeeze(1))
+        loss = (losses * flat_weight[pairs]).sum() / flat_weight.sum().clamp(min=1e-6)
+        return loss, iou.view_as(weight)
+
+
+def level_weights(reach: Tensor, level: Tensor) -> Tensor:
+    """How much each level's mask and box count for each tap.
+
+    The level in whose range the reach falls counts fully. So do neighbours that are about as far
+    from it on a logarithmic scale, and others less: the levels overlap, so that a tap whose level is
+    chosen wrongly by one still gets a mask.
+
+    Args:
+        reach: T, canvas pixels.
+        level: T, index of the assigned level or ``NOTHING``.
+
+    Returns:
+        T x 5 in [0, 1]; all 0 for taps on nothing.
+    """
+    count = len(LEVELS)
+    middle = 0.75 * LEVELS[0].size_of_interest
+    position = torch.log2(reach / middle).clamp(0, count - 1)
+    distance = (position[:, None] - torch.arange(count, device=reach.device)).abs()
+    weight = (1.5 - distance).clamp(0, 1)
+    thing = level != NOTHING
+    weight[thing, level[thing]] = 1.0
+    return weight * thing[:, None]
+
+
+def dice_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """One minus the dice coefficient of K masks; all K x h x w -> K."""
+    probability = logits.sigmoid() * known
+    target = target * known
+    overlap = (probability * target).sum((1, 2))
+    total = probability.square().sum((1, 2)) + target.square().sum((1, 2))
+    return 1 - 2 * overlap / (total + 1e-4)
+
+
+def near_bce(logits: Tensor, target: Tensor, known: Tensor, box: Tensor) -> Tensor:
+    """Mean cross-entropy of K masks over the thing's box, enlarged twice about its centre.
+
+    Over the whole canvas the mean would hardly see small things; what is far is left to dice.
+
+    Args:
+        logits, target, known: K x h x w, cells of ``TARGET_STRIDE`` canvas pixels.
+        box: K x 4, canvas pixels.
+
+    Returns:
+        K.
+    """
+    height, width = logits.shape[1:]
+    centre, extent = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2] + 2 * MASK_STRIDE
+
+    def near(count: int, axis: int) -> Tensor:
+        at = (torch.arange(count, device=box.device) + 0.5) * TARGET_STRIDE
+        return (at - centre[:, axis, None]).abs() < extent[:, axis, None]
+
+    region = near(height, 1)[:, :, None] & near(width, 0)[:, None, :] & known
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (loss * region).sum((1, 2)) / region.sum((1, 2)).clamp(min=1)
+
+
+def mask_iou(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """IoU of K thresholded masks with their targets; all K x h x w -> K."""
+    predicted = (logits > 0) & known
+    wanted = (target > 0.5) & known
+    union = (predicted | wanted).sum((1, 2))
+    return (predicted & wanted).sum((1, 2)) / union.clamp(min=1)
+
+
+def box_loss(boxes: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of 1 - GIoU (arXiv 1902.09630) and of the sides' error over the box's size.
+
+    Args:
+        boxes: T x 5 x 4, (x0, y0, x1, y1) canvas pixels.
+        target: T x 4.
+        weight: T x 5.
+    """
+    target = target[:, None]
+
+    def area(box: Tensor) -> Tensor:
+        return (box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1)
+
+    def rectangle(low: Tensor, high: Tensor) -> Tensor:
+        return area(torch.cat([low, high], -1))
+
+    inner = rectangle(
+        torch.maximum(boxes[..., :2], target[..., :2]),
+        torch.minimum(boxes[..., 2:], target[..., 2:]),
+    )
+    outer = rectangle(
+        torch.minimum(boxes[..., :2], target[..., :2]),
+        torch.maximum(boxes[..., 2:], target[..., 2:]),
+    )
+    union = area(boxes) + area(target) - inner
+    giou = inner / union.clamp(min=1e-6) - (outer - union) / outer.clamp(min=1e-6)
+    size = (target[..., 2:] - target[..., :2]).amax(-1, keepdim=True)
+    side = F.smooth_l1_loss(
+        boxes / size, target.expand_as(boxes) / size, reduction="none", beta=0.1
+    )
+    return ((1 - giou + side.mean(-1)) * weight).sum() / weight.sum().clamp(min=1e-6)
