@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -137,6 +139,30 @@ def test_the_region_of_a_convolution_is_exact(
         assert read == region
     else:  # wholly in the padding: one cell of the border stands in
         assert min(region.height, region.width) == 1
+
+
+def every_pooling() -> Iterator[nn.Module]:
+    for kernel, stride, ceil_mode in product((2, 3), (2, 3), (False, True)):
+        for padding in range(kernel // 2 + 1):
+            yield nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
+            for count_padding, divisor in ((True, None), (False, None), (True, 5)):
+                yield nn.AvgPool2d(kernel, stride, padding, ceil_mode, count_padding, divisor)
+
+
+@pytest.mark.parametrize("layer", every_pooling(), ids=repr)
+def test_pooling_at_the_borders(layer: nn.Module) -> None:
+    picture = -1 - torch.rand(1, 1, 7, 8, dtype=torch.float64)  # padding with 0 would win
+    full = layer(picture)
+    tracer = ReceptiveFieldTracer(layer, (picture,))
+    height, width = full.shape[2:]
+    for rect in (
+        Rect(0, height, 0, width),
+        Rect(0, 1, 0, 1),
+        Rect(height - 1, height, width - 1, width),
+        Rect(1, 2, width - 1, width),
+    ):
+        actual = tracer.trace({"output_0": rect}).run(picture)["output_0"]
+        torch.testing.assert_close(actual, cut(full, rect), rtol=1e-12, atol=0)
 
 
 class Pyramid(nn.Module):

@@ -1,1 +1,1 @@
-""""""
+"""Latency of one tap, measured in pairs against a baseline."""

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import tempfile
@@ -29,7 +28,7 @@ from tracenet_export.parity import (
     parity_taps,
     refuse_above,
 )
-from tracenet_export.scene import generate_scene
+from tracenet.scene import generate_scene
 from tracenet_export.schedule import TapPlan
 from tracenet_export.targets import Target, open_target
 from tracenet_runtime.bundle import Bundle
@@ -183,7 +182,7 @@ def _manifest(
             "range": [0, 255],
             "layout": "NCHW",
             "resize": "pillow-bilinear",
-            "pad_value": list(pad_value(source.network)),
+            "pad_value": list(source.network.pad_value),
         },
         "canvas": {"height": height, "width": width},
         "levels": [
@@ -218,12 +217,6 @@ def _manifest(
         "golden": {"file": "golden.json", "photo": "golden.png"},
         "parity": "parity.json",
     }
-
-
-def pad_value(network: TraceNet) -> tuple[int, int, int]:
-    """The canvas colour beside a photo: the network's mean, so that it is 0 once normalised."""
-    red, green, blue = (round(value) for value in network.config.pixel_mean)
-    return red, green, blue
 
 
 def _write_golden(bundle: Bundle, assembly: Assembly) -> None:
@@ -292,10 +285,10 @@ def replacing_bundle(out: Path) -> Iterator[Path]:
         folder.chmod(0o755)
         if out.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-            os.replace(out, old / out.name)
-            os.replace(folder, out)
+            out.replace(old / out.name)
+            folder.replace(out)
             shutil.rmtree(old)
         else:
-            os.replace(folder, out)
+            folder.replace(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -54,7 +54,9 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--untrained", action="store_true", help="random weights, to measure costs with"
     )
     parser.add_argument(
-        "--canvas", default="640x640", help="height x width of what the network sees, or one side"
+        "--canvas",
+        default="640x640",
+        help="height x width of what the network sees, or one side; padded to multiples of 128",
     )
 
 
@@ -74,23 +76,21 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse_canvas(text: str) -> tuple[int, int]:
-    """``640`` or ``1536x2048`` -> height, width.
+    """``640`` or ``1536x2048`` -> height, width, padded to multiples of the coarsest stride.
 
     Raises:
-        ExportError: it is neither, or no multiple of the coarsest stride.
+        ExportError: it is neither.
     """
     from tracenet.model import COARSEST_STRIDE
     from tracenet_export.errors import ExportError
 
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if match is None:
+    if match is None or "0" in (match[1], match[2]):
         raise ExportError(f"{text!r} is no canvas; give height x width, as in 640x640")
-    height, width = int(match[1]), int(match[2] or match[1])
-    if height % COARSEST_STRIDE or width % COARSEST_STRIDE or not height or not width:
-        raise ExportError(
-            f"a canvas of {height}x{width} does not fit: both sides must be multiples of "
-            f"{COARSEST_STRIDE}, the coarsest level's stride"
-        )
+    height, width = (
+        -(-int(side) // COARSEST_STRIDE) * COARSEST_STRIDE
+        for side in (match[1], match[2] or match[1])
+    )
     return height, width
 
 
@@ -98,8 +98,7 @@ def parse_windows(text: str) -> tuple[int | None, ...]:
     """``64,128,all`` -> reaches, smallest first; None is the whole canvas.
 
     Raises:
-        ExportError: an entry is neither ``all`` nor a multiple of 128 or a smaller power of two
-            that the coarsest key cell divides.
+        ExportError: an entry is neither ``all`` nor a multiple of 8.
     """
     from tracenet_export.errors import ExportError
 
@@ -111,7 +110,7 @@ def parse_windows(text: str) -> tuple[int | None, ...]:
             reaches.add(int(part))
         else:
             raise ExportError(
-                f"{part!r} is no mask window; give multiples of 8 pixels, or `all`, as in 64,256,all"
+                f"{part!r} is no mask window; give multiples of 8 pixels or `all`, as in 64,all"
             )
     return tuple(sorted(reaches, key=lambda reach: float("inf") if reach is None else reach))
 
@@ -190,8 +189,9 @@ def _readable(report: dict[str, Any]) -> str:
         + ", ".join(f"{name} {share:.3f}" for name, share in report["macs_share"].items()),
         f"programs: {report['parity']['programs_checked_by']}",
         f"replay of {replay['taps']} taps against FullNet: largest relative error {worst[1]:.1e} "
-        f"({worst[0]}), {replay['level_flips']} level flips, mean IoU {replay['mask_iou_mean']:.4f} "
-        f"with whole masks ({replay['truncated']} reach beyond their window)",
+        f"({worst[0]}), {replay['level_flips']} level flips, mean IoU "
+        f"{replay['mask_iou_mean']:.4f} with whole masks "
+        f"({replay['truncated']} reach beyond their window)",
     ]
     return "\n".join(lines)
 

@@ -25,6 +25,7 @@ REPLAYED_TAPS = 64
 """Taps of the replay's comparison, corners and edges among them."""
 
 _PROGRAM_TAPS = 4
+_TINY = 1e-30
 _EDGE_TAPS = 5
 
 
@@ -60,7 +61,7 @@ class Differences:
     def relative(self) -> dict[str, float]:
         """By tensor, in the order of the first comparison."""
         return {
-            name: difference / max(self._scale[name], np.finfo(np.float32).tiny)
+            name: difference / max(self._scale[name], _TINY)
             for name, difference in self._difference.items()
         }
 
@@ -134,8 +135,8 @@ def check_replay(
 
     Returns:
         ``relative_error`` by tensor; ``mask_iou_mean`` with FullNet's mask of the whole canvas,
-        ``truncated``: taps whose window cut off some of it, ``level_flips``: taps that another level
-        answered than FullNet's best of the asked ones.
+        ``truncated``: taps whose window cut off some of it, ``level_flips``: taps that another
+        level answered than FullNet's best of the asked ones.
     """
     replay = Replay(manifest, table, engine)
     dtype = next(network.parameters()).dtype

@@ -102,7 +102,7 @@ class PieceModule(nn.Module):
         self._outputs = [position[node] for node in outputs]
         digest.update(repr(self._outputs).encode())
         self.digest = digest.hexdigest()
-        """Equal for modules that compute the same with the same weights on windows of the same size."""
+        """Equal for modules that compute the same, with the same weights, on equal windows."""
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Windows in the order of the piece's sources -> the outputs' windows."""

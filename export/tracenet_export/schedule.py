@@ -22,6 +22,7 @@ class TapPlan:
     """A plan for taps.
 
     Attributes:
+        name: of the schedule, such as ``P3-P7``, ``P4`` or ``full``.
         plan: query: score, box and filter of every level; one alternative per mask window.
         canvas: height and width.
         levels: which levels are asked, finest first.
@@ -29,6 +30,7 @@ class TapPlan:
         head_windows: alternative name -> the mask features that its mask head reads.
     """
 
+    name: str
     plan: Plan
     canvas: tuple[int, int]
     levels: tuple[Level, ...]
@@ -39,12 +41,6 @@ class TapPlan:
     def key(self) -> Level:
         """The level whose cell is the key of the table."""
         return self.levels[0]
-
-    @property
-    def name(self) -> str:
-        """Such as ``P3-P7`` or ``P4``."""
-        names = [level.name for level in self.levels]
-        return names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
 
 
 def parse_levels(text: str) -> tuple[Level, ...]:
@@ -115,19 +111,35 @@ def plan_taps(
     A reach that needs all mask features for some tap takes the place of the whole canvas.
 
     Raises:
+        ExportError: a reach is no multiple of the finest level's stride.
         PlanError: the network cannot be served exactly.
     """
+    stride = levels[0].stride
+    misfit = [reach for reach in reaches if reach is not None and reach % stride]
+    if misfit:
+        raise ExportError(
+            f"a mask window of {misfit[0]} px does not fit: with {levels[0].name} as the finest "
+            f"level, windows are multiples of {stride} px, or `all`"
+        )
     features = tuple(extent // MASK_STRIDE for extent in canvas)
     windows: dict[str, Spans] = {}
     named: dict[str, int | None] = {}
     for reach in reaches:
-        y, x = mask_spans(canvas, levels[0].stride, reach)
+        y, x = mask_spans(canvas, stride, reach)
         name = "all" if reach is None else f"{reach}px"
         windows[name] = windows_of(y, features[0]), windows_of(x, features[1])
         named[name] = reach
     query = query_wanted(canvas, levels)
     alternatives = {name: {"mask_features": spans} for name, spans in windows.items()}
-    return TapPlan(make_plan(graph, query, alternatives), canvas, tuple(levels), named, windows)
+    plan = make_plan(graph, query, alternatives)
+    return TapPlan(_schedule_name(levels), plan, canvas, tuple(levels), named, windows)
+
+
+def _schedule_name(levels: Sequence[Level]) -> str:
+    """Such as ``P4``, ``P3-P7``, or ``P3,P5`` where levels are left out between."""
+    names = [level.name for level in levels]
+    span = LEVELS[LEVELS.index(levels[0]) : LEVELS.index(levels[-1]) + 1]
+    return f"{names[0]}-{names[-1]}" if len(span) == len(names) > 1 else ",".join(names)
 
 
 def plan_full(graph: ConvGraph, canvas: tuple[int, int]) -> TapPlan:
@@ -148,4 +160,4 @@ def plan_full(graph: ConvGraph, canvas: tuple[int, int]) -> TapPlan:
         {"all": {"mask_features": everything}},
     )
     check_plan(plan)
-    return TapPlan(plan, canvas, LEVELS, {"all": None}, {"all": everything})
+    return TapPlan("full", plan, canvas, LEVELS, {"all": None}, {"all": everything})

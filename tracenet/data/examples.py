@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.errors import PhotoError, TraceNetError
 from tracenet_runtime.photo import load_photo
 
 IGNORE = 255
@@ -29,7 +31,7 @@ class AnnotatedPhoto:
 
     Attributes:
         photo: uint8 H x W x 3, RGB.
-        masks: bool K x H x W, one per instance; they may overlap.
+        masks: bool K x H x W, one per instance, none empty; they may overlap.
         ignore: bool H x W, pixels that count neither as thing nor as background.
         complete: every thing of interest is annotated, so the rest is known to be background.
     """
@@ -64,7 +66,7 @@ class FolderDataset:
         set_weights: relative frequency at which training draws photos of a set, 1 by default.
 
     Raises:
-        DataError: the index or a photo is missing or damaged.
+        DataError: the index or a photo is missing or damaged, or a weight makes no sense.
     """
 
     def __init__(self, root: Path, set_weights: Mapping[str, float] | None = None) -> None:
@@ -75,13 +77,14 @@ class FolderDataset:
                 f"{index} does not exist; give a folder with index.jsonl, ID.jpg and ID.png"
             )
         try:
-            lines = [json.loads(line) for line in index.read_text().splitlines() if line.strip()]
-            self._photos = [(str(row["id"]), bool(row["complete"])) for row in lines]
-            sets = [str(row["set"]) for row in lines]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{index} is damaged: {error}") from error
-        if not self._photos:
+            lines = index.read_text().splitlines()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{index} cannot be read: {error}") from error
+        rows = [_index_row(index, n, line) for n, line in enumerate(lines, 1) if line.strip()]
+        if not rows:
             raise DataError(f"{index} lists no photo")
+        self._photos = [(name, complete) for name, _, complete in rows]
+        sets = [name for _, name, _ in rows]
         set_weights = set_weights or {}
         unknown = sorted(set(set_weights) - set(sets))
         if unknown:
@@ -89,18 +92,22 @@ class FolderDataset:
                 f"{index} has no set {', '.join(unknown)}; its sets are "
                 f"{', '.join(sorted(set(sets)))}"
             )
-        self.weights = np.array([set_weights.get(name, 1.0) for name in sets])
+        self.weights = np.array([set_weights.get(name, 1.0) for name in sets], np.float64)
+        if not (np.isfinite(self.weights).all() and self.weights.min() >= 0 < self.weights.max()):
+            raise DataError("weights of sets are finite, not negative, and not all of them are 0")
 
     def __len__(self) -> int:
         return len(self._photos)
 
     def __getitem__(self, index: int) -> AnnotatedPhoto:
         name, complete = self._photos[index]
-        photo = load_photo(self.root / f"{name}.jpg")
+        photo = _load(self.root / f"{name}.jpg")
         path = self.root / f"{name}.png"
         try:
-            instance_map = np.asarray(Image.open(path))
-        except OSError as error:
+            with Image.open(path) as image:
+                instance_map = np.asarray(image)
+        # Decoders of damaged files raise nearly anything.
+        except Exception as error:
             raise DataError(f"{path} cannot be read: {error}") from error
         if instance_map.shape != photo.shape[:2] or instance_map.dtype != np.uint8:
             raise DataError(
@@ -112,18 +119,29 @@ class FolderDataset:
         return AnnotatedPhoto(photo, masks, instance_map == IGNORE, complete)
 
 
+def _index_row(index: Path, number: int, line: str) -> tuple[str, str, bool]:
+    """Id, set and completeness of a photo."""
+    try:
+        row = json.loads(line)
+        return str(row["id"]), str(row["set"]), bool(row["complete"])
+    except KeyError as error:
+        raise DataError(f"{index}, line {number}, lacks {error}") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{index}, line {number}, is damaged: {error}") from error
+
+
 class CocoDataset:
     """COCO instances JSON and its folder of images, read with pycocotools.
 
-    Crowd regions are ignored. COCO annotates all things of its categories, so photos count as
-    complete.
+    Crowd regions are ignored, annotations without a segmentation passed over. COCO annotates all
+    things of its categories, so photos count as complete.
 
     Args:
         annotations: path of the JSON file.
         images: folder with the files that it names.
 
     Raises:
-        DataError: the JSON or an image is missing or damaged.
+        DataError: the JSON or an image is missing or damaged, or they do not fit each other.
     """
 
     def __init__(self, annotations: Path, images: Path) -> None:
@@ -132,9 +150,11 @@ class CocoDataset:
         if not annotations.is_file():
             raise DataError(f"{annotations} does not exist; give a COCO instances JSON file")
         try:
-            self._coco = COCO(str(annotations))
+            # pycocotools reports its progress on stdout, which belongs to the tools' results.
+            with contextlib.redirect_stdout(sys.stderr):
+                self._coco = COCO(str(annotations))
             self._ids: list[int] = sorted(self._coco.imgs)
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
             raise DataError(f"{annotations} is not COCO instances JSON: {error}") from error
         if not self._ids:
             raise DataError(f"{annotations} lists no image")
@@ -147,11 +167,15 @@ class CocoDataset:
     def __getitem__(self, index: int) -> AnnotatedPhoto:
         image_id = self._ids[index]
         record = self._coco.imgs[image_id]
-        photo = load_photo(self._images / str(record["file_name"]))
+        if "file_name" not in record:
+            raise DataError(f"image {image_id} of the COCO JSON has no file_name")
+        photo = _load(self._images / str(record["file_name"]))
         ignore = np.zeros(photo.shape[:2], np.bool_)
         masks = []
         for annotation in self._coco.loadAnns(self._coco.getAnnIds(imgIds=[image_id])):
-            mask = self._coco.annToMask(annotation).astype(np.bool_)
+            if not annotation.get("segmentation"):
+                continue
+            mask = self._mask(annotation)
             if mask.shape != ignore.shape:
                 raise DataError(
                     f"annotation {annotation['id']} is {mask.shape[1]} x {mask.shape[0]}, its "
@@ -164,6 +188,23 @@ class CocoDataset:
         return AnnotatedPhoto(
             photo, np.stack(masks) if masks else _no_masks(photo), ignore, complete=True
         )
+
+    def _mask(self, annotation: dict[str, Any]) -> npt.NDArray[np.bool_]:
+        try:
+            mask: npt.NDArray[np.uint8] = self._coco.annToMask(annotation)
+        # pycocotools raises nearly anything, plain Exception included.
+        except Exception as error:
+            raise DataError(
+                f"annotation {annotation.get('id')} has no usable segmentation: {error}"
+            ) from error
+        return mask.astype(np.bool_)
+
+
+def _load(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        return load_photo(path)
+    except PhotoError as error:
+        raise DataError(str(error)) from error
 
 
 def _no_masks(photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

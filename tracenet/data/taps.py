@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tracenet.data.augment import Augmentation, random_crop
-from tracenet.data.examples import PhotoDataset
+from tracenet.data.examples import DataError, PhotoDataset
 from tracenet.model.config import LEVELS
 
 NOTHING = -1
@@ -20,6 +20,9 @@ NOTHING = -1
 
 TARGET_STRIDE = 4
 """Canvas pixels per cell of the masks that the loss compares."""
+
+MAXIMUM_TRIES = 1000
+"""Crops in a row that may show no thing before a dataset counts as empty."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,9 @@ class StepDataset(Dataset[TapBatch]):
         pad_value: RGB colour beside a photo.
         seed: of everything random.
         process, processes: this process's index and the number of them; each draws its own photos.
+
+    Raises:
+        DataError: a photo is missing or damaged, or hardly any photo has a thing on it.
     """
 
     def __init__(
@@ -111,8 +117,10 @@ class StepDataset(Dataset[TapBatch]):
         random = np.random.default_rng((self.seed, step, self.process))
         count = max(1, round(self.recipe.pixels / size**2))
         taps_per_photo = max(1, round(self.recipe.taps_per_megapixel * size**2 / 1e6))
-        images, taps = [], []
-        while len(images) < count or not taps:
+        images: list[npt.NDArray[np.uint8]] = []
+        taps: list[_Tap] = []
+        tries = 0
+        while len(images) < count:
             photo = int(np.searchsorted(self._cumulative, random.random()))
             crop = random_crop(
                 self.photos[min(photo, len(self.photos) - 1)],
@@ -122,7 +130,13 @@ class StepDataset(Dataset[TapBatch]):
                 random,
             )
             if not len(crop.masks):
+                tries += 1
+                if tries == MAXIMUM_TRIES:
+                    raise DataError(
+                        f"{tries} crops in a row showed no thing; check that the photos have masks"
+                    )
                 continue
+            tries = 0
             for _ in range(taps_per_photo):
                 thing = crop.masks[random.integers(len(crop.masks))]
                 taps.append(_tap_on(thing, len(images), crop.ignore, random))
@@ -200,7 +214,7 @@ def _shrink(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     counts = sum(
         (counts[:, i::TARGET_STRIDE] for i in range(1, TARGET_STRIDE)), counts[:, ::TARGET_STRIDE]
     )
-    return counts.astype(np.float32) / TARGET_STRIDE**2
+    return counts.astype(np.float32) / np.float32(TARGET_STRIDE**2)
 
 
 def _collate(images: Sequence[npt.NDArray[np.uint8]], taps: Sequence[_Tap]) -> TapBatch:

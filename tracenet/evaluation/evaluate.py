@@ -7,23 +7,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from tqdm.auto import tqdm
 
 from tracenet.data import AnnotatedPhoto, PhotoDataset
 from tracenet.evaluation.metrics import InstanceScore, Mask, mask_iou
-from tracenet.model import LEVELS, TraceNet, answer_taps
-from tracenet_runtime.canvas import Canvas, place_mask
+from tracenet_runtime.canvas import Canvas
 
 MINIMUM_AREA = 200
 """Canvas pixels; smaller instances are not scored."""
 
-_TAPS_AT_ONCE = 16
-
 
 @dataclass(frozen=True)
 class LevelMasks:
-    """One tap's masks: every level's in photo resolution, and which level answers."""
+    """One tap's masks.
+
+    Attributes:
+        masks: one per asked level, finest first, in photo resolution.
+        chosen: index of the level that answers.
+    """
 
     masks: tuple[Mask, ...]
     chosen: int
@@ -32,32 +34,11 @@ class LevelMasks:
 class TapModel(Protocol):
     """What can be evaluated."""
 
-    def masks(self, photo: np.ndarray, taps: Sequence[tuple[int, int]]) -> Iterator[LevelMasks]:
+    def masks(
+        self, photo: npt.NDArray[np.uint8], taps: Sequence[tuple[int, int]]
+    ) -> Iterator[LevelMasks]:
         """The masks for each tap (x, y), photo pixels, on one photo (uint8 H x W x 3, RGB)."""
         ...
-
-
-class FullNet:
-    """The network on the whole canvas."""
-
-    def __init__(self, network: TraceNet, canvas: Canvas) -> None:
-        self._network, self._canvas = network.eval(), canvas
-
-    @torch.inference_mode()
-    def masks(self, photo: np.ndarray, taps: Sequence[tuple[int, int]]) -> Iterator[LevelMasks]:
-        """See :class:`TapModel`; each mask covers the whole photo."""
-        pixels, placement = self._canvas.fit(photo)
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-        outputs = self._network(image.contiguous(memory_format=torch.channels_last))
-        window = (0, 0, self._canvas.width, self._canvas.height)
-        canvas_taps = torch.tensor([placement.to_canvas(x, y) for x, y in taps])
-        for some in canvas_taps.split(_TAPS_AT_ONCE):
-            answers = answer_taps(outputs, some, probability=True)
-            for score, levels in zip(answers.score, answers.mask.numpy(), strict=True):
-                yield LevelMasks(
-                    tuple(place_mask(level, window, placement) for level in levels),
-                    int(score.argmax()),
-                )
 
 
 def draw_taps(mask: Mask, count: int, random: np.random.Generator) -> tuple[tuple[int, int], ...]:
@@ -113,7 +94,6 @@ def _score(
         levels = tuple(
             mask_iou(mask, example.masks[instance], example.ignore) for mask in answer.masks
         )
-        assert len(levels) == len(LEVELS)
         iou.append(levels[answer.chosen])
         by_level.append(levels)
     return InstanceScore(photo, instance, taps, tuple(iou), tuple(by_level))

@@ -46,7 +46,7 @@ class Summary:
 
     Attributes:
         miou_t: IoU of the mask that was given.
-        miou_t_oracle_level: IoU of the best level's mask: what a perfect choice of level would give.
+        miou_t_oracle_level: IoU of the best level's mask: what a perfect choice would give.
         share_above_0_7: share of taps with an IoU above 0.7.
         instances, taps: how many.
     """

@@ -34,7 +34,8 @@ class Bottleneck(nn.Module):
         residual = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + residual)
+        y: Tensor = self.relu(self.bn3(self.conv3(x)) + residual)
+        return y
 
 
 class ResNet(nn.Module):

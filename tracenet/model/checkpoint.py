@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tracenet.model.config import CONFIGS, TraceNetConfig
 from tracenet.model.network import TraceNet
+from tracenet.scene import generate_scene
 from tracenet_runtime.errors import TraceNetError
 
 SHIPPED = Path(__file__).parent.parent / "weights"
 """Where the checkpoints live that come with the package."""
+
+
+# What damaged weights and senseless configurations raise.
+_UNFIT = (ArithmeticError, OSError, RuntimeError, TypeError, ValueError, SafetensorError)
 
 
 class CheckpointError(TraceNetError):
@@ -61,10 +65,11 @@ def save_checkpoint(
     temporary = config.with_suffix(".json.partial")
     description = {"network": network.config.to_dict(), "licence": licence}
     temporary.write_text(json.dumps(description, indent=2) + "\n")
-    os.replace(temporary, config)
+    temporary.replace(config)
     temporary = path.with_suffix(".safetensors.partial")
-    save_file(tensors, temporary)
-    os.replace(temporary, path)
+    # Not `save_file`, which makes files that only their owner can read.
+    temporary.write_bytes(save(tensors))
+    temporary.replace(path)
 
 
 def load_checkpoint(path: Path) -> TraceNet:
@@ -81,9 +86,8 @@ def load_checkpoint(path: Path) -> TraceNet:
             for name, tensor in load_file(path).items()
         }
         network.load_state_dict(tensors)
-    except (ValueError, AttributeError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} is not a usable checkpoint: {reason}") from error
+    except _UNFIT as error:
+        raise CheckpointError(f"{path} is not a usable checkpoint: {_reason(error)}") from error
     return network.eval()
 
 
@@ -107,10 +111,16 @@ def _description(path: Path) -> tuple[dict[str, Any], str]:
     try:
         description = json.loads(beside.read_text())
         return dict(description["network"]), str(description["licence"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{beside} must hold the network's configuration and licence as JSON ({error!r})"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong on one line; torch lists every tensor that does not fit."""
+    line = " ".join(str(error).split())
+    return line if len(line) <= 200 else f"{line[:200]}..."
 
 
 def shipped_checkpoint(name: str) -> Path:
@@ -123,8 +133,8 @@ def shipped_checkpoint(name: str) -> Path:
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
         raise CheckpointError(
-            f"no weights are shipped for {name!r} (shipped: {shipped}); give a checkpoint, or train "
-            f"one with `tracenet-train --model {name}`"
+            f"no weights are shipped for {name!r} (shipped: {shipped}); give a checkpoint, or "
+            f"train one with `tracenet-train --model {name}`"
         )
     return path
 
@@ -132,23 +142,45 @@ def shipped_checkpoint(name: str) -> Path:
 def untrained_network(name: str, seed: int = 0) -> TraceNet:
     """A network with random weights, for measuring costs and for tests.
 
-    Its BatchNorm statistics are those of random pictures, so that what it computes has the scale
-    of a trained network's features in every layer instead of dying away.
+    Its BatchNorm statistics are those of a generated scene, and a trunk with folded BatchNorm has
+    the same folded in, so that what it computes has the scale of a trained network's features in
+    every layer instead of dying away: it depends on the picture everywhere.
 
     Raises:
         CheckpointError: no configuration has this name.
     """
-    torch.manual_seed(seed)
-    network = build_network(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(name)
+        picture = torch.from_numpy(generate_scene(512, 512, seed)).permute(2, 0, 1)[None].float()
+    modules = list(network.backbone.modules())
+    folded = not any(isinstance(module, nn.BatchNorm2d) for module in modules)
+    hooks = [
+        module.register_forward_hook(_fold_norm)
+        for module in modules
+        if folded and isinstance(module, nn.Conv2d)
+    ]
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momentum = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
-        network.train()(torch.rand(1, 3, 512, 512) * 255)
+        network.train()(picture)
     for norm, value in zip(norms, momentum, strict=True):
         norm.momentum = value
+    for hook in hooks:
+        hook.remove()
     return network.eval()
+
+
+def _fold_norm(convolution: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Give a convolution's output mean 0 and deviation 1 in every channel, now and later."""
+    assert isinstance(convolution, nn.Conv2d)
+    assert convolution.bias is not None
+    mean, scale = output.mean((0, 2, 3)), output.std((0, 2, 3)).clamp(min=1e-5)
+    convolution.weight.div_(scale.view(-1, 1, 1, 1))
+    convolution.bias.sub_(mean).div_(scale)
+    return (output - mean.view(1, -1, 1, 1)) / scale.view(1, -1, 1, 1)
 
 
 def load_trunk(backbone: nn.Module, path: Path) -> None:
@@ -173,6 +205,5 @@ def load_trunk(backbone: nn.Module, path: Path) -> None:
         raise CheckpointError(
             f"{path} has no tensor {error}; it must hold this trunk in torchvision's names"
         ) from None
-    except (RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} does not fit this trunk: {reason}") from error
+    except _UNFIT as error:
+        raise CheckpointError(f"{path} does not fit this trunk: {_reason(error)}") from error

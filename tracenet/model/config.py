@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 BackboneName = Literal["resnet50", "resnet101", "mobilenetv2"]
 
@@ -84,14 +84,22 @@ class TraceNetConfig:
         """Inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: a key is unknown or missing.
+            ValueError: a key is unknown or missing, or there is no such trunk.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(f"unknown keys in the network configuration: {', '.join(unknown)}")
+        arguments: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        backbones = get_args(BackboneName)
+        if arguments.get("backbone", backbones[0]) not in backbones:
+            raise ValueError(
+                f"there is no trunk {arguments['backbone']!r}; choose one of {', '.join(backbones)}"
+            )
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            return cls(**arguments)
         except TypeError as error:
             raise ValueError(f"incomplete network configuration: {error}") from None
 

@@ -44,7 +44,7 @@ class MaskHead(nn.Module):
 
         sizes = [i * o for i, o in _LAYERS] + [o for _, o in _LAYERS]
         assert sum(sizes) == FILTER_SIZE
-        parts = filter.flatten(1).split(sizes, dim=1)
+        parts = torch.split(filter.flatten(1), sizes, dim=1)
         for index, (inputs, outputs) in enumerate(_LAYERS):
             weight = parts[index].reshape(count, outputs, inputs)
             bias = parts[index + len(_LAYERS)].reshape(count, outputs, 1)

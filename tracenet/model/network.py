@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -90,10 +91,7 @@ class Heads(nn.Module):
     def _tower(config: TraceNetConfig) -> nn.Sequential:
         widths = [config.pyramid_channels] + [config.tower_channels] * config.tower_depth
         return nn.Sequential(
-            *(
-                TowerLayer(i, o, config.kernel, config.separable)
-                for i, o in zip(widths, widths[1:], strict=False)
-            )
+            *(TowerLayer(i, o, config.kernel, config.separable) for i, o in pairwise(widths))
         )
 
     def forward(self, pyramid: Sequence[Tensor]) -> HeadOutputs:
@@ -159,11 +157,18 @@ class TraceNet(nn.Module):
         self.heads = Heads(config)
         self.mask_branch = MaskBranch(config)
 
+    @property
+    def pad_value(self) -> tuple[int, int, int]:
+        """The canvas colour (RGB) beside a photo: the mean, which is about 0 once normalised."""
+        red, green, blue = (round(value) for value in self.config.pixel_mean)
+        return red, green, blue
+
     def predict(self, image: Tensor) -> tuple[HeadOutputs, Tensor]:
         """The heads' raw predictions and the mask features, as training needs them.
 
         Args:
-            image: N x 3 x H x W, RGB 0-255, H and W multiples of 128.
+            image: N x 3 x H x W, RGB 0-255, H and W multiples of 32 (the last cells of P6 and P7
+                may then reach over the canvas's border).
         """
         c3, c4, c5 = self.backbone((image - self.pixel_mean) / self.pixel_std)
         pyramid = self.pyramid(c3, c4, c5)

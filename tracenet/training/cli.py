@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tracenet.model.config import CONFIGS
 from tracenet_runtime.errors import TraceNetError
 
 EXAMPLE = """example:
   tracenet-train --model mobilenetv2-fpn --trunk mobilenet_v2.safetensors \\
       --data photos/train --steps 4000 --out runs/first
   accelerate launch -m tracenet.training.cli --model r50-fpn --coco instances.json images ..."""
+
+
+def _whole_number(minimum: int, maximum: int = sys.maxsize) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if not minimum <= value <= maximum:
+            bound = f"less than {minimum}" if value < minimum else f"more than {maximum}"
+            raise argparse.ArgumentTypeError(f"{value} is {bound}")
+        return value
+
+    return whole_number
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,7 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", choices=list(CONFIGS), default="mobilenetv2-fpn")
+    parser.add_argument(
+        "--model",
+        help="configuration, such as r50-fpn (default: that of --init, else mobilenetv2-fpn)",
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, help="folder with index.jsonl, ID.jpg and ID.png")
     source.add_argument(
@@ -37,14 +60,14 @@ def build_parser() -> argparse.ArgumentParser:
     start.add_argument("--init", type=Path, help="checkpoint to start from (.safetensors)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--steps", type=_whole_number(1), default=4000)
+    parser.add_argument("--learning-rate", type=_positive, default=1e-3)
     parser.add_argument(
         "--canvas", default="320", help="square canvas sizes, comma-separated; a step draws one"
     )
     parser.add_argument(
         "--pixels",
-        type=float,
+        type=_positive,
         default=16 * 320 * 320 / 1e6,
         help="megapixels of canvas per step and process (default: sixteen of 320 x 320)",
     )
@@ -56,9 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="draw photos of this set of --data W times as often; repeatable",
     )
     parser.add_argument("--precision", choices=["no", "bf16", "fp16"], default="bf16")
-    parser.add_argument("--workers", type=int, default=1, help="processes that load photos")
-    parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--workers", type=_whole_number(0), default=1, help="processes that load photos"
+    )
+    parser.add_argument(
+        "--save-every", type=_whole_number(1), default=250, help="steps between checkpoints"
+    )
+    parser.add_argument("--seed", type=_whole_number(0, 2**32 - 1), default=0)
     return parser
 
 
@@ -76,23 +103,33 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--canvas takes 320 or 320,448,640 and --set-weight takes NAME=NUMBER")
     if any(size <= 0 or size % 32 for size in sizes):
         parser.error("--canvas: sizes are multiples of 32")
+    if arguments.coco and set_weights:
+        parser.error("--set-weight needs --data: a COCO JSON has no sets")
     try:
-        print(json.dumps(_run(arguments, sizes, set_weights)))
+        summary = _run(arguments, sizes, set_weights)
     except TraceNetError as error:
         print(f"tracenet-train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("tracenet-train: stopped; --resume goes on from here", file=sys.stderr)
+        resumable = (arguments.out / "state").exists()
+        advice = "--resume goes on from here" if resumable else "nothing is saved yet"
+        print(f"tracenet-train: stopped; {advice}", file=sys.stderr)
         return 130
+    if summary is not None:
+        print(json.dumps(summary))
     return 0
 
 
 def _run(
     arguments: argparse.Namespace, sizes: tuple[int, ...], set_weights: dict[str, float]
-) -> dict[str, object]:
+) -> dict[str, Any] | None:
+    """Train; gives the summary in the main process alone, so that it is printed once."""
     # Imported here so that --help and mistakes on the command line need not wait for torch.
+    from accelerate import PartialState
+    from accelerate.utils import set_seed
+
     from tracenet.data import CocoDataset, FolderDataset, Recipe
-    from tracenet.model import build_network, load_checkpoint, load_trunk
+    from tracenet.model import CheckpointError, build_network, load_checkpoint, load_trunk
     from tracenet.training.loop import Schedule, freeze_early_layers, train
 
     photos = (
@@ -100,12 +137,21 @@ def _run(
         if arguments.data
         else CocoDataset(*arguments.coco)
     )
-    network = load_checkpoint(arguments.init) if arguments.init else build_network(arguments.model)
+    set_seed(arguments.seed)  # of the weights that start at random
+    if arguments.init:
+        network = load_checkpoint(arguments.init)
+        if arguments.model not in (None, network.config.name):
+            raise CheckpointError(
+                f"{arguments.init} is a {network.config.name}, not a {arguments.model}; leave "
+                "--model out"
+            )
+    else:
+        network = build_network(arguments.model or "mobilenetv2-fpn")
     if arguments.trunk:
         load_trunk(network.backbone, arguments.trunk)
     if arguments.trunk or arguments.init:
         freeze_early_layers(network)
-    return train(
+    summary = train(
         network,
         photos,
         Recipe(pixels=round(arguments.pixels * 1e6), canvas_sizes=sizes),
@@ -120,6 +166,7 @@ def _run(
         precision=arguments.precision,
         workers=arguments.workers,
     )
+    return summary if PartialState().is_main_process else None
 
 
 if __name__ == "__main__":

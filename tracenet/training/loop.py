@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
-import os
-import shutil
+import signal
+import sys
+import threading
 import time
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from tracenet.data import PhotoDataset, Recipe, StepDataset, StepSampler
-from tracenet.model import TraceNet, save_checkpoint
+from tracenet.data import PhotoDataset, Recipe, StepDataset, StepSampler, TapBatch
+from tracenet.model import TraceNet
 from tracenet.training.losses import TapLoss
+from tracenet.training.state import TrainingError, load_state, open_run, save_run
 from tracenet_runtime.errors import TraceNetError
 
 GRADIENT_NORM = 5.0
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
-
-
-class TrainingError(TraceNetError):
-    """A run cannot start or resume."""
 
 
 @dataclass(frozen=True)
@@ -100,23 +101,35 @@ def train(
 ) -> dict[str, Any]:
     """Train ``network`` and leave ``out/network.safetensors`` (+ .json).
 
-    ``out/state`` holds what a later call with ``resume`` needs, ``out/log.jsonl`` the losses. All
-    are replaced atomically; Ctrl-C saves first.
+    ``out/state`` holds what a later call with ``resume`` needs, ``out/log.jsonl`` the losses. State
+    and network are replaced atomically. Ctrl-C saves first, when the step under way is done; so
+    does a photo that cannot be read.
 
     Returns:
         ``steps``, ``seconds``, ``images_per_second`` of this call and the last mean losses.
 
     Raises:
-        TrainingError: ``out`` holds a run and ``resume`` is false, or none and it is true, or the
-            saved run had other settings.
+        TrainingError: ``out`` holds a run and ``resume`` is false, or none and it is true; the
+            saved run is damaged or had other settings; the precision is not to be had on this
+            machine; the loss is not finite; or ``out`` cannot be written.
+        KeyboardInterrupt: Ctrl-C.
     """
     set_seed(schedule.seed)
-    accelerator = Accelerator(mixed_precision=precision)
-    state = out / "state"
-    if state.exists() and not resume:
-        raise TrainingError(f"{out} already holds a run; give --resume, or another --out")
-    if resume and not state.exists():
-        raise TrainingError(f"{out} holds no run to resume; leave --resume out")
+    try:
+        # The scheduler counts steps: left to itself it would count one per step and process.
+        accelerator = Accelerator(mixed_precision=precision, step_scheduler_with_optimizer=False)
+    except ValueError as error:
+        raise TrainingError(f"precision {precision} is not to be had here: {error}") from error
+    open_run(accelerator, out, resume)
+    settings = {
+        "schedule": asdict(schedule),
+        "inputs": {
+            **asdict(recipe),
+            "network": network.config.to_dict(),
+            "precision": precision,
+            "photos": [len(photos), zlib.crc32(photos.weights.tobytes())],
+        },
+    }
 
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(parameter_groups(network, schedule))
@@ -124,23 +137,22 @@ def train(
         optimizer, lambda step: learning_rate_factor(step, schedule)
     )
     module, optimizer, scheduler = accelerator.prepare(TapLoss(network), optimizer, scheduler)
-    start = _load_state(accelerator, state, schedule) if resume else 0
+    start = load_state(accelerator, out / "state", settings) if resume else 0
 
-    pad_value = tuple(round(v) for v in network.config.pixel_mean)
     dataset = StepDataset(
         photos,
         recipe,
-        pad_value,  # type: ignore[arg-type]
+        network.pad_value,
         schedule.seed,
         accelerator.process_index,
         accelerator.num_processes,
     )
     loader = DataLoader(
-        dataset,
+        _ErrorsAsValues(dataset),
         batch_size=None,
-        sampler=StepSampler(start, schedule.steps),  # type: ignore[arg-type]
+        sampler=StepSampler(start, schedule.steps),
         num_workers=workers,
-        persistent_workers=False,
+        worker_init_fn=_ignore_interrupt,
     )
     module.train()
     for part in network.backbone.early_layers():
@@ -156,29 +168,61 @@ def train(
         unit="step",
         disable=not accelerator.is_main_process,
     )
-    began, images, means, step = time.perf_counter(), 0, {}, start
+    began, images, step, saved = time.perf_counter(), 0, start, start
+    means: dict[str, float] = {}
+    between_steps, stopped = True, False
+
+    def save() -> None:
+        rate = images / (time.perf_counter() - began)
+        record = {"step": step, "images_per_second": round(rate, 2)}
+        record |= {name: round(value, 4) for name, value in means.items()}
+        save_run(accelerator, network, out, {"step": step, **settings}, record)
+
     try:
-        for batch in bar:
-            losses = module(batch.to(accelerator.device))
-            accelerator.backward(losses["total"])
-            accelerator.clip_grad_norm_(module.parameters(), GRADIENT_NORM)
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-            step += 1
-            images += len(batch.image) * accelerator.num_processes
-            for name, loss in losses.items():
-                value = float(loss.detach())
-                means[name] = means.get(name, value) * 0.98 + value * 0.02
-            rate = images / (time.perf_counter() - began)
-            bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()} | {"img/s": f"{rate:.1f}"})
-            if step % schedule.save_every == 0 and step < schedule.steps:
-                _save(accelerator, network, out, step, schedule, means, rate)
-    finally:
-        # Also on Ctrl-C: what has been computed is not lost.
-        if step > start:
-            rate = images / (time.perf_counter() - began)
-            _save(accelerator, network, out, step, schedule, means, rate)
+        with _interrupt_asked() as asked:
+            for batch in bar:
+                if isinstance(batch, TraceNetError):
+                    raise batch
+                between_steps = False
+                losses = module(batch.to(accelerator.device))
+                accelerator.backward(losses["total"])
+                accelerator.clip_grad_norm_(module.parameters(), GRADIENT_NORM)
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+                for name, loss in losses.items():
+                    value = float(loss.detach())
+                    means[name] = means.get(name, value) * 0.98 + value * 0.02
+                if not math.isfinite(means["total"]):
+                    raise TrainingError(
+                        f"the loss of step {step + 1} is not finite; lower --learning-rate, or try "
+                        f"another --precision (the state in {out} is the one saved before)"
+                    )
+                step += 1
+                between_steps = True
+                images += len(batch.image) * accelerator.num_processes
+                rate = images / (time.perf_counter() - began)
+                postfix = {k: f"{v:.3f}" for k, v in means.items()}
+                bar.set_postfix(postfix | {"img/s": f"{rate:.1f}"})
+                if step % schedule.save_every == 0:
+                    save()
+                    saved = step
+                # All processes stop after the same step.
+                if asked.is_set():
+                    accelerator.set_trigger()
+                if accelerator.check_trigger():
+                    stopped = True
+                    break
+    except BaseException:
+        # Most often a damaged photo: what has been computed is not lost. Half a step is no state to
+        # go on from, and other processes, which know of nothing, would be waited for in vain.
+        if between_steps and step > saved and accelerator.num_processes == 1:
+            save()
+        raise
+    if step > saved:
+        save()
+    if stopped:
+        raise KeyboardInterrupt
     seconds = time.perf_counter() - began
     return {
         "steps": step,
@@ -188,43 +232,42 @@ def train(
     }
 
 
-def _save(
-    accelerator: Accelerator,
-    network: TraceNet,
-    out: Path,
-    step: int,
-    schedule: Schedule,
-    means: dict[str, float],
-    rate: float,
-) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    partial, state, old = out / "state.partial", out / "state", out / "state.old"
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    accelerator.wait_for_everyone()
-    if not accelerator.is_main_process:
+class _ErrorsAsValues(Dataset[TapBatch | TraceNetError]):
+    """Hands our errors on as values: raised in a worker, a traceback becomes their message."""
+
+    def __init__(self, batches: StepDataset) -> None:
+        self._batches = batches
+
+    def __getitem__(self, step: int) -> TapBatch | TraceNetError:
+        try:
+            return self._batches[step]
+        except TraceNetError as error:
+            return error
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C reaches every process in the terminal; workers end when the loop does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _interrupt_asked() -> Iterator[threading.Event]:
+    """Let Ctrl-C set an event instead of breaking off a step; a second Ctrl-C breaks it off."""
+    asked = threading.Event()
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield asked
         return
-    (partial / "run.json").write_text(json.dumps({"step": step, "schedule": vars(schedule)}))
-    shutil.rmtree(old, ignore_errors=True)
-    if state.exists():
-        os.replace(state, old)
-    os.replace(partial, state)
-    shutil.rmtree(old, ignore_errors=True)
-    save_checkpoint(network, out / "network.safetensors")
-    with (out / "log.jsonl").open("a") as log:
-        record = {"step": step, "images_per_second": round(rate, 2)}
-        log.write(json.dumps(record | {k: round(v, 4) for k, v in means.items()}) + "\n")
 
+    def ask(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        asked.set()
+        print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
 
-def _load_state(accelerator: Accelerator, state: Path, schedule: Schedule) -> int:
-    saved = json.loads((state / "run.json").read_text())
-    if saved["schedule"] != vars(schedule):
-        changed = [k for k, v in vars(schedule).items() if saved["schedule"].get(k) != v]
-        raise TrainingError(
-            f"the run was started with another {', '.join(changed)}; give the same settings, or "
-            "another --out"
-        )
-    accelerator.load_state(str(state))
-    return int(saved["step"])
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

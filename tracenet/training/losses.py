@@ -101,8 +101,8 @@ def level_weights(reach: Tensor, level: Tensor) -> Tensor:
     """How much each level's mask and box count for each tap.
 
     The level in whose range the reach falls counts fully. So do neighbours that are about as far
-    from it on a logarithmic scale, and others less: the levels overlap, so that a tap whose level is
-    chosen wrongly by one still gets a mask.
+    from it on a logarithmic scale, and others less: the levels overlap, so that a tap whose level
+    is chosen wrongly by one still gets a mask.
 
     Args:
         reach: T, canvas pixels.

@@ -155,7 +155,8 @@ def check_plan(plan: Plan) -> None:
 
 def _check_outputs(plan: Plan, pieces: Sequence[PlacedPiece], wanted: Wanted) -> dict[str, Spans]:
     computed = {node for piece in (*plan.query, *pieces) for node in piece.piece.nodes}
-    demand = {}
+    computed.add(plan.graph.input_name)
+    demand: dict[str, Spans] = {}
     for output, spans in wanted.items():
         node = plan.graph.outputs[output]
         if node not in computed:

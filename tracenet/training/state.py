@@ -1,0 +1,106 @@
+"""A run's folder: the state to resume from, the network, the log."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from tracenet.model import TraceNet, save_checkpoint
+from tracenet_runtime.errors import TraceNetError
+
+
+class TrainingError(TraceNetError):
+    """A run cannot start, resume, go on or be saved."""
+
+
+def open_run(accelerator: Accelerator, out: Path, resume: bool) -> None:
+    """Check, before anything is computed, that ``out`` is what ``resume`` says and can be written.
+
+    Raises:
+        TrainingError: it is not.
+    """
+    state, old = out / "state", out / "state.old"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if accelerator.is_main_process and old.exists() and not state.exists():
+            old.rename(state)  # killed between the two renames of a save
+    except OSError as error:
+        raise TrainingError(f"{out} cannot be written: {error}") from error
+    accelerator.wait_for_everyone()
+    if state.exists() and not resume:
+        raise TrainingError(f"{out} already holds a run; give --resume, or another --out")
+    if resume and not state.exists():
+        raise TrainingError(f"{out} holds no run to resume; leave --resume out")
+
+
+def save_run(
+    accelerator: Accelerator,
+    network: TraceNet,
+    out: Path,
+    run: dict[str, Any],
+    record: dict[str, float],
+) -> None:
+    """Write the state (with ``run`` as JSON), the network and a line of the log.
+
+    Raises:
+        TrainingError: ``out`` cannot be written; the state saved before is still there.
+    """
+    partial, state, old = out / "state.partial", out / "state", out / "state.old"
+    try:
+        if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+        accelerator.wait_for_everyone()
+        accelerator.save_state(str(partial))
+        accelerator.wait_for_everyone()
+        if not accelerator.is_main_process:
+            return
+        (partial / "run.json").write_text(json.dumps(run))
+        shutil.rmtree(old, ignore_errors=True)
+        if state.exists():
+            state.rename(old)
+        partial.rename(state)
+        shutil.rmtree(old, ignore_errors=True)
+        save_checkpoint(network, out / "network.safetensors")
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise TrainingError(f"{out} cannot be written: {error}") from error
+
+
+def load_state(accelerator: Accelerator, state: Path, settings: dict[str, Any]) -> int:
+    """Go back to a saved state; returns its step.
+
+    Raises:
+        TrainingError: it is damaged, or was saved by a run with other settings.
+    """
+    try:
+        run = json.loads((state / "run.json").read_text())
+        step = int(run["step"])
+        # Runs begun before they recorded a setting are not asked for it.
+        changed = [
+            name
+            for part, values in json.loads(json.dumps(settings)).items()
+            for name, value in values.items()
+            if run.get(part, {}).get(name, value) != value
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{state / 'run.json'} is damaged ({error!r}); start anew") from error
+    if changed:
+        raise TrainingError(
+            f"the run was started with another {', '.join(changed)}; give the same settings, or "
+            "another --out"
+        )
+    try:
+        accelerator.load_state(str(state))
+    # Damaged files raise nearly anything, and the optimiser of other parameters a ValueError.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"{state} is damaged or does not fit this network ({reason}); was the run started with "
+            "--trunk or --init, and this call not, or the other way round?"
+        ) from error
+    return step
