@@ -116,7 +116,7 @@ class _Builder:
 
     def convolution(self, source: int) -> None:
         channels = self.values[source].shape[1]
-        kernel = (self.integer(1, 5), self.integer(1, 5))
+        kernel = (self.integer(1, 7), self.integer(1, 7))
         dilation = self.integer(1, 2)
         out_channels = self.integer(1, 4)
         groups = channels if self.chance() else 1

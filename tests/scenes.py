@@ -31,8 +31,8 @@ BACKGROUND = (90, 110, 130)
 
 
 def colour_of(instance: int) -> tuple[int, int, int]:
-    """The colour in which a scene paints an instance; its red is above 200, unlike all else."""
-    return 200 + instance, (37 * instance) % 256, (91 * instance) % 256
+    """The colour in which a scene paints an instance; its red is at least 200, unlike all else."""
+    return 200 + instance % 50, (37 * instance) % 256, (91 * instance) % 256
 
 
 def make_scene(

@@ -52,15 +52,15 @@ def programs() -> dict[str, Program]:
 @pytest.fixture(scope="module")
 def fp16_folder(programs: dict[str, Program], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fp16")
-    chosen = [programs[name] for name in PROGRAMS]
-    assert coreml.convert(chosen, folder, "fp16") == {n: f"{n}.mlpackage" for n in PROGRAMS}
+    chosen = [programs[name] for name in SMALL]
+    assert coreml.convert(chosen, folder, "fp16") == {n: f"{n}.mlpackage" for n in SMALL}
     return folder
 
 
 @pytest.fixture(scope="module")
 def fp32_folder(programs: dict[str, Program], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fp32")
-    coreml.convert([programs[name] for name in SMALL], folder, "fp32")
+    coreml.convert([programs[name] for name in PROGRAMS], folder, "fp32")
     return folder
 
 
@@ -152,17 +152,18 @@ def test_stored_weights_are_the_networks(
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_fp16_program_computes_what_torch_does(
-    fp16_folder: Path, programs: dict[str, Program], name: str
-) -> None:
-    compare_with_torch(programs[name], fp16_folder, 2e-2)
-
-
-@pytest.mark.parametrize("name", SMALL)
 def test_fp32_program_computes_what_torch_does(
     fp32_folder: Path, programs: dict[str, Program], name: str
 ) -> None:
     compare_with_torch(programs[name], fp32_folder, 1e-5)
+
+
+# Not the backbone: one that was never trained makes percents of the smallest rounding.
+@pytest.mark.parametrize("name", SMALL)
+def test_fp16_program_computes_what_torch_does(
+    fp16_folder: Path, programs: dict[str, Program], name: str
+) -> None:
+    compare_with_torch(programs[name], fp16_folder, 1e-2)
 
 
 def test_import_is_silent() -> None:

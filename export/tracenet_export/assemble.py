@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,8 +50,8 @@ def assemble(tap_plan: TapPlan) -> Assembly:
     builder = _Builder(tap_plan.plan.graph)
     plan = tap_plan.plan
     wanted = {plan.graph.outputs[name] for name in plan.wanted_query}
-    later = itertools.chain.from_iterable(plan.alternatives.values())
-    query = builder.calls("query", "", plan.query, wanted | _sources(later) | builder.mask_features)
+    later = set[str]().union(*map(_borrowed, plan.alternatives.values()))
+    query = builder.calls("query", "", plan.query, wanted | later | builder.mask_features)
     masks = []
     for name, pieces in plan.alternatives.items():
         calls = builder.calls(f"mask_{name}", f"{name}/", pieces, builder.mask_features)
@@ -80,6 +79,15 @@ def assemble(tap_plan: TapPlan) -> Assembly:
 
 def _sources(pieces: Iterable[PlacedPiece]) -> set[str]:
     return {source for placed in pieces for source in placed.piece.sources}
+
+
+def _computed(pieces: Iterable[PlacedPiece]) -> set[str]:
+    return {node for placed in pieces for node in placed.piece.nodes}
+
+
+def _borrowed(pieces: Sequence[PlacedPiece]) -> set[str]:
+    """What an alternative reads of the query's; a node that both compute is not among it."""
+    return _sources(pieces) - _computed(pieces)
 
 
 @dataclass
@@ -110,7 +118,7 @@ class _Builder:
             pieces: the phase.
             asked_for: nodes that are needed after the phase.
         """
-        computed = {node for placed in pieces for node in placed.piece.nodes}
+        computed = _computed(pieces)
         needed = asked_for | _sources(pieces)
 
         def array(node: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image
 
 from tracenet.model import TraceNet
+from tracenet.scene import generate_scene
 from tracenet_export.assemble import Assembly, assemble
 from tracenet_export.errors import ExportError
 from tracenet_export.parity import (
@@ -28,7 +29,6 @@ from tracenet_export.parity import (
     parity_taps,
     refuse_above,
 )
-from tracenet.scene import generate_scene
 from tracenet_export.schedule import TapPlan
 from tracenet_export.targets import Target, open_target
 from tracenet_runtime.bundle import Bundle
@@ -269,26 +269,38 @@ def replacing_bundle(out: Path) -> Iterator[Path]:
     Raises:
         ExportError: ``out`` exists and is no bundle, or cannot be written.
     """
-    if (
-        out.exists()
-        and not (out / MANIFEST_NAME).is_file()
-        and (out.is_file() or any(out.iterdir()))
-    ):
-        raise ExportError(f"{out} exists and is no bundle; give another --out")
     try:
+        out = out.resolve()
+        if out.exists() and not _may_be_replaced(out):
+            raise ExportError(f"{out} exists and is no bundle; give another --out")
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise ExportError(f"{out} cannot be written: {error.strerror}") from error
+        raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
+    old = folder.with_name(f"{folder.name}-old")
     try:
         yield folder
         folder.chmod(0o755)
         if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-            out.replace(old / out.name)
-            folder.replace(out)
-            shutil.rmtree(old)
-        else:
-            folder.replace(out)
+            out.replace(old)
+        folder.replace(out)
+    except OSError as error:
+        raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if old.exists() and not out.exists():
+            old.replace(out)
+        for leftover in (folder, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _may_be_replaced(out: Path) -> bool:
+    """Whether it is an empty folder or a bundle: others have a manifest.json too."""
+    if not out.is_dir():
+        return False
+    if not any(out.iterdir()):
+        return True
+    try:
+        manifest = json.loads((out / MANIFEST_NAME).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"schema_version", "schedule"} <= manifest.keys()

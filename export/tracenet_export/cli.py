@@ -16,6 +16,10 @@ EXAMPLE = """examples:
   tracenet-export --checkpoint runs/first/network.safetensors --canvas 1536x2048 --schedule P3-P5"""
 
 
+MAX_SIDE = 1 << 14
+"""Canvas pixels; no side of a bundle's canvas may be longer."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -47,10 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """``--model``, ``--checkpoint``, ``--untrained`` and ``--canvas``."""
     parser.add_argument("--model", default="mobilenetv2-fpn", help="configuration, such as r50-fpn")
-    parser.add_argument(
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument(
         "--checkpoint", type=Path, help="weights (.safetensors); default: those shipped for --model"
     )
-    parser.add_argument(
+    weights.add_argument(
         "--untrained", action="store_true", help="random weights, to measure costs with"
     )
     parser.add_argument(
@@ -62,7 +67,10 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; the report goes to stdout. Returns the exit code."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.threads < 1:
+        parser.error("--threads is at least 1")
     try:
         report = _export(arguments)
     except TraceNetError as error:
@@ -79,18 +87,18 @@ def parse_canvas(text: str) -> tuple[int, int]:
     """``640`` or ``1536x2048`` -> height, width, padded to multiples of the coarsest stride.
 
     Raises:
-        ExportError: it is neither.
+        ExportError: it is neither, or larger than a bundle may say.
     """
     from tracenet.model import COARSEST_STRIDE
     from tracenet_export.errors import ExportError
 
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if match is None or "0" in (match[1], match[2]):
-        raise ExportError(f"{text!r} is no canvas; give height x width, as in 640x640")
-    height, width = (
-        -(-int(side) // COARSEST_STRIDE) * COARSEST_STRIDE
-        for side in (match[1], match[2] or match[1])
-    )
+    sides = [int(side) for side in (match[1], match[2] or match[1])] if match else [0]
+    if not 0 < min(sides) <= max(sides) <= MAX_SIDE:
+        raise ExportError(
+            f"{text!r} is no canvas; give height x width, as in 640x640, at most {MAX_SIDE} each"
+        )
+    height, width = (-(-side // COARSEST_STRIDE) * COARSEST_STRIDE for side in sides)
     return height, width
 
 
@@ -106,7 +114,7 @@ def parse_windows(text: str) -> tuple[int | None, ...]:
     for part in text.split(","):
         if part == "all":
             reaches.add(None)
-        elif part.isdigit() and int(part) > 0 and int(part) % 8 == 0:
+        elif part.isdecimal() and int(part) > 0 and int(part) % 8 == 0:
             reaches.add(int(part))
         else:
             raise ExportError(

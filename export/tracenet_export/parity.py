@@ -61,8 +61,8 @@ class Differences:
     def relative(self) -> dict[str, float]:
         """By tensor, in the order of the first comparison."""
         return {
-            name: difference / max(self._scale[name], _TINY)
-            for name, difference in self._difference.items()
+            name: worst / max(self._scale[name], _TINY) if np.isfinite(worst) else worst
+            for name, worst in self._difference.items()
         }
 
 

@@ -78,7 +78,8 @@ class PieceModule(nn.Module):
         super().__init__()
         position = {member: index for index, member in enumerate(placed.piece.members)}
         names: dict[int, str] = {}
-        digest = hashlib.sha256(repr([placed.size(s) for s in placed.piece.sources]).encode())
+        shapes = [window_shape(graph, placed, source) for source in placed.piece.sources]
+        digest = hashlib.sha256(repr(shapes).encode())
 
         def register(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -86,6 +87,7 @@ class PieceModule(nn.Module):
             if id(leaf) not in names:
                 names[id(leaf)] = f"constant_{len(names)}"
                 self.register_buffer(names[id(leaf)], leaf.detach().clone())
+                digest.update(repr((leaf.shape, leaf.dtype)).encode())
                 digest.update(leaf.detach().contiguous().numpy().tobytes())
             return _Constant(names[id(leaf)])
 

@@ -52,12 +52,13 @@ def parse_levels(text: str) -> tuple[Level, ...]:
     names = [level.name for level in LEVELS]
     chosen: set[str] = set()
     for part in text.upper().replace(" ", "").split(","):
-        first, _, last = part.partition("-")
-        if first not in names or (last or first) not in names:
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if first not in names or last not in names:
             raise ExportError(f"{part!r} is no level; give some of {','.join(names)}")
-        chosen.update(names[names.index(first) : names.index(last or first) + 1])
-    if not chosen:
-        raise ExportError(f"{text!r} names no level; the coarser one comes last, as in P3-P5")
+        if names.index(first) > names.index(last):
+            raise ExportError(f"{part!r} names no level; the coarser one comes last, as in P3-P5")
+        chosen.update(names[names.index(first) : names.index(last) + 1])
     return tuple(level for level in LEVELS if level.name in chosen)
 
 
@@ -108,7 +109,14 @@ def plan_taps(
 ) -> TapPlan:
     """Plan the query and the mask windows of TraceNet on a canvas.
 
-    A reach that needs all mask features for some tap takes the place of the whole canvas.
+    A reach that needs all mask features for some tap takes the place of the whole canvas: it costs
+    as much.
+
+    Args:
+        graph: the network.
+        canvas: height and width.
+        levels: which levels to ask, finest first.
+        reaches: of the mask windows, smallest first.
 
     Raises:
         ExportError: a reach is no multiple of the finest level's stride.
@@ -125,10 +133,12 @@ def plan_taps(
     windows: dict[str, Spans] = {}
     named: dict[str, int | None] = {}
     for reach in reaches:
-        y, x = mask_spans(canvas, stride, reach)
-        name = "all" if reach is None else f"{reach}px"
-        windows[name] = windows_of(y, features[0]), windows_of(x, features[1])
-        named[name] = reach
+        y, x = map(windows_of, mask_spans(canvas, stride, reach), features)
+        whole = (y.size[0], x.size[0]) == features
+        name = "all" if whole else f"{reach}px"
+        windows[name], named[name] = (y, x), None if whole else reach
+        if whole:
+            break
     query = query_wanted(canvas, levels)
     alternatives = {name: {"mask_features": spans} for name, spans in windows.items()}
     plan = make_plan(graph, query, alternatives)

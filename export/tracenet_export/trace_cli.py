@@ -81,7 +81,7 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
         "window": window,
     } | costs.to_dict()
     if arguments.picture:
-        tile = input_tile(tap_plan, tap)
+        tile = input_tile(tap_plan, window, tap)
         title = (
             f"{arguments.model}, {canvas[0]} x {canvas[1]}, {tap_plan.name}, mask window {window}: "
             f"{costs.window_macs / costs.full_macs:.1%} of FullNet"
@@ -98,8 +98,8 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
 def _scene_and_tap(
     arguments: argparse.Namespace, canvas: tuple[int, int], pad_value: tuple[int, int, int]
 ) -> tuple[Any, tuple[int, int]]:
-    from tracenet_export.errors import ExportError
     from tracenet.scene import generate_scene
+    from tracenet_export.errors import ExportError
     from tracenet_runtime.canvas import Canvas
     from tracenet_runtime.photo import load_photo
 

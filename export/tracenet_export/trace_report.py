@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet.rft import ConvGraph, Node, Rect, Span
+from tracenet_export.plan import Spans
 from tracenet_export.schedule import TapPlan, mask_spans, query_wanted
 
 GRID = 16
@@ -94,9 +95,7 @@ def report_costs(tap_plan: TapPlan, window: str) -> TraceReport:
     for name, node in graph.nodes.items():
         if node.macs_per_cell:
             stages.setdefault(stage_of(graph, node), []).append(name)
-    tiles = [placed.window(graph.input_name) for placed in pieces
-             if graph.input_name in placed.piece.sources]  # fmt: skip
-    y, x = max(tiles, key=lambda spans: int(spans[0].size.max() * spans[1].size.max()))
+    y, x = _input_tiles(tap_plan, window)
     return TraceReport(
         full_macs=graph.full_macs,
         region_macs_mean=sum(exact.values()),
@@ -153,17 +152,29 @@ def stage_rects(tap_plan: TapPlan, window: str, tap: tuple[int, int]) -> dict[st
     return rects
 
 
-def input_tile(tap_plan: TapPlan, tap: tuple[int, int]) -> Rect:
-    """The largest tile that is cut out of the picture for a tap, canvas pixels."""
+def input_tile(tap_plan: TapPlan, window: str, tap: tuple[int, int]) -> Rect:
+    """The largest tile that is cut out of the picture for a tap, canvas pixels.
+
+    Args:
+        tap_plan: the plan.
+        window: name of the mask window.
+        tap: (x, y) canvas pixels.
+    """
     stride = tap_plan.key.stride
     column, row = tap[0] // stride, tap[1] // stride
+    y, x = _input_tiles(tap_plan, window)
+    return Rect(int(y.lo[row]), int(y.hi[row]), int(x.lo[column]), int(x.hi[column]))
+
+
+def _input_tiles(tap_plan: TapPlan, window: str) -> Spans:
+    """The largest tile that is cut out of the picture, for every key cell."""
     image = tap_plan.plan.graph.input_name
-    tiles = []
-    for placed in tap_plan.plan.query:
-        if image in placed.piece.sources:
-            y, x = placed.window(image)
-            tiles.append(Rect(int(y.lo[row]), int(y.hi[row]), int(x.lo[column]), int(x.hi[column])))
-    return max(tiles, key=lambda tile: tile.area)
+    tiles = [
+        placed.window(image)
+        for placed in (*tap_plan.plan.query, *tap_plan.plan.alternatives[window])
+        if image in placed.piece.sources
+    ]
+    return max(tiles, key=lambda spans: int(spans[0].size[0] * spans[1].size[0]))
 
 
 def _full_macs(node: Node) -> int:

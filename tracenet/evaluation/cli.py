@@ -53,8 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; the scores go to stdout. Returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if arguments.taps < 1 or arguments.threads < 1:
-        parser.error("--taps and --threads are at least 1")
+    if min(arguments.taps, arguments.threads) < 1 or arguments.seed < 0:
+        parser.error("--taps and --threads are at least 1, --seed at least 0")
     try:
         report = _evaluate(arguments)
     except TraceNetError as error:

@@ -101,8 +101,10 @@ def main(argv: list[str] | None = None) -> int:
         }
     except ValueError:
         parser.error("--canvas takes 320 or 320,448,640 and --set-weight takes NAME=NUMBER")
-    if any(size <= 0 or size % 32 for size in sizes):
-        parser.error("--canvas: sizes are multiples of 32")
+    # Up to 128, P7 is one cell, no statistics for BatchNorm if the canvas is alone; up to 64, so is
+    # P6, and oneDNN then leaves bf16 gradients of P7's weights unset.
+    if any(size <= 128 or size % 32 for size in sizes):
+        parser.error("--canvas: sizes are multiples of 32 above 128")
     if arguments.coco and set_weights:
         parser.error("--set-weight needs --data: a COCO JSON has no sets")
     try:

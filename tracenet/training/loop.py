@@ -120,6 +120,9 @@ def train(
         accelerator = Accelerator(mixed_precision=precision, step_scheduler_with_optimizer=False)
     except ValueError as error:
         raise TrainingError(f"precision {precision} is not to be had here: {error}") from error
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        # accelerate would say nothing and train in fp32.
+        raise TrainingError("precision fp16 is not to be had here: it needs a GPU; take bf16 or no")
     open_run(accelerator, out, resume)
     settings = {
         "schedule": asdict(schedule),
@@ -173,6 +176,8 @@ def train(
     between_steps, stopped = True, False
 
     def save() -> None:
+        nonlocal saved
+        saved = step  # a save that fails is not tried again on the way out
         rate = images / (time.perf_counter() - began)
         record = {"step": step, "images_per_second": round(rate, 2)}
         record |= {name: round(value, 4) for name, value in means.items()}
@@ -206,7 +211,6 @@ def train(
                 bar.set_postfix(postfix | {"img/s": f"{rate:.1f}"})
                 if step % schedule.save_every == 0:
                     save()
-                    saved = step
                 # All processes stop after the same step.
                 if asked.is_set():
                     accelerator.set_trigger()

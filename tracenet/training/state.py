@@ -59,8 +59,8 @@ def save_run(
         if not accelerator.is_main_process:
             return
         (partial / "run.json").write_text(json.dumps(run))
-        shutil.rmtree(old, ignore_errors=True)
         if state.exists():
+            shutil.rmtree(old, ignore_errors=True)
             state.rename(old)
         partial.rename(state)
         shutil.rmtree(old, ignore_errors=True)

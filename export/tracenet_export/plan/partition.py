@@ -185,17 +185,20 @@ def _merge_what_pays(search: Partition) -> None:
         )
         if best is None:
             return
-        pair, (_, merged) = best
-        changed = _replace(search, pair, merged)
+        chosen, (_, merged) = best
+        if _closes_circle(search, chosen):
+            # Not when the gain was computed, but since a merge elsewhere.
+            gains[chosen] = None
+            continue
+        changed = _replace(search, chosen, merged)
         touched = changed.union(*(search.consumers(n) | search.producers(n) for n in changed))
-        gains = {
-            pair: gain for pair, gain in gains.items() if not pair & (touched | pair_ids(best))
-        }
+        gains = {pair: gain for pair, gain in gains.items() if not pair & (touched | chosen)}
 
 
-def pair_ids(best: tuple[frozenset[int], object]) -> frozenset[int]:
-    """The numbers of the pieces of a merged pair."""
-    return best[0]
+def _closes_circle(search: Partition, pair: frozenset[int]) -> bool:
+    """Whether one piece depends on the other by way of a third."""
+    first, second = pair
+    return search.reaches(first, second, True) or search.reaches(second, first, True)
 
 
 def _pairs(search: Partition) -> list[frozenset[int]]:
@@ -215,10 +218,9 @@ def _pairs(search: Partition) -> list[frozenset[int]]:
 
 def _gain(search: Partition, pair: frozenset[int]) -> tuple[float, PlacedPiece] | None:
     """What merging two pieces saves, if it is possible and saves anything."""
-    first, second = pair
-    if search.reaches(first, second, True) or search.reaches(second, first, True):
+    if _closes_circle(search, pair):
         return None
-    nodes = search.pieces[first].piece.nodes + search.pieces[second].piece.nodes
+    nodes = [node for number in pair for node in search.pieces[number].piece.nodes]
     try:
         merged = search.placed(nodes, pair)
     except PlanError:

@@ -1,0 +1,528 @@
+"""Annotated photos, augmentation, taps: what training sees belongs together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scenes import Scenes, annotated, colour_of, make_scene, scene_map, write_folder
+
+from tracenet.data import (
+    AnnotatedPhoto,
+    Augmentation,
+    CocoDataset,
+    DataError,
+    FolderDataset,
+    Recipe,
+    StepDataset,
+    StepSampler,
+    TapBatch,
+)
+from tracenet.data import taps as taps_module
+from tracenet.data.augment import MINIMUM_AREA, Crop, random_crop
+from tracenet.data.taps import NOTHING, TARGET_STRIDE, level_of
+
+PAD = (1, 2, 3)
+
+
+def refused(call: Any, match: str) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+# A folder of instance maps
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "photos", [scene_map(48, 64, seed) for seed in range(3)])
+
+
+def test_folder(folder: Path) -> None:
+    photos = FolderDataset(folder)
+    assert len(photos) == 3
+    assert photos.weights.tolist() == [1, 1, 1]
+    for index in range(3):
+        example, truth = photos[index], make_scene(48, 64, index)
+        assert example.photo.shape == (48, 64, 3)
+        assert example.photo.dtype == np.uint8
+        difference = np.abs(example.photo.astype(int) - truth.photo)
+        assert difference.mean() < 12  # a JPEG
+        assert example.masks.dtype == example.ignore.dtype == np.bool_
+        assert np.array_equal(example.masks, truth.masks)
+        assert np.array_equal(example.ignore, truth.ignore)
+        assert truth.ignore.any()
+        assert example.complete == (index % 2 == 0)
+
+
+def test_folder_with_ids_anywhere_in_the_range_and_none(tmp_path: Path) -> None:
+    empty = np.zeros((20, 30), np.uint8)
+    sparse = empty.copy()
+    sparse[2:5], sparse[7:9], sparse[15:] = 250, 7, 255
+    photos = FolderDataset(write_folder(tmp_path / "photos", [empty, sparse]))
+    assert photos[0].masks.shape == (0, 20, 30)
+    assert not photos[0].ignore.any()
+    assert photos[1].masks.sum((1, 2)).tolist() == [60, 90]
+    assert photos[1].ignore.sum() == 150
+
+
+def test_folder_reads_palette_maps(folder: Path) -> None:
+    instances = scene_map(48, 64, 0)
+    picture = Image.fromarray(instances).convert("P")
+    assert np.array_equal(np.asarray(picture), instances)
+    picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+    picture.save(folder / "scene_0.png")
+    assert Image.open(folder / "scene_0.png").mode == "P"
+    assert np.array_equal(FolderDataset(folder)[0].masks, make_scene(48, 64, 0).masks)
+
+
+def test_weights_of_sets(folder: Path) -> None:
+    assert FolderDataset(folder, {"odd": 2.5}).weights.tolist() == [1, 2.5, 1]
+    assert FolderDataset(folder, {"odd": 0}).weights.tolist() == [1, 0, 1]
+    refused(
+        lambda: FolderDataset(folder, {"old": 1, "even": 2}), "no set old; its sets are even, odd"
+    )
+    for weights in (
+        {"odd": -1.0},
+        {"odd": float("nan")},
+        {"odd": float("inf")},
+        {"odd": 0.0, "even": 0.0},
+    ):
+        refused(lambda weights=weights: FolderDataset(folder, weights), "not negative")
+
+
+def test_folder_without_a_usable_index(folder: Path, tmp_path: Path) -> None:
+    refused(lambda: FolderDataset(tmp_path / "nowhere"), r"index\.jsonl does not exist; give")
+    index = folder / "index.jsonl"
+    good = index.read_text()
+    for damage, match in (
+        ("\n \n", "lists no photo"),
+        (good + "{", "line 4, is damaged"),
+        (good + "[1]", "line 4, is damaged"),
+        (good + '\n{"id": "a", "complete": true}', "line 5, lacks 'set'"),
+    ):
+        index.write_text(damage)
+        refused(lambda: FolderDataset(folder), match)
+    index.write_bytes(b"\xff\xfe\x00")
+    refused(lambda: FolderDataset(folder), "cannot be read")
+
+
+def test_folder_with_unusable_photos(folder: Path) -> None:
+    photos = FolderDataset(folder)
+    photo, instances = folder / "scene_0.jpg", folder / "scene_0.png"
+    good_photo, good_map = photo.read_bytes(), instances.read_bytes()
+
+    for damage in (b"", b"no photo", good_photo[: len(good_photo) // 2]):
+        photo.write_bytes(damage)
+        refused(lambda: photos[0], r"scene_0\.jpg")
+    photo.unlink()
+    refused(lambda: photos[0], r"no photo at .*scene_0\.jpg")
+    photo.write_bytes(good_photo)
+
+    broken_checksum = bytearray(good_map)
+    broken_checksum[len(good_map) // 2] ^= 0xFF
+    for damage in (b"", b"no map", good_map[: len(good_map) // 2], bytes(broken_checksum)):
+        instances.write_bytes(damage)
+        refused(lambda: photos[0], r"scene_0\.png cannot be read")
+    instances.unlink()
+    refused(lambda: photos[0], r"scene_0\.png cannot be read")
+
+    for wrong in (
+        np.zeros((48, 63), np.uint8),
+        np.zeros((48, 64, 3), np.uint8),
+        np.zeros((48, 64), np.uint16),
+        np.zeros((48, 64), np.bool_),
+    ):
+        Image.fromarray(wrong).save(instances)
+        refused(lambda: photos[0], "one uint8 channel of the photo's size, 64 x 48")
+    instances.write_bytes(good_map)
+    assert len(photos[0].masks)
+
+
+# COCO
+
+
+def coco(root: Path, annotations: list[dict[str, Any]], **image: Any) -> CocoDataset:
+    root.mkdir(exist_ok=True)
+    for name in ("one.png", "two.png"):
+        Image.new("RGB", (20, 10), "red").save(root / name)
+    record = {"id": 9, "file_name": "one.png", "height": 10, "width": 20} | image
+    content = {
+        "images": [record, {"id": 4, "file_name": "two.png", "height": 10, "width": 20}],
+        "annotations": [
+            {"id": number, "image_id": 9, "category_id": 1, "iscrowd": 0} | annotation
+            for number, annotation in enumerate(annotations, 1)
+        ],
+        "categories": [{"id": 1, "name": "thing"}],
+    }
+    (root / "instances.json").write_text(json.dumps(content))
+    return CocoDataset(root / "instances.json", root)
+
+
+def rectangle(top: int, left: int, bottom: int, right: int) -> npt.NDArray[np.bool_]:
+    mask = np.zeros((10, 20), np.bool_)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = coco(
+        tmp_path,
+        [
+            {"segmentation": [[2, 1, 8, 1, 8, 5, 2, 5], [10, 6, 12, 6, 12, 9, 10, 9]]},
+            # By columns, from the top left: 15 off, 30 on, and so on.
+            {"segmentation": {"size": [10, 20], "counts": [30, 20, 150]}},
+            {"segmentation": {"size": [10, 20], "counts": [190, 10]}, "iscrowd": 1},
+            {"segmentation": {"size": [10, 20], "counts": [180, 5, 15]}, "iscrowd": 1},
+            {"segmentation": {"size": [10, 20], "counts": [200]}},
+            {"segmentation": []},
+            {"bbox": [1, 1, 3, 3]},
+        ],
+    )
+    assert capsys.readouterr().out == ""  # stdout is the tools'
+    assert len(photos) == 2
+    assert photos.weights.tolist() == [1, 1]
+    empty, full = photos[0], photos[1]  # by id
+    assert empty.masks.shape == (0, 10, 20)
+    assert not empty.ignore.any()
+    assert empty.complete
+    assert full.complete
+    assert np.array_equal(
+        full.masks, [rectangle(1, 2, 5, 8) | rectangle(6, 10, 9, 12), rectangle(0, 3, 10, 5)]
+    )
+    assert np.array_equal(full.ignore, rectangle(0, 19, 10, 20) | rectangle(0, 18, 5, 19))
+    assert full.photo[0, 0].tolist() == [255, 0, 0]
+
+
+def test_unusable_coco(tmp_path: Path) -> None:
+    refused(lambda: CocoDataset(tmp_path / "no.json", tmp_path), r"no\.json does not exist; give")
+    path = tmp_path / "instances.json"
+    for text in ("", "[]", "3", '{"annotations": []}', '{"images": [{"name": 1}]}', "\x00"):
+        path.write_text(text)
+        refused(lambda: CocoDataset(path, tmp_path), "is not COCO instances JSON|lists no image")
+    square = {"segmentation": [[2, 1, 8, 1, 8, 5, 2, 5]]}
+    refused(
+        lambda: coco(tmp_path, [square], width=21)[1],
+        r"annotation 1 is 21 x 10, its image one\.png 20 x 10",
+    )
+    refused(lambda: coco(tmp_path, [square], file_name="no.png")[1], r"no photo at .*no\.png")
+    for segmentation in ([[1, 2]], [[]], {"size": [10, 20]}, "text"):
+        refused(
+            lambda segmentation=segmentation: coco(tmp_path, [{"segmentation": segmentation}])[1],
+            "annotation 1 has no usable segmentation",
+        )
+    coco(tmp_path, [])
+    content = json.loads(path.read_text())
+    del content["images"][0]["file_name"]
+    path.write_text(json.dumps(content))
+    refused(lambda: CocoDataset(path, tmp_path)[1], "image 9 .* has no file_name")
+
+
+# Crops
+
+
+def crop_of(
+    example: AnnotatedPhoto, size: int, long_side: tuple[float, float], seed: int, colour: float = 0
+) -> Crop:
+    augmentation = Augmentation(long_side, colour)
+    return random_crop(example, size, PAD, augmentation, np.random.default_rng(seed))
+
+
+def eroded(mask: npt.NDArray[np.bool_], by: int) -> npt.NDArray[np.bool_]:
+    """The pixels all of whose neighbours up to ``by`` pixels away are on the canvas and set."""
+    padded = np.pad(mask, by)
+    height, width = mask.shape
+    out = mask.copy()
+    for dy in range(2 * by + 1):
+        for dx in range(2 * by + 1):
+            out &= padded[dy : dy + height, dx : dx + width]
+    return out
+
+
+@given(
+    height=st.integers(16, 120),
+    width=st.integers(16, 120),
+    size=st.sampled_from([32, 64, 96]),
+    long_side=st.integers(24, 200),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_photo_masks_and_ignore_stay_together(
+    height: int, width: int, size: int, long_side: int, seed: int
+) -> None:
+    example = make_scene(height, width, seed, things=2)
+    example.photo[example.ignore] = (10, 200, 10)
+    scale = long_side / max(height, width)
+    crop = crop_of(example, size, (long_side, long_side), seed)
+    assert crop.photo.shape == (size, size, 3)
+    assert crop.masks.shape[1:] == crop.ignore.shape == (size, size)
+    assert crop.photo.dtype == np.uint8
+    assert crop.masks.dtype == crop.ignore.dtype == np.bool_
+    assert crop.complete
+    assert all(mask.sum() >= MINIMUM_AREA for mask in crop.masks)
+
+    # The photo is a rectangle on the canvas, beside it is padding, and nothing is marked there.
+    content = (crop.photo != PAD).any(2)
+    rows, columns = np.flatnonzero(content.any(1)), np.flatnonzero(content.any(0))
+    assert content[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    for found, extent in ((len(rows), height * scale), (len(columns), width * scale)):
+        assert abs(found - min(size, max(1, extent))) <= 0.5
+    assert not (crop.masks.any(0) | crop.ignore)[~content].any()
+
+    # Colours are blended only near the borders of things.
+    blend = 2 + int(np.ceil(scale))
+    red, green = crop.photo[..., 0], crop.photo[..., 1]
+    for mask in crop.masks:
+        inner = eroded(mask, blend)
+        colours = np.unique(crop.photo[inner], axis=0)
+        assert len(colours) <= 1
+        assert not inner.any() or tuple(colours[0]) in (colour_of(1), colour_of(2))
+    assert (green[eroded(crop.ignore, blend)] == 200).all()
+    if len(crop.masks) == len(example.masks):
+        assert (red[eroded(content & ~crop.masks.any(0), blend)] < 200).all()
+
+
+@given(
+    extent=st.integers(1, 300),
+    size=st.integers(1, 300),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 100),
+)
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_crop_contains_its_focus(extent: int, size: int, share: float, seed: int) -> None:
+    from tracenet.data.augment import _start
+
+    start = _start(extent, size, share * extent, np.random.default_rng(seed))
+    if extent <= size:
+        assert extent - size <= start <= 0
+    else:
+        assert 0 <= start <= extent - size
+        assert start <= min(int(share * extent), extent - 1) < start + size
+
+
+def test_crops_show_small_things_in_large_photos() -> None:
+    instances = np.zeros((400, 300), np.uint8)
+    instances[380:400, 2:22] = 1
+    example = annotated(instances)
+    shown = [len(crop_of(example, 64, (400, 400), seed).masks) for seed in range(40)]
+    assert sum(shown) >= 30  # by chance it would be 2
+
+
+def test_crops_of_extreme_photos() -> None:
+    for shape in ((1, 1), (1, 300), (300, 1), (900, 3)):
+        crop = crop_of(annotated(np.ones(shape, np.uint8)), 64, (64, 300), 0)
+        assert crop.photo.shape == (64, 64, 3)
+    assert crop_of(annotated(np.ones((1, 1), np.uint8)), 64, (64, 64), 0).masks.all()
+    assert not len(crop_of(annotated(np.zeros((9, 9), np.uint8)), 64, (64, 64), 0).masks)
+
+
+def test_crops_vary_and_repeat() -> None:
+    example = make_scene(60, 80)
+    crops = [crop_of(example, 64, (64, 128), seed, colour=0.3) for seed in range(12)]
+    for seed, crop in enumerate(crops):
+        again = crop_of(example, 64, (64, 128), seed, colour=0.3)
+        for one, two in zip(vars(crop).values(), vars(again).values(), strict=True):
+            assert np.array_equal(one, two)
+    assert len({crop.photo.tobytes() for crop in crops}) == 12
+
+    # Both directions occur: the left half of this photo is the thing.
+    half = np.zeros((64, 64), np.uint8)
+    half[:, :32] = 1
+    lefts = {
+        bool(crop_of(annotated(half), 64, (64, 64), seed).masks[0, 0, 0]) for seed in range(12)
+    }
+    assert lefts == {True, False}
+
+
+def test_colours_vary_within_their_share() -> None:
+    grey = AnnotatedPhoto(
+        np.full((64, 64, 3), 100, np.uint8),
+        np.ones((1, 64, 64), np.bool_),
+        np.zeros((64, 64), np.bool_),
+        complete=False,
+    )
+    values = []
+    for seed in range(30):
+        crop = crop_of(grey, 64, (64, 64), seed, colour=0.3)
+        assert not crop.complete
+        values.append(int(crop.photo[5, 5, 0]))
+    assert min(values) < 85
+    assert max(values) > 115
+    assert all(69 <= value <= 131 for value in values)
+
+
+# Taps
+
+RECIPE = Recipe(
+    pixels=3 * 64 * 64,
+    canvas_sizes=(64,),
+    taps_per_megapixel=2000,
+    background_share=0.5,
+    augmentation=Augmentation((48, 128), 0),
+)
+
+
+def batches(example: AnnotatedPhoto, recipe: Recipe = RECIPE, count: int = 3) -> list[TapBatch]:
+    dataset = StepDataset(Scenes([example]), recipe, PAD, seed=0)
+    return [dataset[step] for step in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("reach", "level"),
+    [
+        (0.5, 0),
+        (63.5, 0),
+        (64, 1),
+        (127.5, 1),
+        (128, 2),
+        (255.5, 2),
+        (256, 3),
+        (511.5, 3),
+        (512, 4),
+        (1e6, 4),
+    ],
+)
+def test_level_of(reach: float, level: int) -> None:
+    assert level_of(reach) == level
+
+
+def test_batches() -> None:
+    for batch in batches(make_scene(80, 100, 1)):
+        count = len(batch.taps)
+        assert batch.image.shape == (3, 3, 64, 64)
+        assert batch.image.dtype == torch.uint8
+        assert batch.image_index.dtype == batch.taps.dtype == batch.level.dtype == torch.int64
+        assert batch.reach.dtype == batch.box.dtype == batch.mask.dtype == torch.float32
+        assert batch.mask.shape == batch.known.shape == (count, 16, 16)
+        assert 0 <= batch.mask.min() <= batch.mask.max() <= 1
+        on_things = batch.level != NOTHING
+        assert torch.bincount(batch.image_index[on_things]).tolist() == [8, 8, 8]
+        assert batch.level[on_things].max() == 0  # a 64 px canvas
+
+        for tap in range(count):
+            x, y = batch.taps[tap].tolist()
+            colour = batch.image[batch.image_index[tap], :, y, x].tolist()
+            x0, y0, x1, y1 = batch.box[tap].tolist()
+            assert x0 <= x < x1
+            assert y0 <= y < y1
+            mask, known = batch.mask[tap], batch.known[tap]
+            if on_things[tap]:
+                assert colour[0] > 140  # a thing's red, perhaps blended
+                assert mask[y // TARGET_STRIDE, x // TARGET_STRIDE] > 0
+                reach = max(x + 0.5 - x0, y + 0.5 - y0, x1 - x - 0.5, y1 - y - 0.5)
+                assert batch.reach[tap] == reach
+                assert batch.level[tap] == level_of(reach)
+                rows, columns = (np.flatnonzero(mask.amax(axis)) for axis in (1, 0))
+                covered = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+                outward = [x0 // 4, y0 // 4, -(-x1 // 4), -(-y1 // 4)]
+                assert covered == outward
+            else:
+                assert colour[0] < 200
+                assert not mask.any()
+                assert not known.any()
+        assert not on_things.all()
+
+
+def test_background_taps_only_where_all_things_are_annotated() -> None:
+    for batch in batches(make_scene(80, 100, 1, complete=False)):
+        assert (batch.level != NOTHING).all()
+
+
+def test_no_background_tap_where_there_is_no_background() -> None:
+    instances = np.ones((64, 64), np.uint8)
+    instances[:, 32:] = 255
+    recipe = dataclasses.replace(RECIPE, augmentation=Augmentation((64, 64), 0))
+    for batch in batches(annotated(instances), recipe):
+        assert (batch.level == 0).all()
+        # Known is what is not ignored; which half that is depends on the flip.
+        for mask, known in zip(batch.mask, batch.known, strict=True):
+            assert torch.equal(known, mask == 1)
+            assert known.sum() == 128
+
+
+def test_masks_are_shares_of_cells() -> None:
+    mask = np.random.default_rng(0).random((64, 96)) < 0.4
+    expected = mask.reshape(16, 4, 24, 4).mean((1, 3))
+    found = taps_module._shrink(mask)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected)
+
+
+def test_to_keeps_everything() -> None:
+    batch = batches(make_scene(80, 100, 1), count=1)[0]
+    for one, two in zip(
+        vars(batch).values(), vars(batch.to(torch.device("cpu"))).values(), strict=True
+    ):
+        assert torch.equal(one, two)
+
+
+def same(one: TapBatch, two: TapBatch) -> bool:
+    tensors = zip(vars(one).values(), vars(two).values(), strict=True)
+    return all(torch.equal(a, b) for a, b in tensors)
+
+
+def test_a_step_is_a_function_of_seed_step_and_process() -> None:
+    scenes = Scenes([make_scene(80, 100, seed) for seed in range(4)])
+    recipe = dataclasses.replace(RECIPE, canvas_sizes=(32, 64, 96))
+
+    def dataset(seed: int, process: int) -> StepDataset:
+        return StepDataset(scenes, recipe, PAD, seed, process, 2)
+
+    first = dataset(0, 0)
+    other_order = {step: first[step] for step in (3, 0, 2, 1)}
+    again = dataset(0, 0)
+    sizes = set()
+    for step in range(4):
+        batch = again[step]
+        assert same(batch, other_order[step])
+        assert not same(batch, again[step + 1])
+        assert not same(batch, dataset(1, 0)[step])
+        other_process = dataset(0, 1)[step]
+        assert other_process.image.shape[2:] == batch.image.shape[2:]
+        assert not same(batch, other_process)
+        sizes.add(batch.image.shape[-1])
+        assert len(batch.image) == max(1, round(RECIPE.pixels / batch.image.shape[-1] ** 2))
+    assert len(sizes) > 1
+
+
+def test_photos_are_drawn_by_weight() -> None:
+    drawn = []
+
+    class Counted(Scenes):
+        def __getitem__(self, index: int) -> AnnotatedPhoto:
+            drawn.append(index)
+            return super().__getitem__(index)
+
+    photos = Counted([make_scene(64, 64, seed) for seed in range(4)])
+    photos.weights = np.array([0.0, 1.0, 3.0, 0.0])
+    dataset = StepDataset(photos, dataclasses.replace(RECIPE, pixels=100 * 64 * 64), PAD, 0)
+    assert len(dataset[0].image) == 100
+    assert set(drawn) == {1, 2}
+    assert 0.65 < drawn.count(2) / len(drawn) < 0.85
+
+
+def test_photos_without_things_are_passed_over_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nothing = annotated(np.zeros((32, 32), np.uint8))
+    rare = Scenes([nothing] * 9 + [make_scene(64, 64)])
+    assert len(StepDataset(rare, RECIPE, PAD, 0)[0].image) == 3
+    monkeypatch.setattr(taps_module, "MAXIMUM_TRIES", 50)
+    dataset = StepDataset(Scenes([nothing]), RECIPE, PAD, 0)
+    refused(lambda: dataset[0], "50 crops in a row showed no thing; check that")
+
+
+def test_sampler() -> None:
+    assert list(StepSampler(3, 6)) == [3, 4, 5]
+    assert len(StepSampler(3, 6)) == 3
+    assert list(StepSampler(6, 6)) == []
