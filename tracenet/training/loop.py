@@ -187,7 +187,8 @@ def train(
         with _interrupt_asked() as asked:
             for batch in bar:
                 if isinstance(batch, TraceNetError):
-                    raise batch
+                    # A new one: raised itself, it would hold this frame, and the frame it.
+                    raise type(batch)(*batch.args)
                 between_steps = False
                 losses = module(batch.to(accelerator.device))
                 accelerator.backward(losses["total"])

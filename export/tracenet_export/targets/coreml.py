@@ -71,7 +71,7 @@ def _write(program: Program, path: Path, precision: str) -> None:
         try:
             exported = torch.export.export(program.module, program.example_inputs())
             model = ct.convert(
-                exported.run_decompositions({}),  # to the ATen dialect, nothing decomposed
+                exported.run_decompositions({}),  # to the dialect that coremltools reads
                 convert_to="mlprogram",
                 inputs=[ct.TensorType(s.name, s.shape, np.float32) for s in program.inputs],
                 outputs=[ct.TensorType(s.name, dtype=np.float32) for s in program.outputs],
