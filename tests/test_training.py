@@ -356,6 +356,9 @@ def test_resuming_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert saved_step(parts) == 3
     assert load_checkpoint(parts / "network.safetensors").config == TINY
     assert not same_tensors(whole / "network.safetensors", parts / "network.safetensors")
+    rate = torch.load(parts / "state" / "optimizer.bin")["param_groups"][0]["lr"]
+    trunk = SCHEDULE.learning_rate * SCHEDULE.trunk_factor
+    assert rate == pytest.approx(trunk * learning_rate_factor(3, SCHEDULE))
 
     torch.manual_seed(123)
     np.random.seed(123)

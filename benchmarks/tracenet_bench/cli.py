@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracenet_bench.latency import median_ratio, random_taps, time_taps
-from tracenet_runtime import TapSegmenter, TraceNetError, load_photo
+from tracenet_runtime import TapSegmenter, load_photo
+from tracenet_runtime.tool import run_tool
 
 EXAMPLE = """example:
   tracenet-export --model r50-fpn --untrained --out out/r50
@@ -46,19 +46,18 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if min(arguments.taps, arguments.threads) < 1 or min(arguments.warm_up, arguments.seed) < 0:
         parser.error("--taps and --threads are at least 1, --warm-up and --seed at least 0")
-    try:
+
+    def work() -> None:
         report = _bench(arguments)
-    except TraceNetError as error:
-        print(f"tracenet-bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("tracenet-bench: stopped", file=sys.stderr)
-        return 130
-    print(json.dumps(report) if arguments.json else _readable(report))
-    return 0
+        print(json.dumps(report) if arguments.json else _readable(report))
+
+    return run_tool("tracenet-bench", "bench", work)
 
 
 def _bench(arguments: argparse.Namespace) -> dict[str, Any]:
+    # Imported here so that what is missing can be said in a sentence.
+    from tracenet_bench.latency import median_ratio, random_taps, time_taps
+
     paths = {"bundle": arguments.bundle}
     if arguments.baseline:
         paths["baseline"] = arguments.baseline

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.tool import run_tool
 
 EXAMPLE = """examples:
   tracenet-export --target onnx --out out/bundle
@@ -71,16 +71,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.threads < 1:
         parser.error("--threads is at least 1")
-    try:
+
+    def work() -> None:
         report = _export(arguments)
-    except TraceNetError as error:
-        print(f"tracenet-export: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("tracenet-export: stopped; nothing was written", file=sys.stderr)
-        return 130
-    print(json.dumps(report) if arguments.json else _readable(report))
-    return 0
+        print(json.dumps(report) if arguments.json else _readable(report))
+
+    return run_tool("tracenet-export", "export", work, lambda: "stopped; nothing was written")
 
 
 def parse_canvas(text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.tool import run_tool
 
 EXAMPLE = """examples:
   tracenet-trace --model r50-fpn --canvas 640x640 --levels P3,P4,P5 --window 256 --json
@@ -40,16 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; the figures go to stdout. Returns the exit code."""
     arguments = build_parser().parse_args(argv)
-    try:
+
+    def work() -> None:
         report = _trace(arguments)
-    except TraceNetError as error:
-        print(f"tracenet-trace: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("tracenet-trace: stopped", file=sys.stderr)
-        return 130
-    print(json.dumps(report) if arguments.json else _readable(report))
-    return 0
+        print(json.dumps(report) if arguments.json else _readable(report))
+
+    return run_tool("tracenet-trace", "export", work)
 
 
 def _trace(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from tracenet_runtime.engines import ENGINES
-from tracenet_runtime.errors import OutputError, TraceNetError
+from tracenet_runtime.errors import OutputError
 from tracenet_runtime.manifest import Macs
 from tracenet_runtime.overlay import draw_overlay
 from tracenet_runtime.photo import load_photo
 from tracenet_runtime.segmenter import TapResult, TapSegmenter
+from tracenet_runtime.tool import run_tool
 
 _MASK_FORMATS = {".png": "PNG"}
 _OVERLAY_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -34,14 +35,7 @@ anything wrong with the arguments, the photo, the bundle or the engine, and 130 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tracenet-tap`` with these arguments (the process's by default); the exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        _run(arguments)
-    except TraceNetError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_tool("tracenet-tap", arguments.engine, lambda: _run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

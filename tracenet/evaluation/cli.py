@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.tool import run_tool
 
 EXAMPLE = """examples:
   tracenet-eval --data photos/val --canvas 640 --taps 10 --json
@@ -55,19 +55,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if min(arguments.taps, arguments.threads) < 1 or arguments.seed < 0:
         parser.error("--taps and --threads are at least 1, --seed at least 0")
-    try:
+
+    def work() -> None:
         report = _evaluate(arguments)
-    except TraceNetError as error:
-        print(f"tracenet-eval: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("tracenet-eval: stopped", file=sys.stderr)
-        return 130
-    if arguments.json:
-        print(json.dumps(report))
-    else:
-        print("\n".join(f"{name:22} {value}" for name, value in report.items()))
-    return 0
+        if arguments.json:
+            print(json.dumps(report))
+        else:
+            print("\n".join(f"{name:22} {value}" for name, value in report.items()))
+
+    return run_tool("tracenet-eval", "export", work)
 
 
 def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
