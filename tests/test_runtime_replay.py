@@ -59,7 +59,8 @@ def test_query_equals_the_whole_canvas_for_every_key_cell(replay: Replay) -> Non
         for name, answer in zip(LEVELS, query.levels, strict=True):
             score, box, controller = full_query(canvas, name, tap)
             assert answer.score == pytest.approx(score.item(), abs=1e-14)
-            assert answer.distances == pytest.approx(box.ravel().tolist(), abs=1e-12)
+            pixels = (box.ravel() * SIZES_OF_INTEREST[name]).tolist()
+            assert answer.distances == pytest.approx(pixels, abs=1e-10)
             assert answer.filter.dtype == np.float64
             np.testing.assert_allclose(answer.filter, controller, atol=1e-12)
             stride = STRIDES[name]

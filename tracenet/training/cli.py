@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.tool import run_tool
 
 EXAMPLE = """example:
   tracenet-train --model mobilenetv2-fpn --trunk mobilenet_v2.safetensors \\
@@ -107,19 +107,17 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--canvas: sizes are multiples of 32 above 128")
     if arguments.coco and set_weights:
         parser.error("--set-weight needs --data: a COCO JSON has no sets")
-    try:
+
+    def work() -> None:
         summary = _run(arguments, sizes, set_weights)
-    except TraceNetError as error:
-        print(f"tracenet-train: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
+        if summary is not None:
+            print(json.dumps(summary))
+
+    def stopped() -> str:
         resumable = (arguments.out / "state").exists()
-        advice = "--resume goes on from here" if resumable else "nothing is saved yet"
-        print(f"tracenet-train: stopped; {advice}", file=sys.stderr)
-        return 130
-    if summary is not None:
-        print(json.dumps(summary))
-    return 0
+        return f"stopped; {'--resume goes on from here' if resumable else 'nothing is saved yet'}"
+
+    return run_tool("tracenet-train", "train", work, stopped)
 
 
 def _run(
