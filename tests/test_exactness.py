@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from export_fixtures import CANVAS, SmallExport
@@ -28,7 +29,14 @@ from tracenet_export.assemble import Assembly, assemble
 from tracenet_export.parity import Differences, TorchEngine, check_replay, parity_taps
 from tracenet_export.plan import PlacedPiece, make_plan
 from tracenet_export.plan.partition import Partition
-from tracenet_export.schedule import TapPlan, mask_spans, parse_levels, plan_full, plan_taps
+from tracenet_export.schedule import (
+    REACHES,
+    TapPlan,
+    mask_spans,
+    parse_levels,
+    plan_full,
+    plan_taps,
+)
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas, place_mask
@@ -101,7 +109,8 @@ def test_dynamic_form(name: str, canvas: tuple[int, int], precision: str) -> Non
     with torch.inference_mode():
         full = network(picture)
     differences = Differences()
-    for tap in some_taps(canvas):
+    taps = some_taps(canvas)
+    for tap in taps[::2] if name != "mobilenetv2-fpn" else taps:
         wanted = wanted_at(canvas, tap, reach=64)
         trace = tracer.trace(wanted)
         assert trace.macs < tracer.full_macs
@@ -194,38 +203,42 @@ def tiny_graph(request: pytest.FixtureRequest, tiny: TraceNet) -> tuple[ConvGrap
     return capture(tiny, (torch.zeros(1, 3, *canvas, dtype=torch.float64),)), canvas
 
 
-@pytest.mark.parametrize("schedule", ["P3-P7", "P3-P5", "P4"])
+@pytest.mark.parametrize(
+    ("schedule", "reaches"),
+    [("P3-P7", REACHES), ("P3-P5", (64, 448, 1024, None)), ("P4", (64,))],
+    ids=["P3-P7", "P3-P5", "P4"],
+)
 def test_fixed_form(
-    tiny: TraceNet, tiny_graph: tuple[ConvGraph, tuple[int, int]], schedule: str
+    tiny: TraceNet,
+    tiny_graph: tuple[ConvGraph, tuple[int, int]],
+    schedule: str,
+    reaches: tuple[int | None, ...],
 ) -> None:
     graph, canvas = tiny_graph
     levels = parse_levels(schedule)
-    tap_plan = plan_taps(graph, canvas, levels)
+    tap_plan = plan_taps(graph, canvas, levels, reaches)
+    assert tap_plan.name == schedule
     replay = replay_errors(tiny, tap_plan, some_taps(canvas))
     assert replay["taps"] == 11
     assert_equal_to_fullnet(replay, levels)
-    # On the long sides it is tiles that are compared, and they move.
-    starts = [
-        placed.window(graph.input_name)
-        for placed in tap_plan.plan.query
-        if graph.input_name in placed.piece.sources
-    ]
-    for axis, side in enumerate(canvas):
-        moves = any(len(np.unique(windows[axis].lo)) > 1 for windows in starts)
-        assert moves == (side == 1024 and schedule != "P3-P7")
-        if moves:
-            assert tap_plan.plan.input_window[axis] < side
+    if schedule == "P3-P5":
+        # What is as large as the canvas is the whole canvas.
+        some = {"64px": 64, "448px": 448} if max(canvas) == 1024 else {"64px": 64}
+        assert tap_plan.reaches == some | {"all": None}
+    if schedule == "P4":
+        # On the long sides it is tiles that are compared, and they move.
+        for axis, side in enumerate(canvas):
+            assert (tap_plan.plan.input_window[axis] < side) == (side == 1024)
+            assert (len(input_starts(tap_plan, axis)) > 1) == (side == 1024)
 
 
-def test_a_window_as_large_as_the_canvas_is_the_whole_canvas(
-    tiny_graph: tuple[ConvGraph, tuple[int, int]],
-) -> None:
-    graph, canvas = tiny_graph
-    tap_plan = plan_taps(graph, canvas, LEVELS, (64, 512, 1024, None))
-    long_side = max(canvas) == 1024
-    assert tap_plan.reaches == ({"64px": 64, "512px": 512} if long_side else {"64px": 64}) | {
-        "all": None
-    }
+def input_starts(tap_plan: TapPlan, axis: int) -> npt.NDArray[np.int64]:
+    """Where tiles are cut out of the picture, all taps together."""
+    graph, tiles = tap_plan.plan.graph, []
+    for placed in tap_plan.plan.query:
+        if graph.input_name in placed.piece.sources:
+            tiles.append(placed.window(graph.input_name)[axis].lo)
+    return np.unique(np.concatenate(tiles))
 
 
 def test_fixed_form_of_the_shipped_configuration(small: SmallExport) -> None:
@@ -302,15 +315,15 @@ def test_merging_pieces_never_closes_a_circle(monkeypatch: pytest.MonkeyPatch) -
 
     def cost(self: Partition, placed: PlacedPiece, internal: frozenset[int] = frozenset()) -> float:
         parts = frozenset(part_of[node] for node in placed.piece.nodes)
-        if len(parts) == 1:
-            return 10.0
         merged.append(parts)
-        return 20.0 - gains.get(parts, -1.0)
+        return 10.0 * len(parts) - (gains.get(parts, -1.0) if len(parts) > 1 else 0.0)
 
     monkeypatch.setattr(Partition, "cost", cost)
+    # So much is wanted of x that merging it with y moves no window that a or b reads or writes.
     cells = Span(np.arange(16), np.arange(16) + 1)
-    plan = make_plan(graph, {"x": (cells, cells), "b": (cells, cells)})
-    assert set(gains) <= set(merged)
+    around = Span(cells.lo - 5, cells.hi + 5).clip(16)
+    plan = make_plan(graph, {"x": (around, around), "b": (cells, cells)})
+    assert set(gains) <= set(merged), "both pairs are considered"
     pieces = [{part_of[node] for node in placed.piece.nodes} for placed in plan.query]
     assert {x, "y"} in pieces
     assert {"a"} in pieces
@@ -361,7 +374,7 @@ def test_photos_of_any_size(
         assert result.score == pytest.approx(answers.score[0, best].item(), abs=1e-4)
         assert result.box == pytest.approx(
             placement.box_to_photo(tuple(answers.box[0, best].tolist())),
-            abs=1e-3 * (height + width),
+            abs=0.1,
         )
         window = promised_window(canvas, tap, reaches[result.mask_schedule])
         x0, y0, x1, y1 = (side // 2 for side in window)

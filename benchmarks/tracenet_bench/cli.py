@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if min(arguments.taps, arguments.threads) < 1 or min(arguments.warm_up, arguments.seed) < 0:
         parser.error("--taps and --threads are at least 1, --warm-up and --seed at least 0")
+    if arguments.threads > 1024:
+        parser.error("--threads is at most 1024")
 
     def work() -> None:
         report = _bench(arguments)

@@ -26,6 +26,7 @@ from tracenet_export.parity import (
     TorchEngine,
     check_programs,
     check_replay,
+    few_taps,
     parity_taps,
     refuse_above,
 )
@@ -225,7 +226,7 @@ def _write_golden(bundle: Bundle, assembly: Assembly) -> None:
     Image.fromarray(photo).save(bundle.golden_photo)
     segmenter = TapSegmenter(bundle, TorchEngine(assembly.programs))
     taps = []
-    for x, y in parity_taps(height, width, 4 + _GOLDEN_TAPS)[4:]:
+    for x, y in few_taps(height, width, _GOLDEN_TAPS):
         result = segmenter.tap(photo, (x, y))
         taps.append(
             {
@@ -269,10 +270,9 @@ def replacing_bundle(out: Path) -> Iterator[Path]:
     Raises:
         ExportError: ``out`` exists and is no bundle, or cannot be written.
     """
+    check_replaceable(out)
     try:
         out = out.resolve()
-        if out.exists() and not _may_be_replaced(out):
-            raise ExportError(f"{out} exists and is no bundle; give another --out")
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
@@ -293,14 +293,20 @@ def replacing_bundle(out: Path) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _may_be_replaced(out: Path) -> bool:
-    """Whether it is an empty folder or a bundle: others have a manifest.json too."""
-    if not out.is_dir():
-        return False
-    if not any(out.iterdir()):
-        return True
+def check_replaceable(out: Path) -> None:
+    """Refuse what is neither absent, nor an empty folder, nor a bundle.
+
+    Raises:
+        ExportError: it holds something else, or cannot be read.
+    """
     try:
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return
+        # Others have a manifest.json too.
         manifest = json.loads((out / MANIFEST_NAME).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return False
-    return isinstance(manifest, dict) and {"schema_version", "schedule"} <= manifest.keys()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        manifest = None
+    except OSError as error:
+        raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
+    if not isinstance(manifest, dict) or not {"schema_version", "schedule"} <= manifest.keys():
+        raise ExportError(f"{out} exists and is no bundle; give another --out")

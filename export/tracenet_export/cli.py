@@ -20,6 +20,9 @@ MAX_SIDE = 1 << 14
 """Canvas pixels; no side of a bundle's canvas may be longer."""
 
 
+DEFAULT_MODEL = "mobilenetv2-fpn"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -50,7 +53,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """``--model``, ``--checkpoint``, ``--untrained`` and ``--canvas``."""
-    parser.add_argument("--model", default="mobilenetv2-fpn", help="configuration, such as r50-fpn")
+    parser.add_argument(
+        "--model",
+        help="configuration, such as r50-fpn (default: the checkpoint's, mobilenetv2-fpn)",
+    )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--checkpoint", type=Path, help="weights (.safetensors); default: those shipped for --model"
@@ -69,8 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; the report goes to stdout. Returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if arguments.threads < 1:
-        parser.error("--threads is at least 1")
+    if not 1 <= arguments.threads <= 1024:
+        parser.error("--threads is at least 1 and at most 1024")
 
     def work() -> None:
         report = _export(arguments)
@@ -88,7 +94,7 @@ def parse_canvas(text: str) -> tuple[int, int]:
     from tracenet.model import COARSEST_STRIDE
     from tracenet_export.errors import ExportError
 
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    match = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", text)
     sides = [int(side) for side in (match[1], match[2] or match[1])] if match else [0]
     if not 0 < min(sides) <= max(sides) <= MAX_SIDE:
         raise ExportError(
@@ -110,7 +116,7 @@ def parse_windows(text: str) -> tuple[int | None, ...]:
     for part in text.split(","):
         if part == "all":
             reaches.add(None)
-        elif part.isdecimal() and int(part) > 0 and int(part) % 8 == 0:
+        elif re.fullmatch(r"\d{1,9}", part) and int(part) > 0 and int(part) % 8 == 0:
             reaches.add(int(part))
         else:
             raise ExportError(
@@ -128,6 +134,7 @@ def open_source(arguments: argparse.Namespace) -> Any:
     import hashlib
 
     from tracenet.model import (
+        CheckpointError,
         checkpoint_licence,
         load_checkpoint,
         shipped_checkpoint,
@@ -136,10 +143,14 @@ def open_source(arguments: argparse.Namespace) -> Any:
     from tracenet_export.bundle import Source
 
     if arguments.untrained:
-        network = untrained_network(arguments.model)
+        network = untrained_network(arguments.model or DEFAULT_MODEL)
         return Source(network, hashlib.sha256(b"untrained").hexdigest(), "untrained: no licence")
-    path = arguments.checkpoint or shipped_checkpoint(arguments.model)
+    path = arguments.checkpoint or shipped_checkpoint(arguments.model or DEFAULT_MODEL)
     network = load_checkpoint(path)
+    if arguments.model not in (None, network.config.name):
+        raise CheckpointError(
+            f"{path} holds {network.config.name}, not {arguments.model}; leave --model out"
+        )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Source(network, digest, checkpoint_licence(path))
 
@@ -149,12 +160,13 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from tracenet.rft import capture
-    from tracenet_export.bundle import export_bundle
+    from tracenet_export.bundle import check_replaceable, export_bundle
     from tracenet_export.schedule import parse_levels, plan_full, plan_taps
     from tracenet_export.targets import open_target
 
     canvas, windows = parse_canvas(arguments.canvas), parse_windows(arguments.windows)
     open_target(arguments.target, arguments.precision)
+    check_replaceable(arguments.out)
     levels = () if arguments.schedule == "full" else parse_levels(arguments.schedule)
     source = open_source(arguments)
     torch.set_num_threads(arguments.threads)

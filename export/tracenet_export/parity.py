@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from tracenet.model import LEVELS, TraceNet, answer_taps
 from tracenet_export.errors import ParityError
 from tracenet_export.programs import Program
+from tracenet_runtime.canvas import MASK_STRIDE as PROBABILITY_STRIDE
 from tracenet_runtime.manifest import Manifest
 from tracenet_runtime.replay import Engine, LevelAnswer, MaskAnswer, Replay
 
@@ -24,8 +25,8 @@ TOLERANCE = {"fp32": 1e-4}
 REPLAYED_TAPS = 64
 """Taps of the replay's comparison, corners and edges among them."""
 
-_PROGRAM_TAPS = 4
 _TINY = 1e-30
+_PROGRAM_TAPS = 5
 _EDGE_TAPS = 5
 
 
@@ -95,6 +96,17 @@ def parity_taps(height: int, width: int, count: int, seed: int = 0) -> list[tupl
     return taps[:count]
 
 
+def few_taps(height: int, width: int, count: int, seed: int = 0) -> list[tuple[int, int]]:
+    """Taps (x, y) for quick checks: one inside first, a corner, more from inside."""
+    random = np.random.default_rng(seed)
+
+    def inside(extent: int) -> int:
+        return int(random.integers(extent // 4, extent - extent // 4))
+
+    taps = [(inside(width), inside(height)) for _ in range(count - 1)]
+    return [taps[0], (width - 1, height - 1), *taps[1:]]
+
+
 def check_programs(
     manifest: Manifest,
     table: npt.NDArray[np.int32],
@@ -105,8 +117,7 @@ def check_programs(
     """Relative error of every output of every program on real windows, by ``program/output``."""
     comparing = ComparingEngine(reference, engine)
     replay = Replay(manifest, table, comparing)
-    taps = parity_taps(manifest.canvas_height, manifest.canvas_width, 4 + _PROGRAM_TAPS)
-    for tap in taps[3:]:
+    for tap in few_taps(manifest.canvas_height, manifest.canvas_width, _PROGRAM_TAPS):
         query = replay.answer_query(canvas, tap)
         for mask in range(len(manifest.schedule.masks)):
             replay.compute_mask(query, query.best_level, mask)
@@ -201,13 +212,13 @@ def _compare_level(
 
 
 def _compare_mask(differences: Differences, answer: MaskAnswer, full: FloatArray) -> None:
-    x0, y0, x1, y1 = (side // 2 for side in answer.window)
+    x0, y0, x1, y1 = (side // PROBABILITY_STRIDE for side in answer.window)
     differences.add("mask", answer.probability, full[y0:y1, x0:x1])
 
 
 def _whole_mask(answer: MaskAnswer, full: FloatArray) -> tuple[float, bool]:
     """IoU with FullNet's mask of the whole canvas, and whether the window cut off some of it."""
-    x0, y0, x1, y1 = (side // 2 for side in answer.window)
+    x0, y0, x1, y1 = (side // PROBABILITY_STRIDE for side in answer.window)
     wanted = full > 0.5
     given = np.zeros_like(wanted)
     given[y0:y1, x0:x1] = answer.probability > 0.5

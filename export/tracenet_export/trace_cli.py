@@ -64,6 +64,9 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
     windows = parse_windows(arguments.window)
     if len(windows) != 1:
         raise ExportError("--window takes one window, as in 256")
+    picture, photo = arguments.picture, arguments.photo
+    if picture and photo and picture.resolve() == photo.resolve():
+        raise ExportError(f"{picture} is the photo itself; give another --picture")
     network = build_network(arguments.model).eval()
     pixels, tap = _scene_and_tap(arguments, canvas, network.pad_value)
     graph = capture(network, (torch.zeros(1, 3, *canvas),))
@@ -86,7 +89,8 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
         try:
             save_trace_picture(arguments.picture, pixels, tap, tile, stages, title)
         except OSError as error:
-            raise ExportError(f"{arguments.picture} cannot be written: {error}") from error
+            reason = error.strerror or error
+            raise ExportError(f"{arguments.picture} cannot be written: {reason}") from error
         report["picture"] = str(arguments.picture)
     return report
 

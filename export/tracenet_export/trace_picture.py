@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def save_trace_picture(
     stages: Mapping[str, Rect],
     title: str,
 ) -> None:
-    """Draw regions on the canvas.
+    """Draw regions on the canvas; the file is written whole or not at all.
 
     Args:
         path: PNG to write.
@@ -65,6 +66,11 @@ def save_trace_picture(
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, facecolor="0.8")
-    path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
-    figure.savefig(path, format="png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        figure.savefig(temporary, format="png")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -15,6 +15,9 @@ EXAMPLE = """examples:
   tracenet-eval --data photos/val --canvas 640 --taps 10 --json
   tracenet-eval --bundle out/bundle --data photos/val"""
 
+MAX_SIDE = 1 << 14
+"""Canvas pixels, as for a bundle's canvas."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -55,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if min(arguments.taps, arguments.threads) < 1 or arguments.seed < 0:
         parser.error("--taps and --threads are at least 1, --seed at least 0")
+    if arguments.threads > 1024:
+        parser.error("--threads is at most 1024")
 
     def work() -> None:
         report = _evaluate(arguments)
@@ -71,16 +76,19 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from tracenet.data import DataError, FolderDataset
-    from tracenet.evaluation.evaluate import TapModel, evaluate
+    from tracenet.evaluation.evaluate import MINIMUM_AREA, TapModel, evaluate
     from tracenet.evaluation.metrics import summarise
     from tracenet.evaluation.models import BundleReplay, FullNet
-    from tracenet.model import COARSEST_STRIDE, CheckpointError, load_checkpoint, shipped_checkpoint
+    from tracenet.model import COARSEST_STRIDE, load_checkpoint, shipped_checkpoint
     from tracenet_runtime.bundle import Bundle
     from tracenet_runtime.canvas import Canvas
+    from tracenet_runtime.errors import TraceNetError
 
     size = arguments.canvas
-    if size < COARSEST_STRIDE or size % COARSEST_STRIDE:
-        raise CheckpointError(f"--canvas {size} does not fit; give a multiple of {COARSEST_STRIDE}")
+    if not COARSEST_STRIDE <= size <= MAX_SIDE or size % COARSEST_STRIDE:
+        raise TraceNetError(
+            f"--canvas {size} does not fit; give a multiple of {COARSEST_STRIDE} up to {MAX_SIDE}"
+        )
     photos = FolderDataset(arguments.data)
     model: TapModel
     if arguments.bundle:
@@ -94,7 +102,9 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     began = time.perf_counter()
     scores = evaluate(model, photos, size, arguments.taps, arguments.seed)
     if not scores:
-        raise DataError(f"{arguments.data} has no instance of at least 200 pixels to score")
+        raise DataError(
+            f"{arguments.data} has no instance of at least {MINIMUM_AREA} pixels to score"
+        )
     return summarise(scores).to_dict() | {
         "evaluated": name,
         "canvas": size,

@@ -12,7 +12,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def mask_iou(mask: Mask, truth: Mask, ignore: Mask) -> float:
-    """Intersection over union, with the ignored pixels left out of both; all H x W.
+    """Intersection over union, with ignored pixels left out, all H x W.
 
     Without ignored pixels this is ``pycocotools.mask.iou``.
     """

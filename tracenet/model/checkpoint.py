@@ -45,7 +45,9 @@ def build_network(name: str) -> TraceNet:
 def save_checkpoint(
     network: TraceNet, path: Path, *, licence: str = "unspecified", half: bool = False
 ) -> None:
-    """Write ``path`` (.safetensors) and, beside it, configuration and licence (.json), atomically.
+    """Write ``path`` (.safetensors) and, beside it, configuration and licence (.json).
+
+    Each file is replaced atomically.
 
     Args:
         network: what to save.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -98,8 +99,8 @@ def answer_taps(
     """
     image_index = torch.zeros(len(taps), dtype=torch.long, device=taps.device)
 
-    def gather(kind: str) -> Tensor:
-        maps = [outputs[f"{level.name.lower()}_{kind}"] for level in LEVELS]
+    def gather(kind: Literal["score", "box", "filter"]) -> Tensor:
+        maps = [outputs[level.output(kind)] for level in LEVELS]
         return gather_cells(maps, image_index, taps)
 
     filters = gather("filter")

@@ -116,7 +116,6 @@ def _worth_sharing(
             continue
         apart = [_largest_area(regions[name]) for regions in (query, *alternatives)]
         together = _largest_area(_united([query[name], *(r[name] for r in alternatives)]))
-        # Sharing an operator without multiply-adds saves its copies; it costs nothing either way.
         if together <= apart[0] + sum(apart[1:]) / len(alternatives):
             shared.add(name)
     return shared

@@ -65,15 +65,21 @@ class _Weights:
 
 
 def _to_onnx(program: Program) -> onnx.ModelProto:
-    with _quiet():
-        exported = torch.onnx.export(
-            program.module,
-            program.example_inputs(),
-            input_names=[spec.name for spec in program.inputs],
-            output_names=[spec.name for spec in program.outputs],
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with _quiet():
+            exported = torch.onnx.export(
+                program.module,
+                program.example_inputs(),
+                input_names=[spec.name for spec in program.inputs],
+                output_names=[spec.name for spec in program.outputs],
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter's errors share no base class
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(
+            f"the program {program.name} does not convert to ONNX: {reason}"
+        ) from error
     assert exported is not None
     model = exported.model_proto
     # What the exporter notes about the code it traced is of no use to a phone.
