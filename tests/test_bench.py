@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import torch
 from export_fixtures import SmallExport
 from PIL import Image
+from tool_checks import assert_one_sentence, run_json
 
 from tracenet.scene import generate_scene
 from tracenet_bench import cli, latency
@@ -31,11 +31,13 @@ class FakeSegmenter:
 
     def __init__(self, clock: Clock, seconds: list[float]) -> None:
         self.clock, self.seconds = clock, seconds
+        self.began: list[float] = []
         self.taps: list[tuple[int, int]] = []
 
     def tap(self, photo: np.ndarray, at: tuple[int, int]) -> TapResult:
         second = self.seconds[len(self.taps)]
         self.taps.append(at)
+        self.began.append(self.clock.now)
         self.clock.now += second
         timings = {
             "canvas": 1.0, "engine/one": 400 * second, "engine/two": 500 * second,
@@ -82,6 +84,14 @@ def test_every_tap_is_timed_once_on_each(clock: Clock) -> None:
     # Programs are summed tap by tap; what covers everything is no stage.
     assert latencies["bundle"].stages == pytest.approx({"canvas": 1.0, "engine": 180.0})
     assert median_ratio(latencies["baseline"], latencies["bundle"]) == pytest.approx(2.0)
+
+
+def test_neither_always_comes_first(clock: Clock) -> None:
+    taps = [(i, i) for i in range(4)]
+    one, other = (FakeSegmenter(clock, [1.0] * 4) for _ in range(2))
+    timed({"bundle": one, "baseline": other}, taps, warm_up=0)
+    first = [a < b for a, b in zip(one.began, other.began, strict=True)]
+    assert sum(first) == 2
 
 
 @pytest.mark.parametrize("warm_up", [0, 1, 5])
@@ -154,8 +164,7 @@ def test_json(
     photo = tmp_path / "photo.png"
     Image.fromarray(generate_scene(60, 80)).save(photo)
     arguments = [*arguments_for(small), "--baseline", str(full[0]), "--photo", str(photo)]
-    assert cli.main([*arguments, "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    report = run_json(cli.main, arguments, capsys)
     assert report["engine"] == "onnxruntime"
     assert report["threads"] == 1
     assert report["taps"] == 2
@@ -175,8 +184,7 @@ def test_json(
 
 
 def test_without_a_baseline(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([*arguments_for(small), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    report = run_json(cli.main, arguments_for(small), capsys)
     assert report["photo"] == {"height": 240, "width": 320}  # the golden photo
     assert not {"baseline", "baseline_over_bundle"} & set(report)
 
@@ -200,12 +208,7 @@ def test_readable(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> Non
 def test_mistakes(
     small: SmallExport, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert cli.main([*arguments_for(small), *arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("tracenet-bench: ")
-    assert said in captured.err
-    assert captured.err.count("\n") == 1
+    assert_one_sentence(cli.main, [*arguments_for(small), *arguments], said, capsys)
 
 
 @pytest.mark.parametrize(

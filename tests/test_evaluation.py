@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,11 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 from scenes import Scenes, annotated, make_scene, scene_map, write_folder
+from tool_checks import assert_one_sentence, run_json
 
 from tracenet.data import AnnotatedPhoto
 from tracenet.data.examples import IGNORE
-from tracenet.evaluation import InstanceScore, cli, evaluate, mask_iou, summarise
-from tracenet.evaluation.evaluate import LevelMasks, draw_taps
+from tracenet.evaluation import cli
+from tracenet.evaluation.evaluate import LevelMasks, draw_taps, evaluate
+from tracenet.evaluation.metrics import InstanceScore, mask_iou, summarise
 from tracenet.evaluation.models import BundleReplay, FullNet
 from tracenet.model import LEVELS
 from tracenet_runtime import TapSegmenter
@@ -258,40 +259,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("data") / "photos", maps)
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, object]:
-    assert cli.main([*map(str, arguments), "--threads", "1", "--json"]) == 0
-    report: dict[str, object] = json.loads(capsys.readouterr().out)
-    return report
-
-
 KEYS = {
-    "miou_t", "miou_t_oracle_level", "share_above_0.7", "instances", "taps", "evaluated", "canvas",
-    "seconds",
+    "miou_t", "miou_t_oracle_level", "share_above_0.7", "instances", "taps", "evaluated",
+    "canvas", "seconds",
 }  # fmt: skip
 
 
 def test_a_checkpoint(small: SmallExport, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("--checkpoint", small.checkpoint, "--data", folder, "--canvas", 128, "--taps", 3)
-    report = run(capsys, *arguments)
+    arguments = ["--checkpoint", str(small.checkpoint), "--data", str(folder), "--canvas", "128"]
+    arguments += ["--taps", "3", "--threads", "1"]
+    report = run_json(cli.main, arguments, capsys)
     assert set(report) == KEYS
     assert report["evaluated"] == str(small.checkpoint)
     assert (report["canvas"], report["instances"], report["taps"]) == (128, 4, 12)
-    assert 0 < report["miou_t"] <= report["miou_t_oracle_level"] <= 1  # type: ignore[operator]
-    assert 0 <= report["share_above_0.7"] <= 1  # type: ignore[operator]
+    assert 0 < report["miou_t"] <= report["miou_t_oracle_level"] <= 1
+    assert 0 <= report["share_above_0.7"] <= 1
     report.pop("seconds")
-    again = run(capsys, *arguments)
+    again = run_json(cli.main, arguments, capsys)
     assert report.items() <= again.items()
-    other = run(capsys, *arguments, "--seed", 1)
+    other = run_json(cli.main, [*arguments, "--seed", "1"], capsys)
     assert other["miou_t"] != report["miou_t"]
 
 
 def test_a_bundle(small: SmallExport, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("--bundle", small.folder, "--data", folder, "--canvas", 128, "--taps", 1)
-    report = run(capsys, *arguments)
+    arguments = ["--bundle", str(small.folder), "--data", str(folder), "--canvas", "128"]
+    report = run_json(cli.main, [*arguments, "--taps", "1", "--threads", "1"], capsys)
     assert set(report) == KEYS
     assert report["evaluated"] == str(small.folder)
     assert (report["instances"], report["taps"]) == (4, 4)
-    assert 0 <= report["miou_t"] <= report["miou_t_oracle_level"] <= 1  # type: ignore[operator]
+    assert 0 <= report["miou_t"] <= report["miou_t_oracle_level"] <= 1
 
 
 def test_readable(small: SmallExport, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,15 +298,6 @@ def test_readable(small: SmallExport, folder: Path, capsys: pytest.CaptureFixtur
     assert "share_above_0.7" in said
 
 
-def said_once(capsys: pytest.CaptureFixture[str], said: str) -> None:
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    line = captured.err.strip().splitlines()[-1]
-    assert line.startswith("tracenet-eval: ")
-    assert said in line
-    assert "Traceback" not in captured.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -319,21 +306,20 @@ def said_once(capsys: pytest.CaptureFixture[str], said: str) -> None:
         (["--bundle", "nowhere"], "no bundle folder at nowhere"),
         (["--canvas", "100"], "--canvas 100 does not fit; give a multiple of 128"),
         (["--canvas", "-128"], "does not fit"),
+        (["--canvas", "16512"], "does not fit"),
     ],
 )
 def test_mistakes(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert cli.main(["--data", str(folder), *arguments]) == 2
-    said_once(capsys, said)
+    assert_one_sentence(cli.main, ["--data", str(folder), *arguments], said, capsys)
 
 
 def test_an_unknown_engine(
     small: SmallExport, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--bundle", str(small.folder), "--engine", "warp", "--data", str(folder)]
-    assert cli.main(arguments) == 2
-    said_once(capsys, "no engine 'warp'")
+    assert_one_sentence(cli.main, arguments, "no engine 'warp'", capsys)
 
 
 @pytest.mark.parametrize(
@@ -364,8 +350,8 @@ def test_damaged_data(
             file.seek(0)
             file.write(lines[0] + "{" + lines[1])
     arguments = ["--checkpoint", str(small.checkpoint), "--data", str(data), "--taps", "1"]
-    assert cli.main([*arguments, "--canvas", "128", "--threads", "1"]) == 2
-    said_once(capsys, said)
+    arguments += ["--canvas", "128", "--threads", "1"]
+    assert_one_sentence(cli.main, arguments, said, capsys)
 
 
 def test_nothing_to_score(
@@ -373,8 +359,7 @@ def test_nothing_to_score(
 ) -> None:
     data = write_folder(tmp_path / "photos", [np.zeros((20, 20), np.uint8)])
     arguments = ["--checkpoint", str(small.checkpoint), "--data", str(data), "--canvas", "128"]
-    assert cli.main(arguments) == 2
-    said_once(capsys, "no instance of at least 200 pixels")
+    assert_one_sentence(cli.main, arguments, "no instance of at least 200 pixels", capsys)
 
 
 @pytest.mark.parametrize(

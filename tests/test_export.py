@@ -20,6 +20,7 @@ import pytest
 import torch
 from export_fixtures import CANVAS, LICENCE, SmallExport, snapshot
 from onnx import TensorProto, helper, numpy_helper
+from tool_checks import assert_one_sentence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,7 +34,7 @@ from tracenet_export.errors import ExportError, ParityError
 from tracenet_export.parity import Differences, refuse_above
 from tracenet_export.plan import make_piece
 from tracenet_export.plan.piece import place
-from tracenet_export.programs import PieceModule, Program
+from tracenet_export.programs import PieceModule, Program, mask_head_program
 from tracenet_export.schedule import parse_levels, plan_taps
 from tracenet_export.targets import open_target
 from tracenet_runtime import TapSegmenter
@@ -407,8 +408,9 @@ def test_another_network(quick: SmallExport, out: Path) -> None:
 
 
 def test_a_golden_tap_that_does_not_replay(
-    quick: SmallExport, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    quick: SmallExport, out: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     write_golden = bundle_module._write_golden
 
     def write_wrongly(bundle: Bundle, assembly: Assembly) -> None:
@@ -419,7 +421,8 @@ def test_a_golden_tap_that_does_not_replay(
         path.write_text(json.dumps(golden))
 
     monkeypatch.setattr(bundle_module, "_write_golden", write_wrongly)
-    assert cli.main(arguments_for(quick, out)) == 2
+    arguments = arguments_for(quick, out)
+    assert_one_sentence(cli.main, arguments, "gives a score of", capsys)
 
 
 @pytest.mark.parametrize(
@@ -444,6 +447,19 @@ def test_an_interrupted_export(
     assert captured.out == ""
     assert said in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("message", ["nobody knows Cummax\nbacktrace", ""])
+def test_a_program_that_does_not_convert(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, message: str
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    said = message.partition("\n")[0] or "RuntimeError"
+    with pytest.raises(ExportError, match=f"mask_head_4x4 does not convert to ONNX: {said}$"):
+        open_target("onnx", None)[2].convert([mask_head_program(4, 4)], tmp_path, "fp32")
 
 
 def test_a_readable_report(
@@ -568,9 +584,9 @@ def test_a_missing_package(
         importlib.util, "find_spec", lambda name: None if name == package else find_spec(name)
     )
     out = tmp_path / "bundle"
-    assert cli.main(["--untrained", "--target", target, "--out", str(out)]) == 2
-    said = capsys.readouterr().err
-    assert f"needs {package}; run: pip install 'tracenet[{extra}]'" in said
+    arguments = ["--untrained", "--target", target, "--out", str(out)]
+    said = f"needs {package}; run: pip install 'tracenet[{extra}]'"
+    assert_one_sentence(cli.main, arguments, said, capsys)
     assert not out.exists()
 
 
@@ -666,13 +682,24 @@ def test_mistakes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     out = tmp_path / "bundle"
-    assert cli.main([*arguments, "--out", str(out)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("tracenet-export: ")
-    assert said in captured.err
-    assert captured.err.count("\n") == 1
+    assert_one_sentence(cli.main, [*arguments, "--out", str(out)], said, capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_model(
+    small: SmallExport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--checkpoint", str(small.checkpoint), "--model", "r50-fpn"]
+    assert_one_sentence(cli.main, arguments, "holds mobilenetv2-fpn, not r50-fpn", capsys)
+
+
+def test_a_wrong_place_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    monkeypatch.setattr("tracenet_export.cli.open_source", lambda _: pytest.fail("worked"))
+    arguments = ["--untrained", "--out", str(tmp_path)]
+    assert_one_sentence(cli.main, arguments, "exists and is no bundle", capsys)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from export_fixtures import CANVAS, SmallExport
+from matplotlib.figure import Figure
 from PIL import Image
+from tool_checks import assert_one_sentence, run_json
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracenet.model import LEVELS, build_network
@@ -19,6 +20,7 @@ from tracenet.rft import Rect, Span
 from tracenet.scene import generate_scene
 from tracenet_export import trace_cli, trace_report
 from tracenet_export.schedule import mask_spans
+from tracenet_export.trace_picture import save_trace_picture
 from tracenet_export.trace_report import input_tile, report_costs, stage_rects
 
 PAPER_SCHEDULE = ["--levels", "P3,P4,P5", "--window", "256"]
@@ -38,21 +40,6 @@ def counted_macs(name: str, canvas: tuple[int, int]) -> int:
         network(picture)
     assert counter.get_total_flops() % 2 == 0
     return counter.get_total_flops() // 2
-
-
-Tracer = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def trace(capsys: pytest.CaptureFixture[str]) -> Tracer:
-    """Runs the command; returns its JSON."""
-
-    def run(*arguments: str) -> dict[str, Any]:
-        assert trace_cli.main([*arguments, "--json"]) == 0
-        report: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return report
-
-    return run
 
 
 def assert_stages_add_up(report: dict[str, Any]) -> None:
@@ -78,9 +65,14 @@ def assert_stages_add_up(report: dict[str, Any]) -> None:
     ],
 )
 def test_shares(
-    trace: Tracer, name: str, canvas: tuple[int, int], region_share: float, window_share: float
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    canvas: tuple[int, int],
+    region_share: float,
+    window_share: float,
 ) -> None:
-    report = trace("--model", name, "--canvas", "x".join(map(str, canvas)), *PAPER_SCHEDULE)
+    arguments = ["--model", name, "--canvas", "x".join(map(str, canvas)), *PAPER_SCHEDULE]
+    report = run_json(trace_cli.main, arguments, capsys)
     assert report["model"] == name
     assert report["canvas"] == {"height": canvas[0], "width": canvas[1]}
     assert report["levels"] == ["P3", "P4", "P5"]
@@ -177,9 +169,10 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_picture(trace: Tracer, photo: Path, tmp_path: Path) -> None:
+def test_picture(capsys: pytest.CaptureFixture[str], photo: Path, tmp_path: Path) -> None:
     path = tmp_path / "new" / "trace.png"
-    report = trace(*QUICK, "--photo", str(photo), "--at", "199,0", "--picture", str(path))
+    arguments = [*QUICK, "--photo", str(photo), "--at", "199,0", "--picture", str(path)]
+    report = run_json(trace_cli.main, arguments, capsys)
     assert report["canvas"] == {"height": 128, "width": 256}
     assert report["picture"] == str(path)
     assert_stages_add_up(report)
@@ -202,19 +195,36 @@ def test_readable(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unwritable_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("notes")
     path = tmp_path / "file" / "trace.png"
-    assert trace_cli.main([*QUICK, "--picture", str(path)]) == 2
-    assert_one_sentence(capsys, f"{path} cannot be written")
+    arguments = [*QUICK, "--picture", str(path)]
+    assert_one_sentence(trace_cli.main, arguments, f"{path} cannot be written", capsys)
+    assert [left.name for left in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_picture_is_written_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def half(self: Figure, path: Path, **options: Any) -> None:
+        Path(path).write_bytes(b"\x89PNG")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "trace.png"
+    path.write_bytes(b"an earlier one")
+    monkeypatch.setattr(Figure, "savefig", half)
+    canvas, tile = generate_scene(64, 64), Rect(0, 64, 0, 64)
+    with pytest.raises(OSError, match="No space left"):
+        save_trace_picture(path, canvas, (3, 4), tile, {"heads": tile}, "title")
+    assert [left.name for left in tmp_path.iterdir()] == ["trace.png"]
+    assert path.read_bytes() == b"an earlier one"
+
+
+def test_the_picture_is_not_the_photo(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = photo.read_bytes()
+    arguments = ["--photo", str(photo), "--picture", str(photo)]
+    assert_one_sentence(trace_cli.main, arguments, "is the photo itself", capsys)
+    assert photo.read_bytes() == before
 
 
 # Mistakes
-
-
-def assert_one_sentence(capsys: pytest.CaptureFixture[str], said: str) -> None:
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("tracenet-trace: ")
-    assert said in captured.err
-    assert captured.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -238,10 +248,10 @@ def test_mistakes(
     arguments: list[str], said: str,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("tracenet.rft.capture", lambda *_: small.tap_plan.plan.graph)
-    assert trace_cli.main(arguments) == 2
-    assert_one_sentence(capsys, said)
+    assert_one_sentence(trace_cli.main, arguments, said, capsys)
 
 
 def test_a_tap_outside_the_photo(capsys: pytest.CaptureFixture[str], photo: Path) -> None:
-    assert trace_cli.main(["--photo", str(photo), "--at", "200,0"]) == 2
-    assert_one_sentence(capsys, "x must be from 0 to 199 and y from 0 to 89")
+    arguments = ["--photo", str(photo), "--at", "200,0"]
+    said = "x must be from 0 to 199 and y from 0 to 89"
+    assert_one_sentence(trace_cli.main, arguments, said, capsys)

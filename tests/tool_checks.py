@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -21,5 +22,6 @@ def assert_one_sentence(
     shown = capsys.readouterr()
     assert shown.out == ""
     last = shown.err.strip().splitlines()[-1]
+    assert re.match(r"tracenet-\w+: ", last)
     assert expected in last
     assert "Traceback" not in shown.err

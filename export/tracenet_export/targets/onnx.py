@@ -76,7 +76,7 @@ def _to_onnx(program: Program) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:  # the exporter's errors share no base class
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExportError(
             f"the program {program.name} does not convert to ONNX: {reason}"
         ) from error
