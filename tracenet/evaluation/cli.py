@@ -107,7 +107,7 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     return summarise(scores).to_dict() | {
         "evaluated": name,
-        "scored_on_canvas": size,
+        "canvas": size,
         "seconds": round(time.perf_counter() - began, 1),
     }
 
