@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from tracenet.model.backbones import Bottleneck
 from tracenet.model.config import CONFIGS, TraceNetConfig
 from tracenet.model.network import TraceNet
 from tracenet.scene import generate_scene
@@ -156,6 +157,10 @@ def untrained_network(name: str, seed: int = 0) -> TraceNet:
         network = build_network(name)
         picture = torch.from_numpy(generate_scene(512, 512, seed)).permute(2, 0, 1)[None].float()
     modules = list(network.backbone.modules())
+    for module in modules:
+        if isinstance(module, Bottleneck):
+            # Residual branches as strong as the trunk would amplify rounding from block to block.
+            nn.init.constant_(module.bn3.weight, 0.25)
     folded = not any(isinstance(module, nn.BatchNorm2d) for module in modules)
     hooks = [
         module.register_forward_hook(_fold_norm)
