@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -53,6 +54,54 @@ def concatenate(*values: Tensor) -> Tensor:
     return torch.cat(values, dim=1)
 
 
+def shuffle_by_views(value: Tensor, groups: int) -> Tensor:
+    """The channel shuffle as ShuffleNet writes it."""
+    batch, channels, height, width = value.shape
+    grouped = value.view(batch, groups, channels // groups, height, width)
+    return grouped.transpose(1, 2).contiguous().view(batch, channels, height, width)
+
+
+def select_larger(value: Tensor, other: Tensor) -> Tensor:
+    """Comparison, selection and interpolation between two tensors of the graph."""
+    return torch.where(
+        value > other, torch.lerp(value, other, 0.25), torch.addcmul(value, other, other, value=0.5)
+    )
+
+
+def cut_cells(value: Tensor, rows: slice, columns: slice) -> Tensor:
+    return value[:, :, rows, columns]
+
+
+class ChannelsLast(nn.Module):
+    """What ConvNeXt does between its permutes: layer norm, two linear layers, a scale."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.expand = nn.Linear(channels, 2 * channels)
+        self.reduce = nn.Linear(2 * channels, channels)
+        self.scale = nn.Parameter(torch.rand(channels) + 0.5)
+
+    def forward(self, value: Tensor) -> Tensor:
+        last = value.permute(0, 2, 3, 1)
+        last = self.scale * self.reduce(F.gelu(self.expand(self.norm(last))))
+        return value + last.permute(0, 3, 1, 2)
+
+
+class NormOverChannels(nn.Module):
+    """Layer norm over the channels without permutes, written out."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(channels) + 0.5)
+        self.bias = nn.Parameter(torch.rand(channels))
+
+    def forward(self, value: Tensor) -> Tensor:
+        centred = value - value.mean(1, keepdim=True)
+        deviation = (centred.pow(2).mean(1, keepdim=True) + 1e-2).sqrt()
+        return self.weight[:, None, None] * (centred / deviation) + self.bias[:, None, None]
+
+
 def swap_channel_halves(value: Tensor) -> Tensor:
     first, second = value.chunk(2, dim=1)
     return torch.cat([second, first], dim=1)
@@ -75,6 +124,7 @@ class RandomModel:
 class _Builder:
     draw: st.DrawFn
     fixed_form_only: bool
+    largest_value: int
     values: list[Tensor]
     layers: list[nn.Module] = field(default_factory=list)
     sources: list[tuple[int, ...]] = field(default_factory=list)
@@ -88,10 +138,10 @@ class _Builder:
     def choice(self, options: Any) -> Any:
         return self.draw(st.sampled_from(options))
 
-    def add(self, layer: nn.Module, *sources: int, stride: int | None = None) -> None:
+    def add(self, layer: nn.Module, *sources: int, ratio: Fraction | None = None) -> None:
         """Append the layer, unless its output gets empty or too large.
 
-        In the fixed-size form also unless extents keep dividing: exactly by the stride if given.
+        In the fixed-size form also unless extents keep dividing: by exactly this ratio if given.
         """
         inputs = [self.values[source] for source in sources]
         try:
@@ -99,11 +149,11 @@ class _Builder:
                 value = layer.double().eval()(*inputs)
         except RuntimeError:
             return
-        if min(value.shape) < 1 or max(value.shape[2:]) > MAX_EXTENT:
+        if min(value.shape) < 1 or max(value.shape[2:]) > self.largest_value:
             return
         if not value.isfinite().all():  # a dilated maximum whose taps all lie in the padding
             return
-        if self.fixed_form_only and not _keeps_whole_ratio(inputs[0], value, stride):
+        if self.fixed_form_only and not _keeps_whole_ratio(inputs[0], value, ratio):
             return
         self.values.append(value)
         self.layers.append(layer)
@@ -153,7 +203,51 @@ class _Builder:
                 padding_mode=mode,
                 **arguments,
             )
-        self.add(layer, source, stride=stride)
+        self.add(layer, source, ratio=Fraction(1, stride))
+
+    def transposed_convolution(self, source: int) -> None:
+        channels = self.values[source].shape[1]
+        groups = channels if self.chance() else 1
+        stride, dilation = self.integer(1, 3), self.integer(1, 2)
+        kernel, padding, output_padding = (), (), ()
+        for _ in range(2):
+            taps = self.integer(1, 5)
+            appended = self.integer(0, max(stride, dilation) - 1)
+            border = dilation * (taps - 1) + 1 + appended - stride
+            kernel += (taps,)
+            padding += (max(border, 0) // 2 if self.fixed_form_only else self.integer(0, 2),)
+            output_padding += (appended,)
+        layer = nn.ConvTranspose2d(
+            channels,
+            self.integer(1, 2) * groups,
+            kernel,
+            stride,
+            padding,
+            output_padding,
+            groups,
+            self.chance(),
+            dilation,
+        )
+        self.add(layer, source, ratio=Fraction(stride))
+
+    def shuffle_pixels(self, source: int) -> None:
+        channels, factor = self.values[source].shape[1], self.integer(1, 3)
+        if self.chance():
+            self.add(nn.PixelUnshuffle(factor), source, ratio=Fraction(1, factor))
+        else:
+            widen = nn.Conv2d(channels, self.integer(1, 2) * factor**2, 1)
+            self.add(nn.Sequential(widen, nn.PixelShuffle(factor)), source, ratio=Fraction(factor))
+
+    def slices(self, source: int) -> None:
+        """Rows and columns from anywhere to anywhere; for windows every second or third."""
+        step = self.integer(1, 3)
+        if self.fixed_form_only:
+            cuts = [slice(self.integer(0, step - 1), None, step) for _ in range(2)]
+        else:
+            limits = st.none() | st.integers(-6, 6)
+            cuts = [slice(self.draw(limits), self.draw(limits), step) for _ in range(2)]
+        layer = Call(cut_cells, rows=cuts[0], columns=cuts[1])
+        self.add(layer, source, ratio=Fraction(1, step))
 
     def pooling(self, source: int) -> None:
         kernel, stride = self.integer(1, 4), self.integer(1, 3)
@@ -164,16 +258,18 @@ class _Builder:
         else:
             divisor = self.choice([None, None, 3])
             layer = nn.AvgPool2d(kernel, stride, padding, ceil_mode, self.chance(), divisor)
-        self.add(layer, source, stride=stride)
+        self.add(layer, source, ratio=Fraction(1, stride))
 
     def resize(self, source: int) -> None:
         factors: list[float] = [2.0, 3.0, 0.5] if self.fixed_form_only else [2.0, 3.0, 0.4, 1.7]
         arguments: dict[str, Any] = {"scale_factor": (self.choice(factors), self.choice(factors))}
         if not self.fixed_form_only and self.chance():
             arguments = {"size": (self.integer(1, 40), self.integer(1, 40))}
-        if self.chance():
+        mode = self.choice(["nearest", "nearest-exact", "bilinear", "bicubic"])
+        if mode.startswith("bi"):
             align = not self.fixed_form_only and self.chance()
-            arguments |= {"mode": "bilinear", "align_corners": align}
+            arguments |= {"align_corners": align}
+        arguments["mode"] = mode
         self.add(Call(F.interpolate, **arguments), source)
 
     def pad(self, source: int) -> None:
@@ -195,9 +291,14 @@ class _Builder:
             _batch_norm(channels),
             Call(torch.add, other=1.5),
             Call(torch.softmax, dim=1),
+            Call(F.normalize, dim=1),
+            ChannelsLast(channels),
+            NormOverChannels(channels),
         ]
         if channels > 1:
             layers.append(Call(swap_channel_halves))
+        if channels % 2 == 0:
+            layers += [Call(shuffle_by_views, groups=2), nn.ChannelShuffle(2), nn.GLU(dim=1)]
         self.add(self.choice(layers), source)
 
     def join(self, source: int) -> None:
@@ -213,7 +314,8 @@ class _Builder:
         partner = self.choice(partners)
         channels = {value.shape[1], self.values[partner].shape[1]}
         if len(channels) == 1 or 1 in channels:
-            self.add(Call(self.choice([torch.add, torch.mul, torch.maximum])), source, partner)
+            functions = [torch.add, torch.mul, torch.maximum, select_larger]
+            self.add(Call(self.choice(functions)), source, partner)
         else:
             self.add(Call(concatenate), source, partner)
 
@@ -235,11 +337,11 @@ def _batch_norm(channels: int) -> nn.Module:
     return layer
 
 
-def _keeps_whole_ratio(value: Tensor, result: Tensor, stride: int | None) -> bool:
-    """Whether the extents are divided by the stride exactly, or divide one way or the other."""
+def _keeps_whole_ratio(value: Tensor, result: Tensor, ratio: Fraction | None) -> bool:
+    """Whether the extents have exactly this ratio, or divide one way or the other."""
     extents = list(zip(value.shape[2:], result.shape[2:], strict=True))
-    if stride is not None:
-        return all(before == after * stride for before, after in extents)
+    if ratio is not None:
+        return all(before * ratio == after for before, after in extents)
     return all(after % before == 0 or before % after == 0 for before, after in extents)
 
 
@@ -250,23 +352,34 @@ def cut(value: Tensor, rect: Rect) -> Tensor:
 
 @st.composite
 def random_models(
-    draw: st.DrawFn, fixed_form_only: bool = False, max_layers: int = 9
+    draw: st.DrawFn,
+    fixed_form_only: bool = False,
+    max_layers: int = 9,
+    largest_picture: int = 40,
+    largest_value: int = MAX_EXTENT,
 ) -> RandomModel:
     """A network with branches, joins, resizes, pooling, strides, dilation and padding.
 
     With ``fixed_form_only`` every operator may run on a window (its maps' ``fixed_form`` is
-    None), the picture's extents are multiples of 12, and no explicit pad stands alone.
+    None), the picture's extents are multiples of 12, and no explicit pad stands alone. No tensor
+    gets more rows or columns than ``largest_value``.
     """
-    extents = st.integers(1, 5).map(lambda n: 12 * n) if fixed_form_only else st.integers(5, 40)
+    extents = st.integers(5, largest_picture)
+    if fixed_form_only:
+        extents = st.integers(1, 5).map(lambda n: 12 * n)
     input_shape = (1, draw(st.integers(1, 3)), draw(extents), draw(extents))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw(st.integers(0, 2**16)))
-        builder = _Builder(draw, fixed_form_only, [torch.randn(input_shape, dtype=torch.float64)])
+        picture = torch.randn(input_shape, dtype=torch.float64)
+        builder = _Builder(draw, fixed_form_only, largest_value, [picture])
         steps = [
             builder.convolution,
             builder.convolution,
+            builder.transposed_convolution,
             builder.pooling,
             builder.resize,
+            builder.shuffle_pixels,
+            builder.slices,
             builder.pointwise,
             builder.join,
             builder.lateral,

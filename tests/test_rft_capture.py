@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,24 @@ class SelfAttention(nn.Module):
         return mixed.transpose(1, 2).reshape(x.shape)
 
 
+class Permute(nn.Module):
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(self.axes)
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
 class SqueezeExcite(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -69,18 +88,60 @@ class SqueezeExcite(nn.Module):
         (lambda x: x.softmax(-1), "aten.softmax.int", "attention"),
         (lambda x: x @ torch.ones(20, 20), "aten.matmul.default", "matrix products over space"),
         (nn.Linear(20, 20), "aten.linear.default", "matrix products over space"),
-        (lambda x: x.cumsum(2), "aten.cumsum.default", "not taken for the identity"),
-        (lambda x: x.flip(3), "aten.flip.default", "not taken for the identity"),
-        (lambda x: x[..., 1:], "aten.slice.Tensor", "another axis than the channels"),
-        (lambda x: x.chunk(2, 2)[0], "aten.chunk.default", "another axis than the channels"),
+        (lambda x: F.adaptive_max_pool2d(x, (9, 10)), "aten.adaptive_max_pool2d.default", "pools"),
+        (lambda x: x / x.amax(), "aten.amax.default", "pools the whole picture"),
+        (lambda x: x - x.max(), "aten.max.default", "pools the whole picture"),
+        (lambda x: x.norm(dim=(2, 3)), "aten.linalg_vector_norm.default", "pools"),
+        (lambda x: x.max(1, keepdim=True)[1], "aten.max.dim", "several tensors at once"),
+        (lambda x: x[x.amax((1, 2, 3)) > 0].permute(0, 2, 3, 1), "aten.index.Tensor", "values"),
+        (lambda x: x.argmax(2, keepdim=True), "aten.argmax.default", "pools"),
+        (lambda x: x.log_softmax(2), "aten.log_softmax.int", "every position read every other"),
+        (nn.LayerNorm(20), "aten.layer_norm.default", "statistics of the whole picture"),
+        (lambda x: x.cumsum(2), "aten.cumsum.default", "along rows or columns"),
+        (lambda x: x.roll(1, 3), "aten.roll.default", "along rows or columns"),
+        (lambda x: x.roll(1), "aten.roll.default", "along rows or columns"),
+        (lambda x: x.flip(3), "aten.flip.default", "along rows or columns"),
+        (lambda x: x.transpose(2, 3), "aten.transpose.int", "gives up the rows and columns"),
+        (lambda x: x.flatten(1), "aten.flatten.using_ints", "gives up the rows and columns"),
+        (lambda x: x.view(1, 4, 20, 18), "aten.view.default", "gives up the rows and columns"),
+        (lambda x: x.select(3, 1), "aten.select.int", "another axis than the channels"),
+        (lambda x: x[:, :, 0], "aten.select.int", "another axis than the channels"),
+        (lambda x: torch.stack([x, x]), "aten.stack.default", "another axis than the channels"),
+        (lambda x: x[:, :, [1, 0]], "aten.index.Tensor", "another axis than the channels"),
+        (lambda x: x[:, :, 3:3], "aten.slice.Tensor", r"shape \(1, 4, 0, 20\)"),
+        (lambda x: F.glu(x, 2), "aten.glu.default", "another axis than the channels"),
         (lambda x: torch.cat([x, x], 3), "aten.cat.default", "another axis than the channels"),
+        (lambda x: x.repeat(1, 1, 2, 1), "aten.repeat.default", "spreads an input"),
+        (lambda x: x[:, :, :1].expand(-1, -1, 18, -1), "aten.expand.default", "spreads an input"),
+        (torch.nonzero, "aten.nonzero.default", "values of the picture"),
+        (lambda x: x[x > 0], "aten.index.Tensor", "values of the picture"),
+        (lambda x: x.masked_select(x > 0), "aten.masked_select.default", "values of the picture"),
+        (
+            lambda x: x.masked_scatter(x > 0, x * 2),
+            "aten.masked_scatter.default",
+            "values of the picture",
+        ),
+        (
+            lambda x: F.grid_sample(x, torch.zeros(1, 18, 20, 2), align_corners=False),
+            "aten.grid_sampler.default",
+            "values of the picture",
+        ),
+        (
+            lambda x: x.index_select(1, x[0, :, 0, 0].long()),
+            "aten.select.int",
+            "another axis",
+        ),
         (lambda x: x.mean(1), "aten.mean.dim", "returns a tensor of shape"),
         (lambda x: x + torch.ones(18, 20), "aten.add.Tensor", "varies over the picture"),
         (lambda x: x + F.max_pool2d(x, (18, 20)), "aten.add.Tensor", "spreads an input"),
-        (lambda x: F.dropout(x, training=True), "aten.dropout.default", "at random"),
+        (lambda x: F.dropout(x, training=True), "aten.dropout.default", "draws random numbers"),
+        (lambda x: F.rrelu(x, training=True), "aten.rrelu.default", "draws random numbers"),
+        (lambda x: x + torch.rand(4, 1, 1), "aten.rand.default", "draws random numbers"),
+        (lambda x: x + torch.rand_like(x), "aten.rand_like.default", "draws random numbers"),
         (lambda x: F.pad(x, (1, 1, 1, 1), "circular"), "aten.pad.default", "circular"),
-        (lambda x: F.pad(x, (0, 0, 0, 0, 1, 1)), "aten.pad.default", "other axes"),
-        (lambda x: F.conv2d(x, x[:, :, :3, :3]), "aten.slice.Tensor", "another axis"),
+        (lambda x: F.pad(x, (0,) * 6 + (1, 1)), "aten.pad.default", "pads the batch"),
+        (lambda x: F.conv2d(x, x[:, :, :3, :3]), "aten.conv2d.default", "weights are computed"),
+        (lambda x: F.conv_transpose2d(x[:, :1], x), "aten.conv_transpose2d.input", "weights are"),
         (lambda x: F.conv2d(x, x), "aten.conv2d.default", "weights are computed"),
     ],
 )
@@ -319,7 +380,45 @@ def test_normalisation_by_constants_is_folded_into_constants() -> None:
         lambda x: torch.minimum(x, x * torch.linspace(0, 1, 4).view(4, 1, 1)),
         lambda x: torch.cat([x[:, 1:3], *x.split([3, 1], 1), *x.chunk(2, 1)], 1).contiguous(),
         lambda x: x.sum(1, keepdim=True) + x.mean(1, keepdim=True) * x.softmax(1),
+        lambda x: x.std(1, keepdim=True) + x.var(-3, keepdim=True) + x.log_softmax(1),
+        lambda x: x.amax(1, keepdim=True) - x.amin(1, True) + x.norm(dim=1, keepdim=True),
+        lambda x: x.max(1, keepdim=True)[0] - x.min(1, keepdim=True).values,
+        lambda x: x * x.argmax(1, keepdim=True) + x.logsumexp(1, keepdim=True),
+        lambda x: F.normalize(x, dim=1) + x[:, :1].expand(-1, 4, 18, 20),
+        lambda x: x.mean(1, True).expand_as(x) + x.mean(1, True).broadcast_to(x.shape),
+        lambda x: x.repeat(1, 2, 1, 1) - x.tile(1, 2, 1, 1) + x.repeat_interleave(2, 1),
+        lambda x: x[:, [2, 0]] + x.index_select(1, torch.tensor([1, 1])) + F.glu(x, 1),
+        lambda x: x.flip(1) + x.roll(1, 1) + x.cumsum(1),
+        lambda x: F.pad(x[:, 1:], (0, 0, 0, 0, 1, 2)),
+        lambda x: torch.where(x > 0, x, torch.zeros_like(x)) + x.masked_fill(x < 1, 2.0),
+        lambda x: torch.addcmul(x, x, x.lerp(x * 2, 0.3)).nan_to_num() // 2,
+        lambda x: (x > 0).type_as(x) + (x > 1).to(x) + (x >= x * x).float(),
+        lambda x: F.alpha_dropout(F.feature_alpha_dropout(F.rrelu(x))),
+        lambda x: F.softsign(x) + F.logsigmoid(x) + F.softshrink(x) + F.threshold(x, 0.1, 20),
+        lambda x: x.to(memory_format=torch.channels_last) * 2,
+        nn.InstanceNorm2d(4, track_running_stats=True),
         lambda x: torch.sub(x, x.clone().detach() + 1, alpha=2).float().double(),
+        # N x H x W x C on the way
+        lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (4,)).permute(0, 3, 1, 2),
+        lambda x: F.linear(x.movedim(1, -1), torch.eye(5, 4), torch.arange(5.0)).movedim(-1, 1),
+        lambda x: (nn.Dropout().eval()(F.gelu(x.permute(0, 2, 3, 1))) * torch.arange(4.0)).permute(
+            0, 3, 1, 2
+        ),
+        lambda x: x.permute(0, 2, 3, 1)[..., 1:].softmax(-1).permute(0, 3, 1, 2).contiguous(),
+        lambda x: torch.cat([x.permute(0, 2, 3, 1)] * 2, -1).permute(0, 3, 1, 2),
+        lambda x: (x.permute(0, 2, 3, 1) + x.transpose(1, 2).transpose(2, 3)).permute(0, 3, 1, 2),
+        lambda x: x.flatten(2).transpose(1, 2).reshape(1, 18, 20, 4).permute(0, 3, 1, 2),
+        # the channels in another order
+        lambda x: F.channel_shuffle(x, 2),
+        lambda x: x.view(1, 2, 2, 18, 20).transpose(1, 2).contiguous().view(x.shape),
+        lambda x: x.unflatten(1, (2, 2)).swapaxes(1, 2).flatten(1, 2),
+        lambda x: (
+            x.permute(0, 2, 3, 1)
+            .unflatten(3, (2, 2))
+            .transpose(3, 4)
+            .flatten(3)
+            .permute(0, 3, 1, 2)
+        ),
     ],
 )
 def test_what_works_cell_by_cell(top: Callable[[Tensor], Tensor]) -> None:
@@ -330,3 +429,114 @@ def test_what_works_cell_by_cell(top: Callable[[Tensor], Tensor]) -> None:
     with torch.no_grad():
         full = module(picture.clone())
     torch.testing.assert_close(trace.run(picture)["output_0"], full[..., 3:6, 19:20])
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        lambda x: x[:, :, 1:-2:2, 3:],
+        lambda x: x.chunk(2, 1)[1][:, :, :-1] + x[:, 2:, 1:],
+        lambda x: x[:, :1].expand(x.shape) * F.normalize(x, dim=1),
+        lambda x: F.interpolate(x, size=(2 * x.shape[2], x.shape[3]), mode="nearest-exact"),
+        lambda x: F.conv_transpose2d(F.pixel_unshuffle(x, 2), torch.ones(16, 1, 3, 3), None, 2),
+        lambda x: F.pixel_shuffle(F.channel_shuffle(x, 2), 2),
+        lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (4,)).permute(0, 3, 1, 2),
+        lambda x: x.view(1, 2, 2, *x.shape[2:]).transpose(1, 2).reshape(x.shape),
+    ],
+)
+def test_what_is_captured_holds_for_windows(top: Callable[[Tensor], Tensor]) -> None:
+    """Every call as it stands, on a picture of other sizes than were captured."""
+    module = Stem(top).eval()
+    graph = ReceptiveFieldTracer(module, (EXAMPLE,)).graph
+    window = torch.randn(1, 3, 8, 12)
+    values = {graph.input_name: window}
+    with torch.no_grad():
+        for node in graph.nodes.values():
+            if node.operation is not None:
+                inputs = [values[edge.source] for edge in node.edges]
+                values[node.name] = node.operation.call.run(inputs)
+        torch.testing.assert_close(values[graph.outputs["output_0"]], module(window))
+
+
+def test_cuts_of_rows_and_columns_are_slices() -> None:
+    def top(x: Tensor) -> Tensor:
+        parts = (x.split(6, 2)[2], x.chunk(3, 2)[1], x.narrow(2, -6, 6), x.tensor_split(3, 2)[0])
+        return sum(parts[1:], parts[0])[..., -1:]
+
+    module = Stem(top).eval()
+    picture = torch.randn(EXAMPLE.shape)
+    trace = ReceptiveFieldTracer(module, (EXAMPLE,)).trace({"output_0": Rect(2, 4, 0, 1)})
+    assert trace.input_region == Rect(2, 16, 19, 20)
+    with torch.no_grad():
+        full = module(picture)
+    torch.testing.assert_close(trace.run(picture)["output_0"], full[..., 2:4, :])
+
+
+@pytest.mark.parametrize(
+    ("top", "operator", "reason"),
+    [
+        (nn.Conv2d(18, 4, 1), "aten.conv2d.default", "works on N x H x W x C"),
+        (nn.BatchNorm2d(18), "aten.batch_norm.default", "works on N x H x W x C"),
+        (nn.AvgPool2d(2), "aten.avg_pool2d.default", "works on N x H x W x C"),
+        (nn.PReLU(18), "aten.prelu.default", "works on N x H x W x C"),
+        (nn.LayerNorm([20, 4]), "aten.layer_norm.default", "statistics of the whole picture"),
+        (lambda x: x[:, 1:], "aten.slice.Tensor", "another axis than the channels"),
+        (lambda x: x.softmax(1), "aten.softmax.int", "every position read every other"),
+        (lambda x: x.norm(dim=(1, 2), keepdim=True), "aten.linalg_vector_norm.default", "pools"),
+        (lambda x: x * torch.ones(18, 1, 1), "aten.mul.Tensor", "varies over the picture"),
+        (lambda x: F.channel_shuffle(x, 2), "aten.channel_shuffle.default", "not taken for"),
+    ],
+)
+def test_what_is_refused_where_channels_are_last(
+    top: Callable[[Tensor], Any], operator: str, reason: str
+) -> None:
+    module = Stem(nn.Sequential(Permute(0, 2, 3, 1), Function(top), Permute(0, 3, 1, 2)))
+    with pytest.raises(UnsupportedOperator, match=reason) as caught:
+        ReceptiveFieldTracer(module, (EXAMPLE,))
+    assert caught.value.operator == operator
+
+
+def test_layouts_do_not_mix() -> None:
+    square = torch.zeros(1, 3, 4, 4)
+    with pytest.raises(UnsupportedOperator, match="rows and columns meet channels"):
+        ReceptiveFieldTracer(Stem(lambda x: x + x.permute(0, 2, 3, 1)), (square,))
+
+
+def test_an_output_with_channels_last_is_refused() -> None:
+    with pytest.raises(TracerError, match=r"output 'output_0' is N x H x W x C"):
+        ReceptiveFieldTracer(Stem(lambda x: x.permute(0, 2, 3, 1)), (EXAMPLE,))
+
+
+@pytest.mark.parametrize(
+    ("top", "reason"),
+    [
+        (lambda x: x if x.sum() > 0 else -x, "data-dependent"),
+        (lambda x: x[:, : int(x[0, 0, 0, 0])], "ata-dependent"),
+        (lambda x: x.view(7), "RuntimeError"),
+    ],
+)
+def test_what_torch_cannot_export_is_refused_in_one_sentence(
+    top: Callable[[Tensor], Any], reason: str
+) -> None:
+    with pytest.raises(TracerError, match=reason) as caught:
+        ReceptiveFieldTracer(Stem(top), (EXAMPLE,))
+    assert "torch.export cannot capture the network" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_transposed_convolution_counts_what_it_reads(groups: int) -> None:
+    module = nn.ConvTranspose2d(4, 6, (3, 4), 2, 1, groups=groups, dilation=2, output_padding=1)
+    picture = torch.zeros(2, 4, 9, 7)
+    with FlopCounterMode(display=False) as counter:
+        module(picture)
+    tracer = ReceptiveFieldTracer(module, (picture,))
+    assert tracer.full_macs * 2 == counter.get_total_flops()
+    trace = tracer.trace({"output_0": Rect(4, 6, 4, 5)})
+    (node,) = (node for node in tracer.graph.nodes.values() if node.edges)
+    read = trace.input_region
+    assert trace.macs == node.macs_per_cell * read.height * read.width
+    heights, widths = np.array([3, 5]), np.array([2, 4])
+    counted = node.macs((2 * heights, 2 * widths), (heights, widths))
+    assert counted.tolist() == [node.macs_per_cell * 6, node.macs_per_cell * 20]

@@ -27,8 +27,15 @@ class AxisMap(Protocol):
     def fixed_form(self) -> str | None:
         """None if the operator may run on a window with its ordinary padding, else why not."""
 
+    @property
+    def applied_per_input_cell(self) -> bool:
+        """Whether the operator's work grows with its input's cells instead of its output's."""
+
     def needs(self, output: Span) -> Span:
-        """The input intervals that the output intervals read, not clipped to the input."""
+        """The input intervals that the output intervals read, not clipped to the input.
+
+        Never empty: where nothing is read, a cell nearby stands in.
+        """
 
     def output_size(self, input_size: int) -> int:
         """The size of the output for an input of that size."""
@@ -47,6 +54,7 @@ class Unchanged:
 
     ratio = Fraction(1)
     fixed_form = None
+    applied_per_input_cell = False
 
     def needs(self, output: Span) -> Span:
         """See `AxisMap`."""
@@ -59,7 +67,10 @@ class Unchanged:
 
 @dataclass(frozen=True)
 class Sliding:
-    """A convolution or a pooling: ``kernel`` taps, ``dilation`` apart, every ``stride`` cells."""
+    """A convolution or a pooling: ``kernel`` taps, ``dilation`` apart, every ``stride`` cells.
+
+    A slice is one with a single tap; negative padding cuts cells off.
+    """
 
     kernel: int
     stride: int = 1
@@ -69,6 +80,7 @@ class Sliding:
     ceil_mode: bool = False
 
     fixed_form = None
+    applied_per_input_cell = False
 
     @property
     def ratio(self) -> Fraction:
@@ -98,6 +110,54 @@ class Sliding:
 
 
 @dataclass(frozen=True)
+class Transposed:
+    """A transposed convolution of ``kernel`` taps, ``dilation`` apart.
+
+    Input cell i adds to output cell ``i * stride - padding + dilation * j`` for every tap j;
+    ``output_padding`` cells follow the last one.
+    """
+
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    output_padding: int = 0
+
+    fixed_form = None
+    applied_per_input_cell = True
+
+    @property
+    def ratio(self) -> Fraction:
+        """See `AxisMap`."""
+        return Fraction(self.stride)
+
+    @property
+    def reach(self) -> int:
+        """Cells from the first output cell that an input cell adds to, to the last."""
+        return self.dilation * (self.kernel - 1)
+
+    def needs(self, output: Span) -> Span:
+        """See `AxisMap`; with fewer taps than ``stride`` some output cells read nothing."""
+        limits = np.iinfo(np.int64)
+        lo: IntArray = np.full_like(output.lo + output.hi, limits.max)
+        hi: IntArray = np.full_like(lo, limits.min)
+        for tap in range(self.kernel):
+            shift = self.padding - self.dilation * tap
+            first = -((-output.lo - shift) // self.stride)
+            end = (output.hi - 1 + shift) // self.stride + 1
+            reads = first < end
+            lo = np.where(reads, np.minimum(lo, first), lo)
+            hi = np.where(reads, np.maximum(hi, end), hi)
+        nearby = (output.lo + self.padding) // self.stride
+        return Span(np.where(lo < hi, lo, nearby), np.where(lo < hi, hi, nearby + 1))
+
+    def output_size(self, input_size: int) -> int:
+        """See `AxisMap`."""
+        whole = (input_size - 1) * self.stride + self.reach + 1
+        return whole - 2 * self.padding + self.output_padding
+
+
+@dataclass(frozen=True)
 class ConstantPad:
     """Cells of one value before and after the input; negative amounts cut cells off."""
 
@@ -106,6 +166,7 @@ class ConstantPad:
 
     ratio = Fraction(1)
     fixed_form = None
+    applied_per_input_cell = False
 
     def needs(self, output: Span) -> Span:
         """See `AxisMap`."""
@@ -159,6 +220,8 @@ class Resize:
     # With these growths of the extent torch ignores a factor such as 2.05.
     _exact_growths: ClassVar[tuple[int, ...]] = (1,)
 
+    applied_per_input_cell = False
+
     input_extent: int
     output_extent: int
     factor: float | None
@@ -203,7 +266,7 @@ class Resize:
 class NearestResize(Resize):
     """``upsample_nearest2d``: output cell j copies input cell ``floor(j * distance)``."""
 
-    _exact_growths = (1, 2)
+    _exact_growths: ClassVar[tuple[int, ...]] = (1, 2)
 
     def _source_of(self, cells: IntArray, dtype: type[np.floating[Any]]) -> IntArray:
         position = cells.astype(dtype) * self._source_distance(dtype)
@@ -227,8 +290,24 @@ class NearestResize(Resize):
 
 
 @dataclass(frozen=True)
+class NearestExactResize(NearestResize):
+    """``_upsample_nearest_exact2d``: output cell j copies the input cell nearest to its centre."""
+
+    _exact_growths: ClassVar[tuple[int, ...]] = (1,)
+
+    def _source_of(self, cells: IntArray, dtype: type[np.floating[Any]]) -> IntArray:
+        half = dtype(0.5)
+        # Half a cell off and on again, as torch computes it, so that rounding is the same.
+        position = self._source_distance(dtype) * (cells.astype(dtype) + half) - half
+        source = np.floor(np.maximum(position, dtype(0)) + half).astype(np.int64)
+        return np.asarray(np.minimum(source, self.input_extent - 1))
+
+
+@dataclass(frozen=True)
 class LinearResize(Resize):
     """One axis of ``upsample_bilinear2d``: a mean of two neighbouring input cells."""
+
+    lowest_position: ClassVar[float] = 0.0
 
     align_corners: bool
 
@@ -247,14 +326,36 @@ class LinearResize(Resize):
             return np.asarray(cells.astype(dtype) * dtype(distance))
         half = dtype(0.5)
         centred = self._source_distance(dtype) * (cells.astype(dtype) + half) - half
-        return np.asarray(np.maximum(centred, dtype(0)))
+        return np.asarray(np.maximum(centred, dtype(self.lowest_position)))
 
     def first_taps(self, positions: NDArray[Any]) -> IntArray:
-        """The first of the two input cells read at those positions; the next is the second."""
+        """The cells in which those positions lie; the next ones are read too."""
         return np.asarray(np.minimum(np.floor(positions).astype(np.int64), self.input_extent - 1))
 
     def needs(self, output: Span) -> Span:
-        """See `AxisMap`."""
-        first = self.first_taps(self.positions(output.lo, np.float64))
-        last = self.first_taps(self.positions(output.hi - 1, np.float64)) + 1
-        return Span(first, last + 1)
+        """See `AxisMap`; in both precisions, which may fall to different sides of a cell."""
+        single, double = (self._taps(output, dtype) for dtype in (np.float32, np.float64))
+        return single.union(double)
+
+    def _taps(self, output: Span, dtype: type[np.floating[Any]]) -> Span:
+        """The cells that weigh something: at a whole position there is no second one."""
+        last = self.positions(output.hi - 1, dtype)
+        whole = last == np.floor(last)
+        return Span(
+            self.first_taps(self.positions(output.lo, dtype)),
+            self.first_taps(last) + np.where(whole, 1, 2),
+        )
+
+
+@dataclass(frozen=True)
+class CubicResize(LinearResize):
+    """One axis of ``upsample_bicubic2d``: four neighbouring input cells, the border's repeated."""
+
+    lowest_position: ClassVar[float] = -np.inf
+
+    def _taps(self, output: Span, dtype: type[np.floating[Any]]) -> Span:
+        """All four, though at a whole position only one of them weighs anything."""
+        return Span(
+            self.first_taps(self.positions(output.lo, dtype)) - 1,
+            self.first_taps(self.positions(output.hi - 1, dtype)) + 3,
+        )

@@ -14,12 +14,27 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from tracenet.rft.errors import TracerError
-from tracenet.rft.functionalize import cut_channels_by_slices, remove_mutations, resize_by_factors
+from tracenet.rft.functionalize import (
+    cut_from_the_ends,
+    expand_without_extents,
+    remove_mutations,
+    resize_by_factors,
+    take_items_one_by_one,
+)
 from tracenet.rft.fx_nodes import module_path, refuse
 from tracenet.rft.graph import ConvGraph, Edge, Node, Operation
-from tracenet.rft.operators import RULES
+from tracenet.rft.layouts import resolve_moves
+from tracenet.rft.operators import rule_of
 from tracenet.rft.operators.call import Call, Refusal, SpatialInput
-from tracenet.rft.operators.refused import why_refused
+from tracenet.rft.operators.refused import CHANNELS_LAST, DATA_DEPENDENT, RANDOM, why_refused
+
+_REWRITES = (
+    remove_mutations,
+    take_items_one_by_one,
+    cut_from_the_ends,
+    expand_without_extents,
+    resize_by_factors,
+)
 
 
 def capture(module: nn.Module, example_inputs: tuple[Any, ...]) -> ConvGraph:
@@ -33,16 +48,29 @@ def capture(module: nn.Module, example_inputs: tuple[Any, ...]) -> ConvGraph:
     Raises:
         UnsupportedOperator: an operator that the outputs depend on has no bounded receptive
             field, or no rule.
-        TracerError: the inputs or outputs do not have the form above.
+        TracerError: the inputs or outputs do not have the form above, or ``torch.export`` cannot
+            capture the module.
     """
     example = _only_picture(example_inputs)
-    with _eval_mode(module), torch.no_grad():
-        program = torch.export.export(module, example_inputs)
+    program = _exported(module, example_inputs)
     named_outputs = _named_outputs(program)
-    rewrites = (remove_mutations, cut_channels_by_slices, resize_by_factors)
-    for rewrite in rewrites:
+    _check_static(program.graph, list(named_outputs.values()))
+    for rewrite in _REWRITES:
         rewrite(program.graph)
     return _GraphBuilder(program).build(named_outputs, example)
+
+
+def _exported(module: nn.Module, example_inputs: tuple[Any, ...]) -> ExportedProgram:
+    try:
+        with _eval_mode(module), torch.no_grad():
+            return torch.export.export(module, example_inputs)
+    except Exception as error:  # torch.export raises almost anything
+        first_line = str(error).strip().partition("\n")[0] or "no reason given"
+        raise TracerError(
+            f"torch.export cannot capture the network ({type(error).__name__}: {first_line}); "
+            "make its forward run on the example, with no step that depends on the values of the "
+            "picture"
+        ) from error
 
 
 def _only_picture(example_inputs: tuple[Any, ...]) -> Tensor:
@@ -104,12 +132,21 @@ def _path_part(key: Any) -> str:
     raise TracerError(f"outputs of this type have no names ({key}); return a dict or a tuple")
 
 
+def _check_static(graph: fx.Graph, outputs: list[fx.Node]) -> None:
+    """Refuse operators that return as many cells as the values of the picture make them."""
+    for fx_node in _dependencies(graph, outputs):
+        value = fx_node.meta.get("val")
+        if isinstance(value, Tensor) and not all(isinstance(size, int) for size in value.shape):
+            raise refuse(fx_node, *DATA_DEPENDENT)
+
+
 class _GraphBuilder:
     """Turns the fx nodes that the outputs depend on into nodes and constants."""
 
     def __init__(self, program: ExportedProgram) -> None:
         self._fx_graph = program.graph
         self._picture, self._constants = _picture_and_constants(program)
+        self._channels_last = resolve_moves(self._fx_graph, self._picture)
         self._nodes: dict[str, Node] = {}
 
     def build(self, outputs: dict[str, fx.Node], example: Tensor) -> ConvGraph:
@@ -118,6 +155,8 @@ class _GraphBuilder:
         for name, fx_node in outputs.items():
             if fx_node.name not in self._nodes:
                 raise TracerError(f"output {name!r} does not depend on the picture; leave it out")
+            if fx_node in self._channels_last:
+                raise TracerError(f"output {name!r} is N x H x W x C; permute it to N x C x H x W")
         batch, channels, height, width = example.shape
         return ConvGraph(
             nodes=self._nodes,
@@ -133,6 +172,8 @@ class _GraphBuilder:
         if fx_node.name == self._picture:
             self._nodes[fx_node.name] = self._picture_node(fx_node)
         elif fx_node.op == "call_function":
+            if _is_random(fx_node.target):
+                raise refuse(fx_node, *RANDOM)
             if any(source.name in self._nodes for source in fx_node.all_input_nodes):
                 self._nodes[fx_node.name] = self._operator_node(fx_node)
             else:
@@ -151,24 +192,28 @@ class _GraphBuilder:
         args, kwargs = fx.map_arg(
             (fx_node.args, fx_node.kwargs), lambda source: self._constants[source.name]
         )
-        assert callable(fx_node.target)
+        target = fx_node.target
+        assert callable(target)
         with torch.no_grad():
-            return fx_node.target(*args, **kwargs)
+            return target(*args, **kwargs)
 
     def _operator_node(self, fx_node: fx.Node) -> Node:
         target = fx_node.target
-        if not isinstance(target, OpOverload) or target not in RULES:
+        if not isinstance(target, OpOverload) or rule_of(target) is None:
             raise refuse(fx_node, *why_refused(str(target)))
         call = self._call(target, fx_node)
+        read_rule = rule_of(target, call.channels_last)
         try:
-            rule = RULES[target](call)
+            if read_rule is None:
+                raise Refusal(*CHANNELS_LAST)
+            rule = read_rule(call)
         except Refusal as refusal:
             raise refuse(fx_node, refusal.reason, refusal.remedy) from None
-        if len(call.shape) != 4:
+        if len(call.shape) != 4 or 0 in call.shape:
             raise refuse(
                 fx_node,
                 f"it returns a tensor of shape {call.shape}",
-                "Keep N x C x H x W throughout (keepdim=True in reductions).",
+                "Keep N x C x H x W throughout, none of them 0 (keepdim=True in reductions).",
             )
         return Node(
             name=fx_node.name,
@@ -201,7 +246,26 @@ class _GraphBuilder:
             else:
                 value = fx_node.kwargs.get(argument.name, argument.default_value)
             values[argument.name] = fx.map_arg(value, substitute)
-        return Call(target, values, tuple(fx_node.meta["val"].shape))
+        channels_last = any(source in self._channels_last for source in fx_node.all_input_nodes)
+        return Call(target, values, self._shape(fx_node), channels_last)
+
+    def _shape(self, fx_node: fx.Node) -> tuple[int, ...]:
+        """N x C x H x W whatever the layout; something else if it is not a picture."""
+        value = fx_node.meta["val"]
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        if fx_node in self._channels_last:
+            batch, height, width, channels = shape
+            return batch, channels, height, width
+        return shape
+
+
+def _is_random(target: Any) -> bool:
+    """Whether the operator draws random numbers whatever its arguments (dropout may not)."""
+    return (
+        isinstance(target, OpOverload)
+        and torch.Tag.nondeterministic_seeded in target.tags
+        and rule_of(target) is None
+    )
 
 
 def _picture_and_constants(program: ExportedProgram) -> tuple[str, dict[str, Any]]:

@@ -1,9 +1,14 @@
-"""Rewrites of the captured graph after which every node is one tensor that nothing mutates."""
+"""Rewrites of the captured graph.
+
+After them every node is one tensor that nothing mutates, and its call holds for windows of the
+picture too, as far as it can be written so.
+"""
 
 from __future__ import annotations
 
 import operator
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import fx
@@ -13,9 +18,32 @@ from tracenet.rft.fx_nodes import refuse
 
 aten = torch.ops.aten
 
-_IDENTITY_IN_EVAL = {aten.dropout.default, aten.feature_dropout.default}
-_CHANNEL_CUTS = {aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default}
-_RESIZES = {aten.upsample_nearest2d.vec, aten.upsample_bilinear2d.vec}
+# May return their very input, which their schemas do not say.
+UNDECLARED_VIEWS = {
+    aten.alpha_dropout.default,
+    aten.channel_shuffle.default,
+    aten.conj_physical.default,
+    aten.dropout.default,
+    aten.feature_alpha_dropout.default,
+    aten.feature_dropout.default,
+    aten.type_as.default,
+}
+_CUTS = {
+    aten.chunk.default,
+    aten.split.Tensor,
+    aten.split.sizes,
+    aten.split_with_sizes.default,
+    aten.tensor_split.indices,
+    aten.tensor_split.sections,
+}
+_EXTREMES = {aten.max.dim: aten.amax.default, aten.min.dim: aten.amin.default}
+_EXPANSIONS = {aten.expand.default, aten.broadcast_to.default}
+_RESIZES = {
+    aten.upsample_nearest2d.vec,
+    aten._upsample_nearest_exact2d.vec,
+    aten.upsample_bicubic2d.vec,
+    aten.upsample_bilinear2d.vec,
+}
 
 
 def remove_mutations(graph: fx.Graph) -> None:
@@ -54,19 +82,62 @@ def remove_mutations(graph: fx.Graph) -> None:
         fx_node.target = functional
 
 
-def cut_channels_by_slices(graph: fx.Graph) -> None:
-    """Replace ``chunk`` and ``split`` over channels, item by item, by ``slice``."""
+def take_items_one_by_one(graph: fx.Graph) -> None:
+    """Replace operators with several results by one operator for every result that is used.
+
+    Items of ``chunk``, ``split`` and their like become slices; the values (not the indices) of
+    ``max`` and ``min`` along an axis become ``amax`` and ``amin``.
+    """
     for item in graph.find_nodes(op="call_function", target=operator.getitem):
-        cut, index = item.args
-        if cut.target not in _CHANNEL_CUTS:
+        source, index = item.args
+        if source.target in _CUTS:
+            dim = _argument(source, "dim")
+            ends = list(accumulate(piece.shape[dim] for piece in source.meta["val"]))
+            start = 0 if index == 0 else ends[index - 1]
+            item.target = aten.slice.Tensor
+            item.args = (source.args[0], dim, start, ends[index])
+        elif source.target in _EXTREMES and index == 0:
+            item.target = _EXTREMES[source.target]
+            item.args = (source.args[0], [_argument(source, "dim")], _argument(source, "keepdim"))
+
+
+def cut_from_the_ends(graph: fx.Graph) -> None:
+    """Write slices and ``narrow`` with a start from the first cell and an end from the last.
+
+    The result is the same, and the call then also holds for a window of the picture.
+    """
+    for fx_node in graph.find_nodes(op="call_function", target=aten.narrow.default):
+        dim, start, length = (_argument(fx_node, name) for name in ("dim", "start", "length"))
+        if isinstance(start, int):
+            start %= fx_node.args[0].meta["val"].shape[dim]
+            fx_node.target = aten.slice.Tensor
+            fx_node.args = (fx_node.args[0], dim, start, start + length)
+            fx_node.kwargs = {}
+    for fx_node in graph.find_nodes(op="call_function", target=aten.slice.Tensor):
+        dim, step = _argument(fx_node, "dim"), _argument(fx_node, "step")
+        size = fx_node.args[0].meta["val"].shape[dim]
+        limits = _argument(fx_node, "start"), _argument(fx_node, "end")
+        if not all(limit is None or isinstance(limit, int) for limit in (size, *limits)):
             continue
-        dim = cut.args[2] if len(cut.args) > 2 else cut.kwargs.get("dim", 0)
-        if dim not in (1, -3) or cut.meta["val"][0].dim() != 4:
+        start, end, _ = slice(*limits).indices(size)
+        fx_node.args = (fx_node.args[0], dim, start, None if end == size else end - size, step)
+        fx_node.kwargs = {}
+
+
+def expand_without_extents(graph: fx.Graph) -> None:
+    """Leave out of ``expand`` the sizes that it does not change.
+
+    The result is the same, and the call then also holds for a window of the picture.
+    """
+    for fx_node in graph.nodes:
+        if fx_node.target not in _EXPANSIONS:
             continue
-        ends = list(accumulate(piece.shape[1] for piece in cut.meta["val"]))
-        start = 0 if index == 0 else ends[index - 1]
-        item.target = aten.slice.Tensor
-        item.args = (cut.args[0], 1, start, ends[index])
+        source, size = fx_node.args
+        before = source.meta["val"].shape
+        if len(size) == len(before):
+            kept = [-1 if new == old else new for new, old in zip(size, before, strict=True)]
+            fx_node.target = aten.expand.default
+            fx_node.args = (source, kept)
 
 
 def resize_by_factors(graph: fx.Graph) -> None:
@@ -88,6 +159,17 @@ def resize_by_factors(graph: fx.Graph) -> None:
             fx_node.args = tuple(arguments)
 
 
+def _argument(fx_node: fx.Node, name: str) -> Any:
+    """An argument by its name in the operator's schema, which may give its default."""
+    assert isinstance(fx_node.target, OpOverload)
+    for position, argument in enumerate(fx_node.target._schema.arguments):
+        if argument.name == name:
+            given = position < len(fx_node.args)
+            default = argument.default_value
+            return fx_node.args[position] if given else fx_node.kwargs.get(name, default)
+    raise KeyError(name)
+
+
 def _exact_factor(source: int, target: int) -> float | None:
     if target % source == 0:
         return float(target // source)
@@ -101,7 +183,7 @@ def _aliased(fx_node: fx.Node) -> fx.Node | None:
     if not fx_node.all_input_nodes:
         return None
     target = fx_node.target
-    if target is operator.getitem or target in _IDENTITY_IN_EVAL:
+    if target is operator.getitem or target in UNDECLARED_VIEWS:
         return fx_node.all_input_nodes[0]
     if isinstance(target, OpOverload) and target._schema.arguments[0].alias_info is not None:
         return fx_node.all_input_nodes[0]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from tracenet.rft.axis_maps import AxisMap
 from tracenet.rft.errors import RegionError
-from tracenet.rft.geometry import Span
+from tracenet.rft.geometry import IntArray, Span
 from tracenet.rft.operators.call import Call, RegionKernel
 
 SpanPair = tuple[Span, Span]
 """Rows and columns of one node, in this order."""
+
+Size = TypeVar("Size", int, IntArray)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Node:
         operator: the ATen operator such as ``aten.conv2d.default``; ``input`` for the picture.
         edges: one per spatial input, in the order of the operator's arguments.
         extent: (H, W).
-        macs_per_cell: multiply-adds for one cell, all channels and the example's batch.
+        macs_per_cell: multiply-adds of applying the operator once, all channels and the example's
+            batch; for one output cell, or one input cell of a transposed convolution (see `macs`).
         module_path: such as ``backbone.layer1.0.conv1``; ``""`` if unknown.
         operation: None for the picture.
     """
@@ -56,6 +60,17 @@ class Node:
     module_path: str
     fx_node: torch.fx.Node
     operation: Operation | None
+
+    def macs(self, output_size: tuple[Size, Size], input_size: tuple[Size, Size]) -> Size:
+        """Multiply-adds of computing so many cells of it from so many of its first input.
+
+        Args:
+            output_size: height and width, as numbers or one per tap and axis.
+            input_size: the same for the first edge's source.
+        """
+        per_input_cell = any(edge.y.applied_per_input_cell for edge in self.edges)
+        rows, columns = input_size if per_input_cell else output_size
+        return self.macs_per_cell * rows * columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +99,9 @@ class ConvGraph:
     def full_macs(self) -> int:
         """Multiply-adds of every output over its whole extent."""
         return sum(
-            node.macs_per_cell * node.extent[0] * node.extent[1] for node in self.nodes.values()
+            node.macs(node.extent, self.nodes[edge.source].extent)
+            for node in self.nodes.values()
+            for edge in node.edges[:1]
         )
 
     def regions(self, wanted: Mapping[str, SpanPair]) -> dict[str, SpanPair]:

@@ -12,6 +12,7 @@ from tracenet.rft.capture import capture
 from tracenet.rft.executor import run_regions
 from tracenet.rft.geometry import Rect, Span, rect_of
 from tracenet.rft.graph import ConvGraph
+from tracenet.rft.operators.windows import needed_rect
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +36,15 @@ class Trace:
     @property
     def macs(self) -> int:
         """Multiply-adds of the regions."""
-        return sum(
-            self.graph.nodes[name].macs_per_cell * region.area
-            for name, region in self.regions.items()
-        )
+        return sum(self._macs(name) for name in self.regions)
+
+    def _macs(self, name: str) -> int:
+        node, region = self.graph.nodes[name], self.regions[name]
+        if not node.edges:
+            return 0
+        edge = node.edges[0]
+        read = needed_rect(edge.y, edge.x, region, self.graph.nodes[edge.source].extent)
+        return node.macs((region.height, region.width), (read.height, read.width))
 
     def run(self, image: Tensor) -> dict[str, Tensor]:
         """Compute the wanted rectangles on their regions only (see `run_regions`).

@@ -39,12 +39,14 @@ class Call:
     """An operator with its arguments by name, defaults filled in.
 
     ``arguments`` hold `SpatialInput` where the picture flows in, and tensors where parameters
-    and constants do. ``shape`` is that of the output, N x C x H x W.
+    and constants do. ``shape`` is that of the output, N x C x H x W. The operator itself runs on
+    N x H x W x C, and its arguments refer to that, if ``channels_last``.
     """
 
     operator: OpOverload
     arguments: dict[str, Any]
     shape: tuple[int, ...]
+    channels_last: bool = False
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
@@ -83,8 +85,18 @@ class Call:
         value = self[name]
         return (value[0], value[-1])
 
+    def is_over_channels(self, dim: int | Sequence[int] | None) -> bool:
+        """Whether the axis, or the only one of several, is that of the channels."""
+        axes = [dim] if isinstance(dim, int) else dim or []
+        return [axis % 4 for axis in axes] == [3 if self.channels_last else 1]
+
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Call the operator as it stands, with its ordinary padding, on other inputs."""
+        """Call the operator as it stands, with its ordinary padding, on other inputs.
+
+        Inputs and output are N x C x H x W.
+        """
+        if self.channels_last:
+            inputs = [tensor.permute(0, 2, 3, 1) for tensor in inputs]
         filled = pytree.tree_map(
             lambda leaf: inputs[leaf.index] if isinstance(leaf, SpatialInput) else leaf,
             self.arguments,
@@ -93,7 +105,7 @@ class Call:
         positional = [filled[argument.name] for argument in schema if not argument.kwarg_only]
         keyword = {arg.name: filled[arg.name] for arg in schema if arg.kwarg_only}
         result: Tensor = self.operator(*positional, **keyword)
-        return result
+        return result.permute(0, 3, 1, 2) if self.channels_last else result
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +131,8 @@ class Rule:
     Attributes:
         y, x: the map from every input to the output, per axis.
         kernel: computes one rectangle of the output from patches that hold what it needs.
-        macs_per_cell: multiply-adds for one output cell, all channels and the whole batch.
+        macs_per_cell: multiply-adds for one output cell, all channels and the whole batch; for
+            one input cell if the maps say ``applied_per_input_cell``.
     """
 
     y: AxisMap

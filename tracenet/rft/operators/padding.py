@@ -1,4 +1,4 @@
-"""Explicit padding of rows and columns."""
+"""Explicit padding of rows, columns and channels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tracenet.rft.axis_maps import ConstantPad, ReflectPad, ReplicatePad
 from tracenet.rft.geometry import Rect
@@ -21,12 +22,14 @@ _INDEX_MAPS: dict[str, type[ReflectPad] | type[ReplicatePad]] = {
 
 
 def _pad(call: Call) -> Rule:
-    if len(call["pad"]) > 4:
-        raise Refusal("it pads other axes than rows and columns")
-    left, right, top, bottom = [*call["pad"], 0, 0][:4]
+    amounts: list[int] = [*call["pad"], 0, 0, 0, 0]
+    left, right, top, bottom = amounts[:4]
+    channels, batch = amounts[4:6], amounts[6:]
     mode = call.arguments.get("mode", "constant")
+    if any(batch) or (any(channels) and mode != "constant"):
+        raise Refusal("it pads the batch, or channels with other than one value")
     if mode == "constant":
-        return _constant_pad(ConstantPad(top, bottom), ConstantPad(left, right), call["value"])
+        return _constant_pad(call, ConstantPad(top, bottom), ConstantPad(left, right), channels)
     if mode not in _INDEX_MAPS:
         raise Refusal(
             f"padding mode {mode!r} carries one border of the picture to the other",
@@ -38,11 +41,12 @@ def _pad(call: Call) -> Rule:
     return Rule(y, x, gather_kernel(y, x))
 
 
-def _constant_pad(y: ConstantPad, x: ConstantPad, value: float | None) -> Rule:
-    fill = 0.0 if value is None else value
+def _constant_pad(call: Call, y: ConstantPad, x: ConstantPad, channels: list[int]) -> Rule:
+    fill = 0.0 if call["value"] is None else call["value"]
 
     def kernel(patches: Sequence[Patch], wanted: Rect) -> Tensor:
-        return fit(patches[0], needed_rect(y, x, wanted), fill)
+        padded = fit(patches[0], needed_rect(y, x, wanted), fill)
+        return F.pad(padded, (0, 0, 0, 0, *channels), value=fill)
 
     return Rule(y, x, kernel)
 

@@ -6,16 +6,22 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
 from tracenet.rft.axis_maps import Unchanged
 from tracenet.rft.geometry import Rect
 from tracenet.rft.operators.call import Call, Patch, Refusal, Rule, RuleReader
-from tracenet.rft.operators.refused import ATTENTION, CUT, GLOBAL_POOLING
+from tracenet.rft.operators.refused import RANDOM
 
 aten = torch.ops.aten
 
 
-def _cell_by_cell(call: Call) -> Rule:
+def cell_by_cell(call: Call, macs_per_cell: int = 0) -> Rule:
+    """The rule of an operator that works on every cell by itself, all of its channels.
+
+    Raises:
+        Refusal: an input does not have the output's rows and columns.
+    """
     for spatial in call.inputs:
         if spatial.extent != call.extent:
             raise Refusal(
@@ -26,120 +32,104 @@ def _cell_by_cell(call: Call) -> Rule:
     def kernel(patches: Sequence[Patch], wanted: Rect) -> Tensor:
         return call.run([patch.crop(wanted) for patch in patches])
 
-    return Rule(Unchanged(), Unchanged(), kernel)
+    return Rule(Unchanged(), Unchanged(), kernel, macs_per_cell)
 
 
-def _elementwise(call: Call) -> Rule:
+def elementwise(call: Call) -> Rule:
+    """The rule of an operator that broadcasts its arguments and works on every value by itself."""
+    rows_and_columns = slice(-3, -1) if call.channels_last else slice(-2, None)
     for constant in call.constants:
-        if any(size != 1 for size in constant.shape[-2:]):
+        if any(size != 1 for size in constant.shape[rows_and_columns]):
             raise Refusal(
                 f"it takes a constant of shape {tuple(constant.shape)}, which varies over "
                 "the picture",
                 "Use a number or a constant per channel (C x 1 x 1).",
             )
-    return _cell_by_cell(call)
+    return cell_by_cell(call)
 
 
-def _batch_norm(call: Call) -> Rule:
-    if call["training"]:
-        raise Refusal(
-            "it normalises by the statistics of the whole picture",
-            "Keep running statistics (track_running_stats=True).",
-        )
-    return _cell_by_cell(call)
+def is_tagged_pointwise(operator: OpOverload) -> bool:
+    """Whether torch itself declares an operator of its own to work value by value.
+
+    The tag is also on ``equal``, which compares whole tensors and returns a number, and on
+    operators with several outputs, so it counts only where one tensor is returned.
+    """
+    schema = operator._schema
+    return (
+        operator.namespace == "aten"
+        and torch.Tag.pointwise in operator.tags
+        and torch.Tag.nondeterministic_seeded not in operator.tags
+        and not schema.is_mutable
+        and [str(value.type) for value in schema.returns] == ["Tensor"]
+    )
 
 
-def _dropout(call: Call) -> Rule:
-    if call["train"]:
-        raise Refusal("it drops values at random", "Let it follow module.eval().")
-    return _cell_by_cell(call)
+def _not_in_training(call: Call) -> Rule:
+    if call.arguments.get("train", call.arguments.get("training")):
+        raise Refusal(*RANDOM)
+    return cell_by_cell(call)
 
 
-def _is_along_channels(call: Call) -> bool:
-    dims = call["dim"] if isinstance(call["dim"], list) else [call["dim"]]
-    return dims in ([1], [-3])
-
-
-def _reduction(call: Call) -> Rule:
-    if not _is_along_channels(call):
-        raise Refusal(*GLOBAL_POOLING)
-    return _cell_by_cell(call)
-
-
-def _softmax(call: Call) -> Rule:
-    if not _is_along_channels(call):
-        raise Refusal(*ATTENTION)
-    return _cell_by_cell(call)
-
-
-def _slice(call: Call) -> Rule:
-    if not _is_along_channels(call):
-        raise Refusal(*CUT)
-    return _cell_by_cell(call)
-
-
-def _cat(call: Call) -> Rule:
-    if not _is_along_channels(call):
-        raise Refusal(*CUT)
-    if call.constants:
-        raise Refusal("it joins a constant to the picture's features")
-    return _cell_by_cell(call)
-
-
+# What torch does not tag: other names of tagged operators, compositions of them, and operators
+# that only copy, convert or take the shape of a tensor.
 ELEMENTWISE = (
-    aten.abs.default,
-    aten.add.Scalar,
-    aten.add.Tensor,
+    aten.absolute.default,
     aten.alias.default,
-    aten.celu.default,
-    aten.clamp.default,
-    aten.clamp_max.default,
-    aten.clamp_min.default,
-    aten.clone.default,
+    aten.arctan.default,
+    aten.bitwise_not.default,
     aten.contiguous.default,
     aten.detach.default,
-    aten.div.Scalar,
-    aten.div.Tensor,
-    aten.elu.default,
-    aten.exp.default,
-    aten.gelu.default,
-    aten.hardsigmoid.default,
+    aten.divide.Scalar,
+    aten.divide.Tensor,
+    aten.expand.default,
+    aten.expand_as.default,
+    aten.fix.default,
+    aten.float_power.Tensor_Scalar,
+    aten.floor_divide.Scalar,
+    aten.floor_divide.default,
+    aten.full_like.default,
+    aten.greater.Scalar,
+    aten.greater.Tensor,
+    aten.greater_equal.Scalar,
+    aten.greater_equal.Tensor,
     aten.hardswish.default,
-    aten.hardtanh.default,
-    aten.leaky_relu.default,
-    aten.log.default,
-    aten.maximum.default,
-    aten.minimum.default,
-    aten.mish.default,
-    aten.mul.Scalar,
-    aten.mul.Tensor,
-    aten.neg.default,
-    aten.pow.Tensor_Scalar,
-    aten.relu.default,
-    aten.relu6.default,
-    aten.rsub.Scalar,
+    aten.isclose.default,
+    aten.less.Scalar,
+    aten.less.Tensor,
+    aten.less_equal.Scalar,
+    aten.less_equal.Tensor,
+    aten.log_sigmoid.default,
+    aten.masked_fill.Tensor,
+    aten.multiply.Scalar,
+    aten.multiply.Tensor,
+    aten.negative.default,
+    aten.not_equal.Scalar,
+    aten.not_equal.Tensor,
+    aten.ones_like.default,
     aten.rsub.Tensor,
-    aten.selu.default,
-    aten.sigmoid.default,
-    aten.sign.default,
-    aten.silu.default,
-    aten.softplus.default,
-    aten.sqrt.default,
-    aten.sub.Scalar,
-    aten.sub.Tensor,
-    aten.tanh.default,
+    aten.special_expit.default,
+    aten.subtract.Scalar,
+    aten.subtract.Tensor,
+    aten.to.device,
     aten.to.dtype,
+    aten.to.dtype_layout,
+    aten.to.other,
+    aten.type_as.default,
+    aten.where.Scalar,
+    aten.where.ScalarOther,
+    aten.where.ScalarSelf,
+    aten.zeros_like.default,
 )
 
-RULES: dict[torch._ops.OpOverload, RuleReader] = {
-    **dict.fromkeys(ELEMENTWISE, _elementwise),
-    aten.prelu.default: _cell_by_cell,
-    aten.batch_norm.default: _batch_norm,
-    aten.dropout.default: _dropout,
-    aten.feature_dropout.default: _dropout,
-    aten.cat.default: _cat,
-    aten.slice.Tensor: _slice,
-    aten.softmax.int: _softmax,
-    aten.mean.dim: _reduction,
-    aten.sum.dim_IntList: _reduction,
+DROPOUTS = (
+    aten.alpha_dropout.default,
+    aten.dropout.default,
+    aten.feature_alpha_dropout.default,
+    aten.feature_dropout.default,
+    aten.rrelu.default,
+)
+
+RULES: dict[OpOverload, RuleReader] = {
+    **dict.fromkeys(ELEMENTWISE, elementwise),
+    **dict.fromkeys(DROPOUTS, _not_in_training),
 }

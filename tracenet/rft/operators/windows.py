@@ -13,12 +13,18 @@ from tracenet.rft.geometry import Rect, Span, rect_of
 from tracenet.rft.operators.call import Patch, RegionKernel
 
 
-def needed_rect(y: AxisMap, x: AxisMap, wanted: Rect) -> Rect:
-    """The rectangle that ``wanted`` reads, reaching beyond the picture where it does."""
-    return rect_of(
-        y.needs(Span.of(wanted.y0, wanted.y1)),
-        x.needs(Span.of(wanted.x0, wanted.x1)),
-    )
+def needed_rect(
+    y: AxisMap, x: AxisMap, wanted: Rect, extent: tuple[int, int] | None = None
+) -> Rect:
+    """The rectangle that ``wanted`` reads.
+
+    It reaches beyond the picture where the operator pads, unless it is clipped to ``extent``.
+    """
+    rows = y.needs(Span.of(wanted.y0, wanted.y1))
+    columns = x.needs(Span.of(wanted.x0, wanted.x1))
+    if extent is not None:
+        rows, columns = rows.clip(extent[0]), columns.clip(extent[1])
+    return rect_of(rows, columns)
 
 
 def fit(patch: Patch, needed: Rect, fill: float) -> Tensor:
