@@ -1,14 +1,22 @@
-"""A tiny bundle with all the parts of a real one, and the same network in plain numpy.
+"""A tiny network as a bundle: pooling and 1x1 convolutions, in numpy and as ONNX models.
 
-Its network is local cell by cell (pooling and 1 x 1 layers), so that what a replay must give can
+Its windows are larger than its regions, as real ones are, so that what a replay must give can
 be computed on the whole canvas without any windows.
 
-canvas 64 x 96, levels P3 (stride 8, key) and P4 (stride 16):
+levels P3 (stride 8, key of every schedule) and P4 (stride 16), canvases of multiples of 16
+
+all, canvas 64 x 96
   trunk       image 48 x 48 -> p3 6 x 6, p4 3 x 3
   query_3     p3 2 x 2      -> score, box, filter
   query_4     p4 1 x 1      -> score, box, filter
   mask near   p3 3 x 3 -> features -> head, reaches 8 px
   mask all    image 64 x 96 -> features -> head, the whole canvas
+P3, canvas 96 x 144, serves 48 x 48 to 128 x 192
+  trunk, query_3 and mask near as above
+warm, canvas 64 x 96
+  encode      image 64 x 96 -> p3 8 x 12, p4 4 x 6
+  query_3, query_4 and mask near as above
+  mask all    p3 8 x 12 -> features -> head, the whole canvas
 """
 
 import hashlib
@@ -24,10 +32,15 @@ from PIL import Image
 
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.checked_json import JsonValue
-from tracenet_runtime.manifest import parse_manifest
+from tracenet_runtime.consistency import checked_table
+from tracenet_runtime.manifest import Manifest, parse_manifest
+from tracenet_runtime.replay import Replay
+from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.segmenter import TapSegmenter
 
 HEIGHT, WIDTH = 64, 96
+P3_CANVAS = (96, 144)
+MACS = 10**9  # of each call, whatever it does
 STRIDES = {"p3": 8, "p4": 16}
 SIZES_OF_INTEREST = {"p3": 64, "p4": 128}
 FEATURES, FILTER = 8, 169
@@ -80,7 +93,7 @@ class NumpyEngine:
 
     def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.calls.append(program)
-        if program == "trunk":
+        if program in ("trunk", "trunk_whole"):
             return {"p3": pool(inputs["image"], 8), "p4": pool(inputs["image"], 16)}
         if program.startswith("query"):
             cells = inputs["cells"]
@@ -89,7 +102,7 @@ class NumpyEngine:
                 "box": np.maximum(0, mix("box", cells)),
                 "filter": mix("filter", cells),
             }
-        if program == "features_near":
+        if program in ("features_near", "features_whole"):
             return {"features": mix("feature", inputs["cells"])}
         if program == "features_all":
             return {"features": mix("feature", pool(inputs["image"], 8))}
@@ -131,6 +144,10 @@ def _programs() -> dict[str, dict[str, list[dict[str, Any]]]]:
             "inputs": [_spec("image", 3, 48, 48)],
             "outputs": [_spec("p3", 3, 6, 6), _spec("p4", 3, 3, 3)],
         },
+        "trunk_whole": {
+            "inputs": [_spec("image", 3, HEIGHT, WIDTH)],
+            "outputs": [_spec("p3", 3, 8, 12), _spec("p4", 3, 4, 6)],
+        },
         "query_3": query(2, 2),
         "query_4": query(1, 1),
         "features_near": {
@@ -139,6 +156,10 @@ def _programs() -> dict[str, dict[str, list[dict[str, Any]]]]:
         },
         "features_all": {
             "inputs": [_spec("image", 3, HEIGHT, WIDTH)],
+            "outputs": [_spec("features", FEATURES, 8, 12)],
+        },
+        "features_whole": {
+            "inputs": [_spec("cells", 3, 8, 12)],
             "outputs": [_spec("features", FEATURES, 8, 12)],
         },
         "head_near": mask_head(3, 3),
@@ -150,74 +171,153 @@ def _window(name: str, array: str, step: int, h: int, w: int) -> dict[str, Any]:
     return {"name": name, "array": array, "step": step, "size": [h, w]}
 
 
-def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
-    """The manifest as a dict, its ``files`` still empty, and the table."""
-    table: list[int] = []
+class _Rows:
+    """The rows of one schedule, each once."""
 
-    def row(starts: np.ndarray) -> dict[str, int]:
-        table.extend(int(v) for v in starts)
-        return {"offset": len(table) - len(starts), "length": len(starts)}
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
 
-    def origin(start_of_cell: Any, extent_y: int, extent_x: int, size: int) -> dict[str, Any]:
+    def origin(
+        self, unit: int, height: int, width: int, phases: list[int], advance: int
+    ) -> dict[str, int]:
         return {
-            "y": row(start_of_cell(np.arange(HEIGHT // 8)).clip(0, extent_y - size)),
-            "x": row(start_of_cell(np.arange(WIDTH // 8)).clip(0, extent_x - size)),
+            axis: self._index(
+                {"axis": axis, "unit": unit, "size": size, "phases": phases, "advance": advance}
+            )
+            for axis, size in (("y", height), ("x", width))
         }
 
-    def query_call(level: str, size: int, place: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "program": f"query_{level[1]}",
-            "origin": place,
-            "inputs": [_window("cells", level, 1, size, size)],
-            "outputs": [
-                _window(kind, f"{level}_{kind}", 1, size, size)
-                for kind in ("score", "box", "filter")
-            ],
-        }
+    def _index(self, row: dict[str, Any]) -> int:
+        if row not in self.rows:
+            self.rows.append(row)
+        return self.rows.index(row)
 
-    def mask_parts(name: str, h: int, w: int, place: dict[str, Any], source: dict[str, Any]) -> Any:
+
+def _trunk(rows: _Rows) -> dict[str, Any]:
+    return {
+        "program": "trunk",
+        "origin": rows.origin(16, 3, 3, [-1, -1], 1),
+        "inputs": [_window("image", "image", 16, 48, 48)],
+        "outputs": [_window("p3", "p3", 2, 6, 6), _window("p4", "p4", 1, 3, 3)],
+    }
+
+
+def _trunk_whole(rows: _Rows) -> dict[str, Any]:
+    return {
+        "program": "trunk_whole",
+        "origin": rows.origin(16, 4, 6, [0], 0),
+        "inputs": [_window("image", "image", 16, HEIGHT, WIDTH)],
+        "outputs": [_window("p3", "p3", 2, 8, 12), _window("p4", "p4", 1, 4, 6)],
+    }
+
+
+def _query(level: str, rows: _Rows) -> dict[str, Any]:
+    size = {"p3": 2, "p4": 1}[level]
+    origin = {"p3": (8, 2, 2, [-1], 1), "p4": (16, 1, 1, [0, 0], 1)}[level]
+    return {
+        "program": f"query_{level[1]}",
+        "origin": rows.origin(*origin),
+        "inputs": [_window("cells", level, 1, size, size)],
+        "outputs": [
+            _window(kind, f"{level}_{kind}", 1, size, size) for kind in ("score", "box", "filter")
+        ],
+    }
+
+
+def _mask(name: str, reach: int | None, source: dict[str, Any], rows: _Rows) -> dict[str, Any]:
+    near = name == "near"
+    h, w = (3, 3) if near else (8, 12)
+    origin = rows.origin(8, h, w, [-1], 1) if near else rows.origin(8, h, w, [0], 0)
+    program = {"near": "near", "all": "all" if source["array"] == "image" else "whole"}[name]
+    return {
+        "name": name,
+        "reach": reach,
+        "calls": [
+            {
+                "program": f"features_{program}",
+                "origin": origin,
+                "inputs": [source],
+                "outputs": [_window("features", "features", 1, h, w)],
+            }
+        ],
+        "head": {
+            "program": f"head_{name}",
+            "origin": origin,
+            "inputs": [_window("features", "features", 1, h, w)],
+            "outputs": [_window("mask", "mask", 4, 4 * h, 4 * w)],
+        },
+    }
+
+
+def _schedules() -> list[dict[str, Any]]:
+    """``table_offset`` is still to be filled in."""
+    cells, whole_p3 = _window("cells", "p3", 1, 3, 3), _window("cells", "p3", 1, 8, 12)
+    whole_image = _window("image", "image", 8, HEIGHT, WIDTH)
+    only = {"height": [HEIGHT, HEIGHT], "width": [WIDTH, WIDTH]}
+
+    def schedule(
+        name: str, canvas: tuple[int, int], serves: dict[str, Any], rows: _Rows, **calls: Any
+    ) -> dict[str, Any]:
         return {
-            "calls": [
-                {
-                    "program": f"features_{name}",
-                    "origin": place,
-                    "inputs": [source],
-                    "outputs": [_window("features", "features", 1, h, w)],
-                }
-            ],
-            "head": {
-                "program": f"head_{name}",
-                "origin": place,
-                "inputs": [_window("features", "features", 1, h, w)],
-                "outputs": [_window("mask", "mask", 4, 4 * h, 4 * w)],
+            "name": name,
+            "canvas": {"height": canvas[0], "width": canvas[1]},
+            "serves": serves,
+            "levels": ["P3"] if name == "P3" else ["P3", "P4"],
+            "key_level": "P3",
+            "rows": rows.rows,
+            **calls,
+            "reach_slack": 1.0,
+            "macs": {
+                "full": 10 * MACS,
+                "encode": MACS * len(calls["encode"]),
+                "query": MACS * len(calls["query"]),
+                "masks": {mask["name"]: MACS for mask in calls["masks"]},
             },
         }
 
-    query = [
-        {
-            "program": "trunk",
-            "origin": origin(lambda k: k // 2 - 1, 4, 6, 3),
-            "inputs": [_window("image", "image", 16, 48, 48)],
-            "outputs": [_window("p3", "p3", 2, 6, 6), _window("p4", "p4", 1, 3, 3)],
-        },
-        query_call("p3", 2, origin(lambda k: k - 1, 8, 12, 2)),
-        query_call("p4", 1, origin(lambda k: k // 2, 4, 6, 1)),
+    rows, p3_rows, warm_rows = _Rows(), _Rows(), _Rows()
+    return [
+        schedule(
+            "all",
+            (HEIGHT, WIDTH),
+            only,
+            rows,
+            encode=[],
+            query=[_trunk(rows), _query("p3", rows), _query("p4", rows)],
+            masks=[_mask("near", 8, cells, rows), _mask("all", None, whole_image, rows)],
+        ),
+        schedule(
+            "P3",
+            P3_CANVAS,
+            {"height": [48, 128], "width": [48, 192]},
+            p3_rows,
+            encode=[],
+            query=[_trunk(p3_rows), _query("p3", p3_rows)],
+            masks=[_mask("near", 8, cells, p3_rows)],
+        ),
+        schedule(
+            "warm",
+            (HEIGHT, WIDTH),
+            only,
+            warm_rows,
+            encode=[_trunk_whole(warm_rows)],
+            query=[_query("p3", warm_rows), _query("p4", warm_rows)],
+            masks=[_mask("near", 8, cells, warm_rows), _mask("all", None, whole_p3, warm_rows)],
+        ),
     ]
-    near, whole = origin(lambda k: k - 1, 8, 12, 3), origin(lambda k: 0 * k, 8, 12, 8)
-    masks = [
-        {
-            "name": "near",
-            "reach": 8,
-            **mask_parts("near", 3, 3, near, _window("cells", "p3", 1, 3, 3)),
-        },
-        {
-            "name": "all",
-            "reach": None,
-            **mask_parts("all", 8, 12, whole, _window("image", "image", 8, HEIGHT, WIDTH)),
-        },
-    ]
+
+
+def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
+    """The manifest as a dict, its ``files`` still empty, and the table."""
+    table: list[int] = []
+    schedules = _schedules()
+    for schedule in schedules:
+        schedule["table_offset"] = len(table)
+        for row in schedule["rows"]:
+            side = schedule["canvas"]["height" if row["axis"] == "y" else "width"]
+            table += row_by_the_formula(row, side)
     manifest = {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": "tiny",
         "licence": "Apache-2.0",
         "target": "onnx",
@@ -234,7 +334,7 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             "resize": "pillow-bilinear",
             "pad_value": [124, 116, 104],
         },
-        "canvas": {"height": HEIGHT, "width": WIDTH},
+        "canvas_multiple": 16,
         "levels": [
             {
                 "name": name.upper(),
@@ -247,17 +347,10 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             for name, stride in STRIDES.items()
         ],
         "programs": {
-            name: {"file": f"programs/{name}.onnx", "macs": 1000, **tensors}
+            name: {"file": f"programs/{name}.onnx", "macs": MACS, **tensors}
             for name, tensors in _programs().items()
         },
-        "schedule": {
-            "name": "P3-P4",
-            "key_level": "P3",
-            "query": query,
-            "masks": masks,
-            "reach_slack": 1.0,
-        },
-        "macs": {"full": 10_000, "query": 3000, "masks": {"near": 1000, "all": 2000}},
+        "schedules": schedules,
         "table": {"file": "table.bin", "count": len(table)},
         "golden": {"file": "golden.json", "photo": "golden.png"},
         "parity": "parity.json",
@@ -266,9 +359,29 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
     return manifest, np.array(table, np.int32)
 
 
-def parsed_tiny() -> tuple[Any, np.ndarray]:
+def row_by_the_formula(row: dict[str, Any], side: int) -> list[int]:
+    """docs/bundle.md, entry by entry; the key level's stride is 8."""
+    phases, advance, last = row["phases"], row["advance"], side // row["unit"] - row["size"]
+    n = len(phases)
+    return [min(max(phases[k % n] + advance * (k // n), 0), last) for k in range(side // 8)]
+
+
+def parsed_tiny() -> tuple[Manifest, np.ndarray]:
     manifest, table = tiny_manifest_and_table()
     return parse_manifest(JsonValue(manifest, "manifest.json")), table
+
+
+def tiny_schedule(name: str) -> Schedule:
+    return next(v for v in parsed_tiny()[0].schedules if v.name == name)
+
+
+def tiny_replay(name: str, canvas: tuple[int, int] | None = None, engine: Any = None) -> Replay:
+    """The schedule of this name, on its own canvas or another that it serves."""
+    manifest, _ = parsed_tiny()
+    schedule = tiny_schedule(name)
+    height, width = canvas or schedule.canvas
+    table = checked_table(manifest, schedule, height, width)
+    return Replay(manifest, schedule, height, width, table, engine or NumpyEngine())
 
 
 def random_photo(seed: int, height: int, width: int) -> np.ndarray:
@@ -295,7 +408,17 @@ def write_tiny_bundle(folder: Path) -> Path:
     Image.fromarray(photo).save(folder / "golden.png")
 
     parsed = parse_manifest(JsonValue(manifest, "manifest.json"))
-    segmenter = TapSegmenter(Bundle(folder, parsed, table), NumpyEngine())
+    bundle = Bundle(folder, parsed, table)
+    answers = [
+        golden_taps(TapSegmenter(bundle, NumpyEngine(), [schedule], schedule.canvas), photo)
+        for schedule in parsed.schedules
+    ]
+    (folder / "golden.json").write_text(json.dumps({"answers": answers}))
+    write_manifest(folder, manifest)
+    return folder
+
+
+def golden_taps(segmenter: TapSegmenter, photo: np.ndarray) -> list[dict[str, Any]]:
     taps = []
     for at in ((60, 45), (2, 88), (119, 0)):
         result = segmenter.tap(photo, at)
@@ -308,9 +431,7 @@ def write_tiny_bundle(folder: Path) -> Path:
                 "mask_rle": result.rle(),
             }
         )
-    (folder / "golden.json").write_text(json.dumps({"taps": taps}))
-    write_manifest(folder, manifest)
-    return folder
+    return taps
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -374,9 +495,11 @@ def _onnx_models() -> dict[str, onnx.ModelProto]:
     query_weights = [weights(name) for name in ("score", "box", "filter")]
     bodies: dict[str, tuple[list[Any], list[Any]]] = {
         "trunk": ([average("image", "p3", 8), average("image", "p4", 16)], []),
+        "trunk_whole": ([average("image", "p3", 8), average("image", "p4", 16)], []),
         "query_3": (query_nodes, query_weights),
         "query_4": (query_nodes, query_weights),
         "features_near": ([conv("cells", "feature", "features")], [weights("feature")]),
+        "features_whole": ([conv("cells", "feature", "features")], [weights("feature")]),
         "features_all": (
             [average("image", "cells", 8), conv("cells", "feature", "features")],
             [weights("feature")],

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from runtime_fixtures import (
     NumpyEngine,
+    parsed_tiny,
     random_photo,
     read_manifest,
+    row_by_the_formula,
     tiny_manifest_and_table,
     write_manifest,
     write_tiny_bundle,
@@ -22,7 +24,7 @@ from runtime_fixtures import (
 
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.checked_json import JsonValue, parse_json
-from tracenet_runtime.consistency import check_consistency
+from tracenet_runtime.consistency import check_consistency, checked_table
 from tracenet_runtime.errors import BundleError, TraceNetError
 from tracenet_runtime.manifest import parse_manifest
 from tracenet_runtime.replay import Replay
@@ -42,10 +44,24 @@ def refused(folder: Path, match: str) -> None:
 
 def test_opens(folder: Path) -> None:
     bundle = Bundle.open(folder)
-    assert bundle.manifest.key_stride == 8
-    assert (bundle.canvas.height, bundle.canvas.width) == (64, 96)
+    schedules = bundle.manifest.schedules
+    assert [(v.name, v.canvas) for v in schedules] == [
+        ("all", (64, 96)),
+        ("P3", (96, 144)),
+        ("warm", (64, 96)),
+    ]
+    assert {v.key_stride for v in schedules} == {8}
     assert bundle.table.dtype == np.int32
-    assert [tap.at for tap in bundle.golden_taps()] == [(60, 45), (2, 88), (119, 0)]
+    assert len(bundle.golden_taps()) == 3
+    assert {tuple(tap.at for tap in taps) for taps in bundle.golden_taps()} == {
+        ((60, 45), (2, 88), (119, 0))
+    }
+    assert bundle.manifest.schedules[1].programs() == {
+        "trunk",
+        "query_3",
+        "features_near",
+        "head_near",
+    }
     assert bundle.program_path("trunk").is_file()
 
 
@@ -83,7 +99,7 @@ def test_every_file_is_checked(folder: Path) -> None:
     Bundle.open(folder)
 
 
-@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("version", [0, 1, 3])
 def test_other_schema_version(folder: Path, version: int) -> None:
     manifest = read_manifest(folder)
     manifest["schema_version"] = version
@@ -177,8 +193,20 @@ def edit(*keys: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
     return apply
 
 
-QUERY = ("schedule", "query")
-MASKS = ("schedule", "masks")
+def encode_at_the_tap(manifest: dict[str, Any]) -> None:
+    warm = manifest["schedules"][2]
+    call = copy.deepcopy(warm["masks"][0]["calls"][0])
+    call["outputs"][0]["array"] = "something"
+    warm["encode"].append(call)
+
+
+ALL = ("schedules", 0)
+QUERY = (*ALL, "query")
+MASKS = (*ALL, "masks")
+P3 = ("schedules", 1)
+WARM = ("schedules", 2)
+# A row of x, of y, and the number of a row that is not there.
+Y_ROW, X_ROW, NO_ROW = 0, 1, 99
 
 
 @pytest.mark.parametrize(
@@ -186,16 +214,51 @@ MASKS = ("schedule", "masks")
     [
         (edit("levels", 0, "stride", to=True), "whole number"),
         (edit("levels", 0, "size_of_interest", to=0), "above zero"),
-        (edit("levels", 1, "name", to="P3"), "same name"),
+        (edit("levels", 1, "name", to="P3"), "must be 'P3'"),
+        (lambda m: m["levels"].append(m["levels"][1] | {"stride": 32}), "same name"),
         (edit("levels", 1, "stride", to=8), "finest"),
         (edit("levels", 1, "score", to="nothing"), "made by no call"),
         (edit("levels", 1, "score", to="p4_box"), "1 channel"),
         (edit("levels", 1, "filter", to="p4_box"), "does not fit"),
         (edit("levels", 1, "stride", to=32), "misses the cell"),
-        (edit("schedule", "key_level", to="P9"), "not one of the levels"),
-        (edit("schedule", "reach_slack", to=None), "must be a number"),
-        (edit("canvas", "height", to=65), "multiple of 8"),
-        (edit("canvas", "height", to=72), "table row"),
+        (edit("schedules", to=[]), "at least 1"),
+        (edit(*ALL, "key_level", to="P9"), "'P3' or 'P4'"),
+        (edit(*ALL, "levels", to=["P9"]), "'P3' or 'P4'"),
+        (edit(*ALL, "levels", to=["P4", "P3"]), "finest"),
+        (edit(*ALL, "levels", to=["P3", "P3"]), "finest"),
+        (edit(*P3, "levels", to=["P3", "P4"]), "made by no call"),
+        (edit(*ALL, "reach_slack", to=None), "must be a number"),
+        (edit(*ALL, "name", to="warm"), "same canvas"),
+        (edit("canvas_multiple", to=8), "divide the canvas multiple"),
+        (edit("canvas_multiple", to=48), "multiples of 48"),
+        (edit("levels", 0, "stride", to=7), "key level"),
+        (edit(*ALL, "canvas", "height", to=72), "does not serve the canvas"),
+        (edit(*ALL, "canvas", "height", to=80), "does not serve the canvas"),
+        (edit(*ALL, "serves", "height", to=[64, 72]), "multiples of 16"),
+        (edit(*ALL, "serves", "height", to=[64, 48]), "the smaller one first"),
+        (edit(*ALL, "serves", "height", to=[64, 16400]), "16384"),
+        (edit(*ALL, "serves", "height", to=[64, 80]), "smaller than its reach"),
+        (edit(*P3, "serves", "width", to=[32, 192]), "smallest canvas"),
+        (edit(*P3, "canvas", to={"height": 96, "width": 128}), "is not what its rows give"),
+        (edit(*P3, "table_offset", to=1), "is not what its rows give"),
+        (edit(*P3, "table_offset", to=9999), "is not what its rows give"),
+        (edit(*P3, "rows", to=[]), "at least 1"),
+        (edit(*P3, "rows", 0, "axis", to="z"), "'y' or 'x'"),
+        (edit(*P3, "rows", 0, "axis", to="x"), "is not what its rows give"),
+        (edit(*P3, "rows", 0, "unit", to=32), "must divide the canvas multiple, 16"),
+        (edit(*P3, "rows", 0, "unit", to=8), "is not what its rows give"),
+        (edit(*P3, "rows", 0, "size", to=4), "smallest canvas"),
+        (edit(*P3, "rows", 0, "size", to=2), "is not what its rows give"),
+        (edit(*P3, "rows", 0, "phases", to=[]), "at least 1"),
+        (edit(*P3, "rows", 0, "phases", to=[0] * 4097), "at most 4096"),
+        (edit(*P3, "rows", 0, "phases", to=[-1, 2**20 + 1]), "must be from"),
+        (edit(*P3, "rows", 0, "phases", to=[-1, 0]), "is not what its rows give"),
+        (edit(*P3, "rows", 0, "advance", to=-(2**14) - 1), "must be from"),
+        (edit(*P3, "rows", 0, "advance", to=2), "is not what its rows give"),
+        (edit(*WARM, "query", 0, "inputs", 0, "array", to="image"), "which only encode may"),
+        (edit(*WARM, "masks", 1, "calls", 0, "program", to="features_all"), "its inputs once"),
+        (encode_at_the_tap, "depends on the tap"),
+        (edit(*WARM, "macs", "encode", to=-1), "must be from"),
         (edit("preprocessing", "color", to="BGR"), "RGB"),
         (edit("preprocessing", "range", to=[0, 1]), r"\[0, 255\]"),
         (edit("preprocessing", "pad_value", to=[0, 0, 256]), "255"),
@@ -211,13 +274,14 @@ MASKS = ("schedule", "masks")
         (edit(*QUERY, 0, "inputs", 0, "size", to=[48, 64]), "wrong shape"),
         (edit(*QUERY, 0, "outputs", 1, "array", to="p3"), "made twice"),
         (edit(*QUERY, 0, "outputs", 1, "array", to="image"), "made twice"),
-        (edit(*QUERY, 0, "origin", "x", "offset", to=9999), "beyond the table"),
-        (edit(*QUERY, 0, "origin", "x", "length", to=3), "key cells"),
+        (edit(*QUERY, 0, "origin", "x", to=NO_ROW), "uses row 99"),
+        (edit(*QUERY, 0, "origin", "x", to=Y_ROW), "wrong axis, x"),
+        (edit(*QUERY, 0, "origin", "y", to=X_ROW), "wrong axis, y"),
         (edit(*QUERY, 1, "inputs", 0, "array", to="later"), "before it is made"),
         (edit(*QUERY, 1, "inputs", 0, "name", to="other"), "each of its inputs"),
-        (edit(*MASKS, 0, "reach", to=12), "multiple of the key stride"),
+        (edit(*MASKS, 0, "reach", to=7), "even"),
         (edit(*MASKS, 0, "reach", to=16), "smaller than its reach"),
-        (edit(*MASKS, 0, "reach", to=None), "smallest reach"),
+        (edit(*MASKS, 0, "reach", to=None), "smallest reach up"),
         (edit(*MASKS, 0, "name", to="all"), "same name"),
         (edit(*MASKS, 0, "name", to="other"), "macs.masks"),
         (edit(*MASKS, 0, "head", "program", to="trunk"), "inputs of a mask head"),
@@ -291,7 +355,8 @@ def test_mutated_manifest(shared_folder: Path, data: st.DataObject) -> None:
     try:
         manifest_path.write_text(json.dumps(mutate(json.loads(original), data)))
         try:
-            segmenter = TapSegmenter.load(shared_folder, threads=1)
+            name = data.draw(st.sampled_from([None, "all", "P3", "warm"]))
+            segmenter = TapSegmenter.load(shared_folder, threads=1, schedule=name)
             segmenter.check_golden()
         except TraceNetError:
             return
@@ -302,45 +367,92 @@ def test_mutated_manifest(shared_folder: Path, data: st.DataObject) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(place=st.integers(0, 10**6), value=st.integers(-3, 12) | st.integers(-(2**31), 2**31 - 1))
-@example(place=0, value=-1)
-def test_mutated_table(place: int, value: int) -> None:
-    """A wrong start is refused, or harmless wherever the tap is."""
+def test_a_table_that_is_not_the_closed_form_is_refused(place: int, value: int) -> None:
     raw, table = tiny_manifest_and_table()
-    raw["files"] = {
-        path: {"sha256": "0" * 64, "bytes": 1}
-        for path in (
-            "table.bin",
-            "golden.json",
-            "golden.png",
-            "parity.json",
-            *(program["file"] for program in raw["programs"].values()),
-        )
-    }
     manifest = parse_manifest(JsonValue(raw, "manifest.json"))
-    table[place % len(table)] = value
-    try:
+    check_consistency(manifest, table)
+    place %= len(table)
+    if table[place] == value:
+        return
+    table[place] = value
+    with pytest.raises(BundleError, match="is not what its rows give"):
         check_consistency(manifest, table)
+
+
+ROW_CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "unit": st.sampled_from([1, 2, 8, 16]),
+        "size": st.integers(1, 13),
+        "phases": st.lists(
+            st.integers(-4, 8) | st.integers(-(2**20), 2**20), min_size=1, max_size=4
+        ),
+        "advance": st.integers(-2, 3) | st.integers(-(2**14), 2**14),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    number=st.integers(0, 2),
+    row=st.integers(0, 10**6),
+    changes=ROW_CHANGES,
+    canvas=st.tuples(st.integers(3, 8), st.integers(3, 12)),
+)
+def test_an_altered_closed_form_is_refused_or_harmless(
+    number: int, row: int, changes: dict[str, Any], canvas: tuple[int, int]
+) -> None:
+    """Even where the table was altered with it, no tap on any canvas reads outside an array."""
+    raw, _ = tiny_manifest_and_table()
+    rows = raw["schedules"][number]["rows"]
+    rows[row % len(rows)].update(changes)
+    table: list[int] = []
+    for schedule in raw["schedules"]:
+        schedule["table_offset"] = len(table)
+        for r in schedule["rows"]:
+            side = schedule["canvas"]["height" if r["axis"] == "y" else "width"]
+            table += row_by_the_formula(r, side)
+    raw["table"]["count"] = len(table)
+    manifest = parse_manifest(JsonValue(raw, "manifest.json"))
+    height, width = (16 * side for side in canvas)
+    schedule = manifest.schedules[number]
+    if not schedule.serves_canvas(height, width):
+        height, width = schedule.canvas
+    try:
+        check_consistency(manifest, np.array(table, np.int64).astype(np.int32))
+        made = checked_table(manifest, schedule, height, width)
     except BundleError:
         return
-    replay = Replay(manifest, table, NumpyEngine())
-    canvas = random_photo(0, 64, 96)
-    for y in range(0, 64, 8):
-        for x in range(0, 96, 8):
-            query = replay.answer_query(canvas, (x, y))
-            for mask_index in range(2):
+    replay = Replay(manifest, schedule, height, width, made, NumpyEngine())
+    arrays = replay.encode(random_photo(0, height, width))
+    for y in range(0, height, 8):
+        for x in range(0, width, 8):
+            query = replay.answer_query(arrays, (x, y))
+            for mask_index in range(len(schedule.masks)):
                 answer = replay.compute_mask(query, 0, mask_index)
                 x0, y0, x1, y1 = answer.window
                 assert answer.probability.shape == ((y1 - y0) // 2, (x1 - x0) // 2)
 
 
+def test_a_table_is_made_only_for_a_canvas_that_is_served() -> None:
+    manifest, _ = parsed_tiny()
+    schedule = manifest.schedules[1]
+    assert len(checked_table(manifest, schedule, 112, 48)) == 14 * 3 + 6 * 3
+    for size in ((40, 48), (48, 208), (56, 56)):
+        with pytest.raises(ValueError, match="does not serve"):
+            checked_table(manifest, schedule, *size)
+
+
 def test_malformed_golden(folder: Path) -> None:
     golden = json.loads((folder / "golden.json").read_text())
     for change in (
-        edit("taps", to=[]),
-        edit("taps", 0, "at", to=[1]),
-        edit("taps", 0, "at", to=[-1, 0]),
-        edit("taps", 0, "score", to="high"),
-        edit("taps", 0, "mask_rle", to=None),
+        edit("answers", to=[]),
+        edit("answers", to=golden["answers"][:2]),
+        edit("answers", 1, to=[]),
+        edit("answers", 0, 0, "at", to=[1]),
+        edit("answers", 0, 0, "at", to=[-1, 0]),
+        edit("answers", 2, 0, "score", to="high"),
+        edit("answers", 2, 0, "mask_rle", to=None),
     ):
         changed = copy.deepcopy(golden)
         change(changed)

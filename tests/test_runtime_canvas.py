@@ -4,13 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from tracenet_runtime import canvas as canvas_module
+from tracenet_runtime import resize as resize_module
 from tracenet_runtime.canvas import Canvas, Placement, place_mask
 from tracenet_runtime.errors import PhotoError, TapOutsidePhoto
+from tracenet_runtime.resize import resize_part
 
 PAD = (124, 116, 104)
 sides = st.integers(1, 20_000)
@@ -58,17 +60,120 @@ def test_box_is_clipped_to_the_photo() -> None:
     assert placement.box_to_photo((-5, 8, 16, 900)) == (0, 25, 50, 100)
 
 
-def test_fit_is_pillows_bilinear_at_the_top_left() -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (50, 90, 3), dtype=np.uint8)
-    for height, width in ((32, 64), (96, 96), (64, 128)):
-        canvas, placement = Canvas(height, width, PAD).fit(photo)
-        size = (placement.content_width, placement.content_height)
-        expected = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
-        assert canvas.shape == (height, width, 3)
-        assert canvas.dtype == np.uint8
-        np.testing.assert_array_equal(canvas[: size[1], : size[0]], expected)
-        assert np.all(canvas[size[1] :] == PAD)
-        assert np.all(canvas[:, size[0] :] == PAD)
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def resize_at_once(photo: np.ndarray, placement: Placement) -> np.ndarray:
+    """Pillow's bilinear resize; releases differ in which axis they begin with for tall photos."""
+    bilinear = Image.Resampling.BILINEAR
+    narrowed = Image.fromarray(photo).resize((placement.content_width, len(photo)), bilinear)
+    size = (placement.content_width, placement.content_height)
+    return np.asarray(narrowed.resize(size, bilinear))
+
+
+@pytest.mark.parametrize("photo", [(50, 90), (1, 1), (512, 512), (2, 900), (1300, 1201), (777, 3)])
+@pytest.mark.parametrize("canvas", [(32, 64), (96, 96), (512, 512), (512, 256)])
+def test_a_canvas_of_one_block_is_pillows_bilinear(
+    photo: tuple[int, int], canvas: tuple[int, int]
+) -> None:
+    pixels, placement = Canvas(*canvas, PAD).fit(noise(*photo))
+    h, w = placement.content_height, placement.content_width
+    assert pixels.shape == (*canvas, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.writeable
+    np.testing.assert_array_equal(pixels[:h, :w], resize_at_once(noise(*photo), placement))
+    assert np.all(pixels[h:] == PAD)
+    assert np.all(pixels[:, w:] == PAD)
+
+
+@pytest.mark.parametrize(
+    ("photo", "canvas"),
+    [
+        ((1999, 3001), (640, 640)),
+        ((640, 640), (640, 640)),
+        ((997, 1409), (1024, 1536)),
+        ((301, 402), (1600, 1600)),
+        ((9000, 700), (1056, 1024)),
+        ((1, 3000), (32, 2048)),
+        ((3, 2), (1536, 1024)),
+        ((900, 300), (512, 512)),
+    ],
+)
+def test_at_most_a_level_from_one_call_of_pillow(
+    photo: tuple[int, int], canvas: tuple[int, int]
+) -> None:
+    pixels, placement = Canvas(*canvas, PAD).fit(noise(*photo))
+    h, w = placement.content_height, placement.content_width
+    expected = Image.fromarray(noise(*photo)).resize((w, h), Image.Resampling.BILINEAR)
+    difference = np.abs(pixels[:h, :w].astype(int) - np.asarray(expected))
+    assert difference.max() <= 1
+    assert np.all(pixels[h:] == PAD)
+    assert np.all(pixels[:, w:] == PAD)
+
+
+@settings(deadline=None)
+@given(
+    st.tuples(st.integers(1, 900), st.integers(1, 900)),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.data(),
+)
+def test_what_is_cut_does_not_depend_on_what_else_is(
+    photo: tuple[int, int], canvas_cells: tuple[int, int], data: st.DataObject
+) -> None:
+    height, width = (32 * cells for cells in canvas_cells)
+    canvas = Canvas(height, width, PAD)
+    pixels = noise(*photo)
+    whole, placement = canvas.fit(pixels)
+    lazy = canvas.open(pixels)
+    assert lazy.placement == placement
+    for _ in range(2):
+        y0, x0 = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+        h, w = data.draw(st.integers(1, height - y0)), data.draw(st.integers(1, width - x0))
+        cut = lazy.cut(y0, x0, h, w)
+        np.testing.assert_array_equal(cut, whole[y0 : y0 + h, x0 : x0 + w])
+        assert not cut.flags.writeable
+
+
+def test_only_the_blocks_that_are_cut_are_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    resized = []
+
+    def resize_part(photo: np.ndarray, size: object, rows: range, columns: range) -> np.ndarray:
+        resized.append((rows.start, columns.start))
+        return np.zeros((len(rows), len(columns), 3), np.uint8)
+
+    monkeypatch.setattr(canvas_module, "resize_part", resize_part)
+    image = Canvas(1600, 1600, PAD).open(noise(1200, 1600))
+    image.cut(1300, 0, 300, 1600)  # below the photo
+    assert not resized
+    image.cut(500, 600, 20, 20)
+    assert resized == [(0, 512), (512, 512)]
+    image.cut(0, 520, 512, 600)
+    assert resized[2:] == [(0, 1024)]
+
+
+def test_photos_in_any_memory_order() -> None:
+    photo = noise(700, 640)
+    canvas = Canvas(544, 544, PAD)
+    whole, _ = canvas.fit(photo)
+    for same in (
+        np.asfortranarray(photo),
+        photo[::-1].copy()[::-1],
+        np.repeat(photo, 2, 1)[:, ::2],
+    ):
+        np.testing.assert_array_equal(canvas.fit(same)[0], whole)
+    readonly = photo.copy()
+    readonly.flags.writeable = False
+    np.testing.assert_array_equal(canvas.fit(readonly)[0], whole)
+
+
+@pytest.mark.parametrize("strip", [1, 7, 300])
+def test_strips_are_seamless(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = noise(299, 301)
+    whole = resize_part(photo, (100, 83), range(17, 80), range(5, 60))
+    monkeypatch.setattr(resize_module, "_STRIP_ROWS", strip)
+    part = resize_part(photo, (100, 83), range(17, 80), range(5, 60))
+    np.testing.assert_array_equal(part, whole)
 
 
 def test_fit_refuses_what_is_no_photo() -> None:
@@ -132,6 +237,21 @@ def test_place_mask_against_plain_loops(
     expected, unsure = reference_mask(probability, window, placement)
     assert mask.dtype == np.bool_
     np.testing.assert_array_equal(mask | unsure, expected | unsure)
+
+
+@pytest.mark.parametrize("photo", [(64, 96), (900, 700), (40, 60), (9, 14)])
+def test_place_mask_of_regions(photo: tuple[int, int]) -> None:
+    """Most pixels of a region are decided without mixing any cells."""
+    y, x = np.mgrid[:32, :48]
+    probability = 1 / (1 + np.exp(np.hypot(y - 17.3, x - 20.1) - 11.7))
+    probability[3:9, 30:45] = 0.7
+    placement = Canvas(64, 96, PAD).place(*photo)
+    mask = place_mask(probability.astype(np.float32), (0, 0, 96, 64), placement)
+    rows = reference_axis(0, 32, placement.content_height, placement.photo_height)
+    columns = reference_axis(0, 48, placement.content_width, placement.photo_width)
+    values = np.array(rows) @ probability @ np.array(columns).T
+    unsure = np.abs(values - 0.5) < 1e-5
+    np.testing.assert_array_equal(mask | unsure, (values > 0.5) | unsure)
 
 
 @given(st.integers(0, 2**32), st.sampled_from([(64, 96), (131, 150), (11, 17), (1, 300)]))

@@ -18,6 +18,7 @@ from runtime_fixtures import (
 )
 
 from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.consistency import checked_table
 from tracenet_runtime.engines import load_engine
 from tracenet_runtime.engines.onnx_files import external_locations
 from tracenet_runtime.errors import BundleError, EngineUnavailable
@@ -30,26 +31,49 @@ def folder(tmp_path: Path) -> Path:
     return write_tiny_bundle(tmp_path / "bundle")
 
 
-def test_onnx_runtime_agrees_with_numpy(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["all", "P3", "warm"])
+def test_onnx_runtime_agrees_with_numpy(
+    folder: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     bundle = Bundle.open(folder)
-    photo = random_photo(2, 64, 96)
+    schedule = next(v for v in bundle.manifest.schedules if v.name == name)
+    height, width = schedule.canvas
+    table = checked_table(bundle.manifest, schedule, height, width)
+    photo = random_photo(2, height, width)
     replays = [
-        Replay(bundle.manifest, bundle.table, engine)
+        Replay(bundle.manifest, schedule, height, width, table, engine)
         for engine in (NumpyEngine(), load_engine("onnxruntime", bundle, threads=1))
     ]
-    for tap in ((0, 0), (41, 30), (95, 63)):
-        queries = [replay.answer_query(photo, tap) for replay in replays]
-        for level in range(2):
+    for tap in ((0, 0), (41, 30), (width - 1, height - 1)):
+        queries = [replay.answer_query(replay.encode(photo), tap) for replay in replays]
+        for level in range(len(schedule.levels)):
             assert queries[0].levels[level].score == pytest.approx(
                 queries[1].levels[level].score, abs=1e-5
             )
-            for mask in range(2):
+            for mask in range(len(schedule.masks)):
                 a, b = (
                     replay.compute_mask(query, level, mask).probability
                     for replay, query in zip(replays, queries, strict=True)
                 )
                 assert np.abs(a - b).max() < 1e-3
     assert capfd.readouterr() == ("", "")
+
+
+def test_only_the_programs_asked_for_are_opened(folder: Path) -> None:
+    bundle = Bundle.open(folder)
+    whole = {"image": np.zeros((1, 3, 64, 96), np.float32)}
+    engine = load_engine("onnxruntime", bundle, 1, ["trunk_whole"])
+    assert set(engine.run("trunk_whole", whole)) == {"p3", "p4"}
+    with pytest.raises(KeyError):
+        engine.run("features_all", whole)
+
+
+def test_a_broken_program_of_another_schedule_does_no_harm(folder: Path) -> None:
+    (folder / "programs" / "trunk_whole.onnx").write_bytes(b"hello")
+    write_manifest(folder, read_manifest(folder))
+    TapSegmenter.load(folder, threads=1)
+    with pytest.raises(BundleError, match="trunk_whole"):
+        TapSegmenter.load(folder, threads=1, schedule="warm")
 
 
 def test_unknown_engine(folder: Path) -> None:

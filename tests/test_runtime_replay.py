@@ -1,5 +1,7 @@
 """The replay gives what the same network gives on the whole canvas, in any dtype."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from runtime_fixtures import (
@@ -14,25 +16,42 @@ from runtime_fixtures import (
     pool,
     random_photo,
     sigmoid,
+    tiny_replay,
+    tiny_schedule,
 )
 
+from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.replay import LevelAnswer, QueryAnswer, Replay
+from tracenet_runtime.table import make_table
 
 LEVELS = list(STRIDES)
-EVERY_KEY_CELL = [
-    (8 * column + 3, 8 * row + 5) for row in range(HEIGHT // 8) for column in range(WIDTH // 8)
+# Both ends of what P3 serves, two between, and the canvases of the others.
+REPLAYED = [
+    ("all", (HEIGHT, WIDTH)),
+    ("warm", (HEIGHT, WIDTH)),
+    ("P3", (48, 48)),
+    ("P3", (128, 192)),
+    ("P3", (96, 144)),
+    ("P3", (64, 176)),
 ]
+
+
+def every_key_cell(replay: Replay) -> list[tuple[int, int]]:
+    return [
+        (x + 3, y + 5)
+        for y in range(0, replay.canvas_height, 8)
+        for x in range(0, replay.canvas_width, 8)
+    ]
 
 
 @pytest.fixture
 def replay() -> Replay:
-    manifest, table = parsed_tiny()
-    return Replay(manifest, table, NumpyEngine())
+    return tiny_replay("all")
 
 
-def float_canvas(dtype: type) -> np.ndarray:
-    return random_photo(11, HEIGHT, WIDTH).transpose(2, 0, 1)[None].astype(dtype)
+def float_canvas(dtype: type, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return random_photo(11, height, width).transpose(2, 0, 1)[None].astype(dtype)
 
 
 def full_query(canvas: np.ndarray, level: str, tap: tuple[int, int]) -> tuple[np.ndarray, ...]:
@@ -52,41 +71,46 @@ def full_mask(canvas: np.ndarray, level: str, tap: tuple[int, int]) -> np.ndarra
     )[0, 0]
 
 
-def test_query_equals_the_whole_canvas_for_every_key_cell(replay: Replay) -> None:
-    canvas = float_canvas(np.float64)
-    for tap in EVERY_KEY_CELL:
-        query = replay.answer_query(canvas, tap)
-        for name, answer in zip(LEVELS, query.levels, strict=True):
-            score, box, controller = full_query(canvas, name, tap)
-            assert answer.score == pytest.approx(score.item(), abs=1e-14)
-            pixels = (box.ravel() * SIZES_OF_INTEREST[name]).tolist()
-            assert answer.distances == pytest.approx(pixels, abs=1e-10)
-            assert answer.filter.dtype == np.float64
-            np.testing.assert_allclose(answer.filter, controller, atol=1e-12)
-            stride = STRIDES[name]
-            centre = tuple((v // stride + 0.5) * stride for v in tap)
-            assert answer.cell_centre == centre
-            assert answer.box[0] == centre[0] - answer.distances[0]
-            assert answer.box[3] == centre[1] + answer.distances[3]
+@pytest.mark.parametrize(("name", "size"), REPLAYED)
+def test_replay_equals_the_whole_canvas_for_every_key_cell(
+    name: str, size: tuple[int, int]
+) -> None:
+    replay = tiny_replay(name, size)
+    canvas = float_canvas(np.float64, *size)
+    arrays = replay.encode(canvas)
+    for tap in every_key_cell(replay):
+        query = replay.answer_query(arrays, tap)
+        assert [v.level.name for v in query.levels] == list(replay.schedule.levels)
+        for answer in query.levels:
+            check_level(answer, canvas, tap)
+        for level_index, answer in enumerate(query.levels):
+            whole = full_mask(canvas, answer.level.name.lower(), tap)
+            for mask_index in range(len(replay.schedule.masks)):
+                mask = replay.compute_mask(query, level_index, mask_index)
+                x0, y0, x1, y1 = mask.window
+                assert mask.probability.dtype == np.float64
+                np.testing.assert_allclose(
+                    mask.probability, whole[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2], atol=1e-12
+                )
 
 
-@pytest.mark.parametrize("mask_index", [0, 1])
-def test_mask_equals_the_whole_canvas_for_every_key_cell(replay: Replay, mask_index: int) -> None:
-    canvas = float_canvas(np.float64)
-    for tap in EVERY_KEY_CELL:
-        query = replay.answer_query(canvas, tap)
-        for level_index, name in enumerate(LEVELS):
-            answer = replay.compute_mask(query, level_index, mask_index)
-            x0, y0, x1, y1 = answer.window
-            whole = full_mask(canvas, name, tap)
-            assert answer.probability.dtype == np.float64
-            np.testing.assert_allclose(
-                answer.probability, whole[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2], atol=1e-12
-            )
+def check_level(answer: LevelAnswer, canvas: np.ndarray, tap: tuple[int, int]) -> None:
+    name = answer.level.name.lower()
+    score, box, controller = full_query(canvas, name, tap)
+    assert answer.score == pytest.approx(score.item(), abs=1e-14)
+    pixels = (box.ravel() * SIZES_OF_INTEREST[name]).tolist()
+    assert answer.distances == pytest.approx(pixels, abs=1e-10)
+    assert answer.filter.dtype == np.float64
+    np.testing.assert_allclose(answer.filter, controller, atol=1e-12)
+    stride = STRIDES[name]
+    centre = tuple((v // stride + 0.5) * stride for v in tap)
+    assert answer.cell_centre == centre
+    assert answer.box[0] == centre[0] - answer.distances[0]
+    assert answer.box[3] == centre[1] + answer.distances[3]
 
 
 def test_valid_windows(replay: Replay) -> None:
-    canvas = float_canvas(np.float32)
+    arrays = replay.encode(float_canvas(np.float32))
     expected = {
         (0, 0): (0, 0, 16, 16),
         (7, 7): (0, 0, 16, 16),
@@ -95,23 +119,55 @@ def test_valid_windows(replay: Replay) -> None:
         (95, 63): (80, 48, 96, 64),
     }
     for tap, window in expected.items():
-        query = replay.answer_query(canvas, tap)
+        query = replay.answer_query(arrays, tap)
         assert replay.compute_mask(query, 0, 0).window == window
         assert replay.compute_mask(query, 0, 1).window == (0, 0, WIDTH, HEIGHT)
 
 
-def test_uint8_canvas_is_cut_to_the_declared_dtype(replay: Replay) -> None:
+def test_reach_needs_not_be_a_multiple_of_the_key_stride() -> None:
+    manifest, _ = parsed_tiny()
+    schedule = tiny_schedule("all")
+    masks = (replace(schedule.masks[0], reach=6), schedule.masks[1])
+    table = make_table(schedule, HEIGHT, WIDTH)
+    replay = Replay(manifest, replace(schedule, masks=masks), HEIGHT, WIDTH, table, NumpyEngine())
+    query = replay.answer_query(replay.encode(float_canvas(np.float64)), (50, 3))
+    answer = replay.compute_mask(query, 0, 0)
+    assert answer.window == (42, 0, 62, 14)
+    whole = full_mask(float_canvas(np.float64), "p3", (50, 3))
+    np.testing.assert_allclose(answer.probability, whole[0:7, 21:31], atol=1e-12)
+
+
+def test_canvases_are_cut_to_the_declared_dtype(replay: Replay) -> None:
     photo = random_photo(11, HEIGHT, WIDTH)
-    from_bytes = replay.answer_query(photo, (40, 30))
-    from_floats = replay.answer_query(float_canvas(np.float32), (40, 30))
+    lazy = Canvas(HEIGHT, WIDTH, (0, 0, 0)).open(photo)
+    from_bytes, from_lazy, from_floats = (
+        replay.answer_query(replay.encode(image), (40, 30))
+        for image in (photo, lazy, float_canvas(np.float32))
+    )
     assert from_bytes.levels[0].filter.dtype == np.float32
-    for a, b in zip(from_bytes.levels, from_floats.levels, strict=True):
-        assert a.score == b.score
-        np.testing.assert_array_equal(a.filter, b.filter)
+    for same in (from_lazy, from_floats):
+        for a, b in zip(from_bytes.levels, same.levels, strict=True):
+            assert a.score == b.score
+            np.testing.assert_array_equal(a.filter, b.filter)
+
+
+def test_encode_keeps_what_taps_read() -> None:
+    cold = tiny_replay("all").encode(float_canvas(np.float32))
+    assert set(cold) == {"image"}
+    warm = tiny_replay("warm")
+    arrays = warm.encode(float_canvas(np.float32))
+    assert set(arrays) == {"p3", "p4"}
+    warm.answer_query(arrays, (40, 30))
+    assert set(arrays) == {"p3", "p4"}
+    without_p4 = replace(warm.schedule, levels=("P3",), query=warm.schedule.query[:1])
+    manifest, _ = parsed_tiny()
+    table = make_table(without_p4, HEIGHT, WIDTH)
+    replay = Replay(manifest, without_p4, HEIGHT, WIDTH, table, NumpyEngine())
+    assert set(replay.encode(float_canvas(np.float32))) == {"p3"}
 
 
 def with_box(replay: Replay, tap: tuple[int, int], box: tuple[float, ...]) -> int:
-    query = replay.answer_query(float_canvas(np.float32), tap)
+    query = replay.answer_query(replay.encode(float_canvas(np.float32)), tap)
     level = query.levels[0]
     x, y = level.cell_centre
     distances = (x - box[0], y - box[1], box[2] - x, box[3] - y)
@@ -138,30 +194,52 @@ def test_choice_of_mask(
 
 
 def test_each_program_runs_once_and_is_timed() -> None:
-    manifest, table = parsed_tiny()
     engine = NumpyEngine()
-    replay = Replay(manifest, table, engine)
+    replay = tiny_replay("all", engine=engine)
     timings: dict[str, float] = {}
-    query = replay.answer_query(float_canvas(np.float32), (40, 30), timings)
+    arrays = replay.encode(float_canvas(np.float32), timings)
+    assert not engine.calls
+    query = replay.answer_query(arrays, (40, 30), timings)
     assert engine.calls == ["trunk", "query_3", "query_4"]
     replay.compute_mask(query, query.best_level, 0, timings)
     assert engine.calls[3:] == ["features_near", "head_near"]
-    assert set(timings) == {"cut", "mask", *(f"engine/{name}" for name in engine.calls)}
+    assert set(timings) == {"canvas", "cut", "mask", *(f"engine/{v}" for v in engine.calls)}
     assert all(ms >= 0 for ms in timings.values())
 
 
+def test_encoding_runs_once_for_many_taps() -> None:
+    engine = NumpyEngine()
+    replay = tiny_replay("warm", engine=engine)
+    arrays = replay.encode(float_canvas(np.float32))
+    assert engine.calls == ["trunk_whole"]
+    for tap in ((0, 0), (95, 63)):
+        replay.answer_query(arrays, tap)
+    assert engine.calls[1:] == ["query_3", "query_4"] * 2
+
+
 def test_best_level_has_the_highest_score(replay: Replay) -> None:
-    for tap in EVERY_KEY_CELL[::7]:
-        query = replay.answer_query(float_canvas(np.float32), tap)
+    arrays = replay.encode(float_canvas(np.float32))
+    for tap in every_key_cell(replay)[::7]:
+        query = replay.answer_query(arrays, tap)
         scores = [v.score for v in query.levels]
         assert scores[query.best_level] == max(scores)
 
 
-def test_wrong_canvas_and_tap(replay: Replay) -> None:
-    with pytest.raises(ValueError, match="shape"):
-        replay.answer_query(np.zeros((64, 64, 3), np.uint8), (0, 0))
+def test_wrong_canvas_tap_and_table(replay: Replay) -> None:
+    for image in (
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((64, 96), np.uint8),
+        np.zeros((1, 3, 96, 64), np.float32),
+        Canvas(96, 64, (0, 0, 0)).open(random_photo(1, 5, 5)),
+    ):
+        with pytest.raises(ValueError, match="no canvas of 64 x 96"):
+            replay.encode(image)
+    arrays = replay.encode(float_canvas(np.float32))
     with pytest.raises(ValueError, match="not on the canvas"):
-        replay.answer_query(float_canvas(np.float32), (WIDTH, 0))
+        replay.answer_query(arrays, (WIDTH, 0))
+    manifest, _ = parsed_tiny()
+    with pytest.raises(ValueError, match="the table has shape"):
+        Replay(manifest, replay.schedule, 64, 96, np.zeros(3, np.int32), NumpyEngine())
 
 
 def test_program_that_breaks_its_word() -> None:
@@ -169,6 +247,7 @@ def test_program_that_breaks_its_word() -> None:
         def run(self, program, inputs):  # type: ignore[no-untyped-def]
             return {k: v[:, :, :1] for k, v in super().run(program, inputs).items()}
 
-    manifest, table = parsed_tiny()
-    with pytest.raises(BundleError, match="trunk"):
-        Replay(manifest, table, Short()).answer_query(float_canvas(np.float32), (0, 0))
+    for name in ("all", "warm"):
+        replay = tiny_replay(name, engine=Short())
+        with pytest.raises(BundleError, match="trunk"):
+            replay.answer_query(replay.encode(float_canvas(np.float32)), (0, 0))

@@ -1,5 +1,6 @@
 """A tap from end to end: segmenter, golden taps, overlay, command line."""
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -12,11 +13,22 @@ from PIL import Image
 from pycocotools import mask as coco
 from runtime_fixtures import random_photo, read_manifest, write_manifest, write_tiny_bundle
 
-from tracenet_runtime import BundleError, PhotoError, TapOutsidePhoto, TapSegmenter, load_photo
+from tracenet_runtime import (
+    BundleError,
+    PhotoError,
+    TapOutsidePhoto,
+    TapSegmenter,
+    consistency,
+    load_photo,
+)
 from tracenet_runtime import cli as cli_module
+from tracenet_runtime import segmenter as segmenter_module
 from tracenet_runtime.cli import main
+from tracenet_runtime.manifest import Manifest
 from tracenet_runtime.overlay import draw_overlay
 from tracenet_runtime.rle import decode_rle, encode_rle
+from tracenet_runtime.schedule import Schedule
+from tracenet_runtime.tool import canvas_size, thread_count
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +38,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def segmenter(bundle: Path) -> TapSegmenter:
-    return TapSegmenter.load(bundle, threads=1)
+    return TapSegmenter.load(bundle, threads=1, schedule="all")
 
 
 @pytest.fixture
@@ -49,6 +61,7 @@ def test_result_is_in_photo_pixels(segmenter: TapSegmenter, size: tuple[int, int
     scores = [v.score for v in result.candidates]
     assert scores == sorted(scores, reverse=True)
     assert {v.level for v in result.candidates} == {"P3", "P4"}
+    assert (result.schedule, result.canvas) == ("all", (64, 96))
     first = result.candidates[0]
     assert (result.level, result.score, result.box) == (first.level, first.score, first.box)
     stages = {k: v for k, v in result.timings_ms.items() if k != "total"}
@@ -67,17 +80,77 @@ def test_refuses_what_it_cannot_answer(segmenter: TapSegmenter) -> None:
         segmenter.tap(photo.astype(np.float32), (0, 0))  # type: ignore[arg-type]
 
 
-def test_golden_taps_are_replayed(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "asked_canvas", "photo", "expected"),
+    [
+        (None, None, (60, 90), ("all", (64, 96))),
+        (None, None, (128, 128), ("P3", (96, 144))),
+        (None, None, (1000, 900), ("P3", (96, 144))),
+        ("P3", None, (90, 50), ("P3", (96, 144))),
+        ("warm", None, (1000, 900), ("warm", (64, 96))),
+        (None, (64, 96), (1000, 900), ("all", (64, 96))),
+        ("P3", (64, 96), (1000, 900), ("P3", (64, 96))),
+        (None, (112, 48), (1000, 900), ("P3", (112, 48))),
+    ],
+)
+def test_schedule_and_canvas_that_answer(
+    bundle: Path,
+    name: str | None,
+    asked_canvas: tuple[int, int] | None,
+    photo: tuple[int, int],
+    expected: tuple[str, tuple[int, int]],
+) -> None:
+    segmenter = TapSegmenter.load(bundle, threads=1, schedule=name, canvas=asked_canvas)
+    result = segmenter.tap(random_photo(4, *photo), (20, 30))
+    assert (result.schedule, result.canvas) == expected
+    choice = segmenter.choice(*photo)
+    assert (choice.schedule.name, (choice.height, choice.width)) == expected
+    assert result.mask_schedule in {mask.name for mask in choice.schedule.masks}
+
+
+def test_a_canvas_is_turned_with_the_photo(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "bundle")
+    manifest = read_manifest(folder)
+    manifest["schedules"][1]["serves"]["height"] = [48, 144]
+    write_manifest(folder, manifest)
+    segmenter = TapSegmenter.load(folder, threads=1, schedule="P3")
+    assert segmenter.tap(random_photo(4, 300, 200), (20, 30)).canvas == (144, 96)
+    assert segmenter.tap(random_photo(4, 200, 300), (20, 30)).canvas == (96, 144)
+
+
+def test_wrong_names_and_canvases(bundle: Path) -> None:
+    with pytest.raises(BundleError, match="no schedule 'P5'; it has all, P3, warm"):
+        TapSegmenter.load(bundle, schedule="P5")
+    with pytest.raises(BundleError, match=r"640 x 640 .* 64 x 96, 48-128 x 48-192 in multiples"):
+        TapSegmenter.load(bundle, canvas=(640, 640))
+
+
+def test_one_table_for_each_canvas(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def checked_table(manifest: Manifest, schedule: Schedule, height: int, width: int) -> object:
+        made.append((schedule.name, height, width))
+        return consistency.checked_table(manifest, schedule, height, width)
+
+    monkeypatch.setattr(segmenter_module, "checked_table", checked_table)
+    segmenter = TapSegmenter.load(bundle, threads=1)
+    for _ in range(2):
+        segmenter.tap(random_photo(4, 60, 90), (20, 30))
+        segmenter.tap(random_photo(4, 600, 900), (20, 30))
+    assert sorted(made) == [("P3", 96, 144), ("all", 64, 96)]
+
+
+def test_golden_taps_are_replayed(tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "bundle")
     golden = json.loads((folder / "golden.json").read_text())
 
-    def with_tap(index: int, **changes: object) -> None:
-        taps = [dict(tap) for tap in golden["taps"]]
-        taps[index].update(changes)
-        (folder / "golden.json").write_text(json.dumps({"taps": taps}))
+    def with_tap(schedule: int, index: int, **changes: object) -> None:
+        answers = copy.deepcopy(golden["answers"])
+        answers[schedule][index].update(changes)
+        (folder / "golden.json").write_text(json.dumps({"answers": answers}))
         write_manifest(folder, read_manifest(folder))
 
-    tap = golden["taps"][0]
+    tap = golden["answers"][0][0]
     other_mask = encode_rle(np.zeros((90, 120), bool))
     for changes, match in (
         ({"level": "P4" if tap["level"] == "P3" else "P3"}, "level"),
@@ -87,16 +160,31 @@ def test_golden_taps_are_replayed(bundle: Path, tmp_path: Path) -> None:
         ({"mask_rle": {"size": [90, 121], "counts": "0"}}, "does not fit"),
         ({"at": [120, 0]}, "does not fit"),
     ):
-        with_tap(0, **changes)
+        with_tap(0, 0, **changes)
         with pytest.raises(BundleError, match=match):
             TapSegmenter.load(folder)
         TapSegmenter.load(folder, verify=False)
-    with_tap(0, score=tap["score"] + 0.0009)
+    with_tap(0, 0, score=tap["score"] + 0.0009)
     TapSegmenter.load(folder).check_golden()
-    with_tap(2, level="P9")
+    with_tap(0, 2, level="P9")
     segmenter = TapSegmenter.load(folder)
     with pytest.raises(BundleError, match="P9"):
         segmenter.check_golden()
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "all"), (1, "P3"), (2, "warm")])
+def test_golden_taps_belong_to_a_schedule(tmp_path: Path, number: int, name: str) -> None:
+    folder = write_tiny_bundle(tmp_path / "bundle")
+    golden = json.loads((folder / "golden.json").read_text())
+    golden["answers"][number][0]["score"] += 0.1
+    (folder / "golden.json").write_text(json.dumps(golden))
+    write_manifest(folder, read_manifest(folder))
+    for other in {"all", "P3", "warm"} - {name}:
+        TapSegmenter.load(folder, schedule=other).check_golden()
+    # On another canvas too, for the golden answers are those of the schedule's own.
+    for canvas in (None, (48, 64)) if name == "P3" else (None,):
+        with pytest.raises(BundleError, match=f"schedule '{name}' gives a score"):
+            TapSegmenter.load(folder, schedule=name, canvas=canvas)
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32), st.floats(0, 1))
@@ -141,6 +229,23 @@ def test_cli_text(bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str])
     assert err == ""
     for word in ("score", "level", "box", "area", "cost", "saved", "engine/trunk", "total"):
         assert word in out
+    assert "P3 on a canvas of 96 x 144" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "cost"),
+    [
+        # Two calls and a mask of 1 G each; FullNet has 10 G on the schedule's own canvas, 96 x 144.
+        (["--schedule", "P3"], "3.00 G multiply-adds, FullNet 10.00 G: 70.0% saved"),
+        (["--schedule", "P3", "--canvas", "48x144"], "3.00 G multiply-adds, FullNet 5.00 G: 40.0%"),
+        (["--schedule", "P3", "--canvas", "128x192"], "FullNet 17.78 G: 83.1% saved"),
+    ],
+)
+def test_cli_cost(
+    bundle: Path, photo: Path, options: list[str], cost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(bundle, photo, *options) == 0
+    assert cost in capsys.readouterr().out
 
 
 def test_cli_json_and_files(
@@ -162,7 +267,11 @@ def test_cli_json_and_files(
         "timings_ms",
         "engine",
         "bundle",
+        "schedule",
+        "canvas",
     }
+    assert answer["schedule"] == "P3"
+    assert answer["canvas"] == {"height": 96, "width": 144}
     assert err.count("wrote") == 2
     mask = np.asarray(Image.open(mask_path))
     assert set(np.unique(mask)) <= {0, 255}
@@ -185,6 +294,9 @@ def test_cli_errors_are_one_line_and_exit_2(
         [bundle, photo, "--at=-1,5"],
         [bundle, tmp_path / "none.jpg"],
         [tmp_path / "none", photo],
+        [bundle, photo, "--schedule", "P5"],
+        [bundle, photo, "--canvas", "64x97"],
+        [bundle, photo, "--schedule", "all", "--canvas", "96x144"],
         [bundle, photo, "--mask", tmp_path / "none" / "m.png"],
         [bundle, photo, "--mask", tmp_path / "folder.png"],
         [bundle, photo, "--mask", tmp_path / "m.jpg"],
@@ -213,13 +325,27 @@ def test_cli_errors_are_one_line_and_exit_2(
         ["a.png", "--at", "1,2,3"],
         ["a.png", "--at", "nan,1"],
         ["a.png", "--at", "1,2", "--threads", "0"],
+        ["a.png", "--at", "1,2", "--threads", "1025"],
+        ["a.png", "--at", "1,2", "--threads", "9" * 5000],
         ["a.png", "--at", "1,2", "--engine", "tpu"],
+        ["a.png", "--at", "1,2", "--canvas", "640"],
+        ["a.png", "--at", "1,2", "--canvas", "640x0"],
+        ["a.png", "--at", "1,2", "--canvas", "640x16385"],
+        ["a.png", "--at", "1,2", "--canvas", "-640x640"],
+        ["a.png", "--at", "1,2", "--canvas", "²x640"],
+        ["a.png", "--at", "1,2", "--canvas", "640x640\n"],
     ],
 )
 def test_cli_usage_errors(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
+
+
+def test_argument_types() -> None:
+    assert thread_count("1024") == 1024
+    assert canvas_size("1536x2048") == (1536, 2048)
+    assert canvas_size("1x16384") == (1, 16384)
 
 
 def test_cli_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

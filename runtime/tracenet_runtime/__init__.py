@@ -5,8 +5,10 @@
 >>> result = segmenter.tap(load_photo("photo.jpg"), (812, 640))
 """
 
+from tracenet_runtime.encoded import EncodedPhoto
 from tracenet_runtime.errors import (
     BundleError,
+    EncodedPhotoDropped,
     EngineUnavailable,
     OutputError,
     PhotoError,
@@ -14,11 +16,14 @@ from tracenet_runtime.errors import (
     TraceNetError,
 )
 from tracenet_runtime.photo import load_photo
-from tracenet_runtime.segmenter import Candidate, TapResult, TapSegmenter
+from tracenet_runtime.result import Candidate, TapResult
+from tracenet_runtime.segmenter import TapSegmenter
 
 __all__ = [
     "BundleError",
     "Candidate",
+    "EncodedPhoto",
+    "EncodedPhotoDropped",
     "EngineUnavailable",
     "OutputError",
     "PhotoError",

@@ -8,18 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.checked_json import parse_json
 from tracenet_runtime.consistency import check_consistency, check_files_listed
 from tracenet_runtime.errors import BundleError
-from tracenet_runtime.manifest import (
-    MANIFEST_NAME,
-    FileRecord,
-    GoldenTap,
-    Manifest,
-    parse_golden,
-    parse_manifest,
-)
+from tracenet_runtime.golden import GoldenTap, parse_golden
+from tracenet_runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, parse_manifest
 
 _MAX_MANIFEST_BYTES = 16 << 20
 
@@ -36,6 +29,9 @@ class Bundle:
     def open(cls, path: str | os.PathLike[str]) -> "Bundle":
         """Read a bundle and check all of it: types, sizes, hashes, and every window for every tap.
 
+        Canvases between the smallest and the largest that a schedule serves are not checked here
+        but when their table is made (``checked_table``).
+
         Raises ``BundleError`` when it is missing, damaged, altered, malformed, of another schema
         version, or reaches outside its folder.
         """
@@ -47,21 +43,15 @@ class Bundle:
             raise BundleError(f"The bundle {folder} cannot be read: {reason}.") from error
 
     @property
-    def canvas(self) -> Canvas:
-        """The canvas that photos are fitted to."""
-        manifest = self.manifest
-        return Canvas(manifest.canvas_height, manifest.canvas_width, manifest.pad_value)
-
-    @property
     def golden_photo(self) -> Path:
         """The photo that the golden taps are on."""
         return self.folder / self.manifest.golden_photo
 
-    def golden_taps(self) -> tuple[GoldenTap, ...]:
-        """The golden taps, at least one; raises ``BundleError`` when malformed."""
+    def golden_taps(self) -> tuple[tuple[GoldenTap, ...], ...]:
+        """The golden taps of each schedule, in their order; ``BundleError`` when malformed."""
         name = self.manifest.golden_file
         data = _read_checked(self.folder, name, self.manifest.files[name])
-        return parse_golden(parse_json(data, name))
+        return parse_golden(parse_json(data, name), len(self.manifest.schedules))
 
     def program_path(self, program: str) -> Path:
         """The model file (for Core ML: the folder) of a program."""

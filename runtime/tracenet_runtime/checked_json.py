@@ -31,12 +31,14 @@ class JsonValue:
         for key, value in self._object().items():
             yield key, self._at(key, value)
 
-    def elements(self, minimum: int = 0) -> list["JsonValue"]:
-        """The elements of an array with at least ``minimum`` of them."""
+    def elements(self, minimum: int = 0, maximum: int | None = None) -> list["JsonValue"]:
+        """The elements of an array with at least ``minimum`` and at most ``maximum`` of them."""
         if not isinstance(self.value, list):
             self.refuse("must be an array")
         if len(self.value) < minimum:
             self.refuse(f"must have at least {minimum} element(s)")
+        if maximum is not None and len(self.value) > maximum:
+            self.refuse(f"must have at most {maximum} element(s)")
         return [JsonValue(v, f"{self.where}[{i}]") for i, v in enumerate(self.value)]
 
     def tuple_of(self, count: int) -> list["JsonValue"]:

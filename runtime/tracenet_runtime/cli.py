@@ -14,11 +14,12 @@ from PIL import Image
 
 from tracenet_runtime.engines import ENGINES
 from tracenet_runtime.errors import OutputError
-from tracenet_runtime.manifest import Macs
 from tracenet_runtime.overlay import draw_overlay
 from tracenet_runtime.photo import load_photo
-from tracenet_runtime.segmenter import TapResult, TapSegmenter
-from tracenet_runtime.tool import run_tool
+from tracenet_runtime.result import TapResult
+from tracenet_runtime.schedule import Schedule
+from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.tool import canvas_size, run_tool, thread_count
 
 _MASK_FORMATS = {".png": "PNG"}
 _OVERLAY_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -67,8 +68,19 @@ def _parser() -> argparse.ArgumentParser:
         help="what runs it (default: %(default)s)",
     )
     parser.add_argument(
+        "--schedule",
+        metavar="NAME",
+        help="which schedule of the bundle runs (default: that which suits the photo)",
+    )
+    parser.add_argument(
+        "--canvas",
+        type=canvas_size,
+        metavar="HxW",
+        help="the size that the photo is fitted to (default: that which suits the photo)",
+    )
+    parser.add_argument(
         "--threads",
-        type=_thread_count,
+        type=thread_count,
         default=2,
         metavar="N",
         help="threads of the engine (default: %(default)s)",
@@ -86,7 +98,13 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> None:
     _check_outputs(arguments)
     photo = load_photo(arguments.photo)
-    segmenter = TapSegmenter.load(arguments.bundle, arguments.engine, arguments.threads)
+    segmenter = TapSegmenter.load(
+        arguments.bundle,
+        arguments.engine,
+        arguments.threads,
+        schedule=arguments.schedule,
+        canvas=arguments.canvas,
+    )
     result = segmenter.tap(photo, arguments.at)
     if arguments.mask is not None:
         picture = np.where(result.mask, np.uint8(255), np.uint8(0))
@@ -97,7 +115,8 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(_as_json(result, arguments))
     else:
-        print(_as_text(result, segmenter.bundle.manifest.macs))
+        choice = segmenter.choice(photo.shape[0], photo.shape[1])
+        print(_as_text(result, choice.schedule))
 
 
 def _position(text: str) -> tuple[float, float]:
@@ -108,12 +127,6 @@ def _position(text: str) -> tuple[float, float]:
     if not (math.isfinite(x) and math.isfinite(y)):
         raise argparse.ArgumentTypeError(f"{text!r} is not X,Y, two finite numbers")
     return x, y
-
-
-def _thread_count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1024")
-    return int(text)
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
@@ -157,6 +170,8 @@ def _as_json(result: TapResult, arguments: argparse.Namespace) -> str:
         {
             "score": result.score,
             "level": result.level,
+            "schedule": result.schedule,
+            "canvas": {"height": result.canvas[0], "width": result.canvas[1]},
             "box": result.box,
             "area": result.area,
             "mask_rle": result.rle(),
@@ -170,20 +185,31 @@ def _as_json(result: TapResult, arguments: argparse.Namespace) -> str:
     )
 
 
-def _as_text(result: TapResult, macs: Macs) -> str:
-    tap_macs = macs.query + macs.masks[result.mask_schedule]
+def _as_text(result: TapResult, schedule: Schedule) -> str:
     others = ", ".join(f"{v.level} {v.score:.3f}" for v in result.candidates[1:])
+    height, width = result.canvas
     lines = [
         f"score  {result.score:.3f}",
         f"level  {result.level}" + (f"  (then {others})" if others else ""),
         "box    " + ", ".join(f"{side:.1f}" for side in result.box),
         f"area   {result.area} pixels, {result.area / result.mask.size:.1%} of the photo",
-        f"cost   {tap_macs / 1e9:.2f} G multiply-adds, FullNet {macs.full / 1e9:.2f} G: "
-        f"{1 - tap_macs / macs.full:.1%} saved",
+        f"ran    {result.schedule} on a canvas of {height} x {width}",
+        _cost(result, schedule),
         "",
         *_time_table(result),
     ]
     return "\n".join(lines)
+
+
+def _cost(result: TapResult, schedule: Schedule) -> str:
+    macs = schedule.macs
+    tap = macs.encode + macs.query + macs.masks[result.mask_schedule]
+    # A tap costs the same on every canvas; FullNet's cost goes with the area.
+    full = macs.full * math.prod(result.canvas) / math.prod(schedule.canvas)
+    return (
+        f"cost   {tap / 1e9:.2f} G multiply-adds, FullNet {full / 1e9:.2f} G: "
+        f"{1 - tap / full:.1%} saved"
+    )
 
 
 def _time_table(result: TapResult) -> list[str]:

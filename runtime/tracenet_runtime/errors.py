@@ -25,5 +25,9 @@ class EngineUnavailable(TraceNetError):  # noqa: N818 - reads as what happened
     """The engine is unknown, not installed, or does not run this bundle's target."""
 
 
+class EncodedPhotoDropped(TraceNetError):  # noqa: N818 - reads as what happened
+    """The encoded photo was dropped, or another photo was encoded; encode it again."""
+
+
 class OutputError(TraceNetError):
     """A result could not be written where it was asked for."""

@@ -1,4 +1,4 @@
-"""manifest.json and golden.json as frozen dataclasses; docs/bundle.md explains every field.
+"""manifest.json as frozen dataclasses; docs/bundle.md explains every field.
 
 Parsing checks each value by itself: its type, its range, the form of a path. Whether the values
 fit together is checked in ``consistency.py``.
@@ -11,16 +11,35 @@ from typing import Any
 
 from tracenet_runtime.checked_json import JsonValue
 from tracenet_runtime.errors import BundleError
+from tracenet_runtime.schedule import (
+    Axis,
+    Call,
+    Macs,
+    MaskSchedule,
+    Row,
+    Schedule,
+    Served,
+    SideRange,
+    Window,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
-_MAX_SIDE = 1 << 14
+MAX_SIDE = 16384
+"""Pixels; no side of a canvas, and of no tensor, may be longer."""
+
 _MAX_CHANNELS = 1 << 16
 _MAX_STEP = 1 << 14
 _MAX_BYTES = 1 << 40
 _MAX_MACS = 1 << 60
 _MAX_TABLE = 1 << 28
+_MAX_SCHEDULES = 64
+_MAX_ROWS = 1 << 12
+_MAX_PHASES = 1 << 12
+_MAX_PHASE = 1 << 20
+_MAX_ADVANCE = 1 << 14
+_AXES: Mapping[str, Axis] = {"y": "y", "x": "x"}
 # Letters that mean the same to every file system; no part may begin with a dot, so no "..".
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
@@ -45,60 +64,6 @@ class Program:
 
 
 @dataclass(frozen=True)
-class TableRow:
-    """Where the starts of one call on one axis stand in the table, one per key cell."""
-
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True)
-class Window:
-    """A tensor ``name`` of a program, cut from or kept as ``array``: starts at step * origin.
-
-    ``height``, ``width`` and the start are in cells of the array's own feature map.
-    """
-
-    name: str
-    array: str
-    step: int
-    height: int
-    width: int
-
-
-@dataclass(frozen=True)
-class Call:
-    """Cut the inputs, run the program, keep the outputs."""
-
-    program: str
-    origin_y: TableRow
-    origin_x: TableRow
-    inputs: tuple[Window, ...]
-    outputs: tuple[Window, ...]
-
-
-@dataclass(frozen=True)
-class MaskSchedule:
-    """One alternative for the mask; ``reach`` in canvas pixels, None for the whole canvas."""
-
-    name: str
-    reach: int | None
-    calls: tuple[Call, ...]
-    head: Call
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What to run for a tap, and how to choose the mask alternative."""
-
-    name: str
-    key_level: str
-    query: tuple[Call, ...]
-    masks: tuple[MaskSchedule, ...]
-    reach_slack: float
-
-
-@dataclass(frozen=True)
 class Level:
     """An answering level: stride in canvas pixels, and the names of its three arrays."""
 
@@ -108,15 +73,6 @@ class Level:
     score: str
     box: str
     filter: str
-
-
-@dataclass(frozen=True)
-class Macs:
-    """Multiply-adds: of FullNet, of the query, and of each mask alternative by name."""
-
-    full: int
-    query: int
-    masks: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -139,35 +95,16 @@ class Manifest:
     network: Mapping[str, Any]
     weights_sha256: str
     pad_value: tuple[int, int, int]
-    canvas_height: int
-    canvas_width: int
+    canvas_multiple: int
     levels: tuple[Level, ...]
     programs: Mapping[str, Program]
-    schedule: Schedule
-    macs: Macs
+    schedules: tuple[Schedule, ...]
     table_file: str
     table_count: int
     golden_file: str
     golden_photo: str
     parity_file: str
     files: Mapping[str, FileRecord]
-
-    @property
-    def key_stride(self) -> int:
-        """The stride in canvas pixels of the level whose cell indexes the table."""
-        return next(v.stride for v in self.levels if v.name == self.schedule.key_level)
-
-
-@dataclass(frozen=True)
-class GoldenTap:
-    """A tap on the golden photo and the answer a correct replay gives, in photo pixels."""
-
-    at: tuple[int, int]
-    level: str
-    score: float
-    box: tuple[float, float, float, float]
-    mask_size: tuple[int, int]
-    mask_counts: str
 
 
 def parse_manifest(root: JsonValue) -> Manifest:
@@ -184,7 +121,8 @@ def parse_manifest(root: JsonValue) -> Manifest:
         )
     preprocessing = root["preprocessing"]
     _check_preprocessing(preprocessing)
-    canvas = root["canvas"]
+    canvas_multiple = root["canvas_multiple"].integer(1, MAX_SIDE)
+    levels = tuple(_level(v) for v in root["levels"].elements(minimum=1))
     table = root["table"]
     golden = root["golden"]
     red, green, blue = (v.integer(0, 255) for v in preprocessing["pad_value"].tuple_of(3))
@@ -198,12 +136,13 @@ def parse_manifest(root: JsonValue) -> Manifest:
         network={key: member.value for key, member in network.members()},
         weights_sha256=_sha256(root["weights_sha256"]),
         pad_value=(red, green, blue),
-        canvas_height=canvas["height"].integer(1, _MAX_SIDE),
-        canvas_width=canvas["width"].integer(1, _MAX_SIDE),
-        levels=tuple(_level(v) for v in root["levels"].elements(minimum=1)),
+        canvas_multiple=canvas_multiple,
+        levels=levels,
         programs={name: _program(v) for name, v in root["programs"].members()},
-        schedule=_schedule(root["schedule"]),
-        macs=_macs(root["macs"]),
+        schedules=tuple(
+            _schedule(v, levels, canvas_multiple)
+            for v in root["schedules"].elements(minimum=1, maximum=_MAX_SCHEDULES)
+        ),
         table_file=_path(table["file"]),
         table_count=table["count"].integer(1, _MAX_TABLE),
         golden_file=_path(golden["file"]),
@@ -211,11 +150,6 @@ def parse_manifest(root: JsonValue) -> Manifest:
         parity_file=_path(root["parity"]),
         files=_files(root["files"]),
     )
-
-
-def parse_golden(root: JsonValue) -> tuple[GoldenTap, ...]:
-    """The taps of golden.json, at least one; ``BundleError`` when malformed."""
-    return tuple(_golden_tap(tap) for tap in root["taps"].elements(minimum=1))
 
 
 def _check_preprocessing(preprocessing: JsonValue) -> None:
@@ -232,7 +166,7 @@ def _check_preprocessing(preprocessing: JsonValue) -> None:
 def _level(level: JsonValue) -> Level:
     return Level(
         name=level["name"].text(),
-        stride=level["stride"].integer(1, _MAX_SIDE),
+        stride=level["stride"].integer(1, MAX_SIDE),
         size_of_interest=level["size_of_interest"].positive_number(),
         score=level["score"].text(),
         box=level["box"].text(),
@@ -261,29 +195,72 @@ def _tensors(tensors: JsonValue) -> dict[str, TensorSpec]:
             (
                 batch.integer(1, 1),
                 channels.integer(1, _MAX_CHANNELS),
-                height.integer(1, _MAX_SIDE),
-                width.integer(1, _MAX_SIDE),
+                height.integer(1, MAX_SIDE),
+                width.integer(1, MAX_SIDE),
             ),
             tensor["dtype"].text_among("float32", "float16"),
         )
     return specs
 
 
-def _schedule(schedule: JsonValue) -> Schedule:
+def _schedule(schedule: JsonValue, levels: tuple[Level, ...], canvas_multiple: int) -> Schedule:
+    canvas, serves = schedule["canvas"], schedule["serves"]
+    strides = {level.name: level.stride for level in levels}
+    key_level = schedule["key_level"].text_among(*strides)
     return Schedule(
         name=schedule["name"].text(),
-        key_level=schedule["key_level"].text(),
-        query=tuple(_call(v) for v in schedule["query"].elements(minimum=1)),
+        canvas_height=canvas["height"].integer(1, MAX_SIDE),
+        canvas_width=canvas["width"].integer(1, MAX_SIDE),
+        serves=Served(
+            _side_range(serves["height"], canvas_multiple),
+            _side_range(serves["width"], canvas_multiple),
+        ),
+        levels=tuple(v.text_among(*strides) for v in schedule["levels"].elements(minimum=1)),
+        key_level=key_level,
+        key_stride=strides[key_level],
+        rows=tuple(
+            _row(v, canvas_multiple)
+            for v in schedule["rows"].elements(minimum=1, maximum=_MAX_ROWS)
+        ),
+        table_offset=schedule["table_offset"].integer(0, _MAX_TABLE),
+        encode=tuple(_call(v) for v in schedule["encode"].elements()),
+        query=tuple(_call(v) for v in schedule["query"].elements()),
         masks=tuple(_mask(v) for v in schedule["masks"].elements(minimum=1)),
         reach_slack=schedule["reach_slack"].positive_number(),
+        macs=_macs(schedule["macs"]),
+    )
+
+
+def _side_range(sides: JsonValue, multiple: int) -> SideRange:
+    least, most = (side.integer(1, MAX_SIDE) for side in sides.tuple_of(2))
+    if least > most or least % multiple or most % multiple:
+        sides.refuse(f"must be two multiples of {multiple}, the smaller one first")
+    return SideRange(least, most, multiple)
+
+
+def _row(row: JsonValue, canvas_multiple: int) -> Row:
+    unit = row["unit"].integer(1, MAX_SIDE)
+    if canvas_multiple % unit:
+        row["unit"].refuse(f"must divide the canvas multiple, {canvas_multiple}")
+    return Row(
+        axis=_AXES[row["axis"].text_among(*_AXES)],
+        unit=unit,
+        size=row["size"].integer(1, MAX_SIDE),
+        phases=tuple(
+            phase.integer(-_MAX_PHASE, _MAX_PHASE)
+            for phase in row["phases"].elements(minimum=1, maximum=_MAX_PHASES)
+        ),
+        advance=row["advance"].integer(-_MAX_ADVANCE, _MAX_ADVANCE),
     )
 
 
 def _mask(mask: JsonValue) -> MaskSchedule:
     reach = mask["reach"]
+    if isinstance(reach.value, int) and reach.value % 2:
+        reach.refuse("must be an even number")
     return MaskSchedule(
         name=mask["name"].text(),
-        reach=None if reach.value is None else reach.integer(1, _MAX_SIDE),
+        reach=None if reach.value is None else reach.integer(1, MAX_SIDE),
         calls=tuple(_call(v) for v in mask["calls"].elements()),
         head=_call(mask["head"]),
     )
@@ -293,15 +270,11 @@ def _call(call: JsonValue) -> Call:
     origin = call["origin"]
     return Call(
         program=call["program"].text(),
-        origin_y=_row(origin["y"]),
-        origin_x=_row(origin["x"]),
+        origin_y=origin["y"].integer(0, _MAX_ROWS - 1),
+        origin_x=origin["x"].integer(0, _MAX_ROWS - 1),
         inputs=tuple(_window(v) for v in call["inputs"].elements(minimum=1)),
         outputs=tuple(_window(v) for v in call["outputs"].elements(minimum=1)),
     )
-
-
-def _row(row: JsonValue) -> TableRow:
-    return TableRow(row["offset"].integer(0, _MAX_TABLE), row["length"].integer(1, _MAX_TABLE))
 
 
 def _window(window: JsonValue) -> Window:
@@ -310,14 +283,15 @@ def _window(window: JsonValue) -> Window:
         name=window["name"].text(),
         array=window["array"].text(),
         step=window["step"].integer(1, _MAX_STEP),
-        height=height.integer(1, _MAX_SIDE),
-        width=width.integer(1, _MAX_SIDE),
+        height=height.integer(1, MAX_SIDE),
+        width=width.integer(1, MAX_SIDE),
     )
 
 
 def _macs(macs: JsonValue) -> Macs:
     return Macs(
         full=macs["full"].integer(1, _MAX_MACS),
+        encode=macs["encode"].integer(0, _MAX_MACS),
         query=macs["query"].integer(0, _MAX_MACS),
         masks={name: v.integer(0, _MAX_MACS) for name, v in macs["masks"].members()},
     )
@@ -348,18 +322,3 @@ def _sha256(digest: JsonValue) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         digest.refuse("must be a SHA-256 of 64 lower-case hexadecimal digits")
     return text
-
-
-def _golden_tap(tap: JsonValue) -> GoldenTap:
-    x, y = tap["at"].tuple_of(2)
-    x0, y0, x1, y1 = (side.number() for side in tap["box"].tuple_of(4))
-    rle = tap["mask_rle"]
-    height, width = rle["size"].tuple_of(2)
-    return GoldenTap(
-        at=(x.integer(0, 1 << 30), y.integer(0, 1 << 30)),
-        level=tap["level"].text(),
-        score=tap["score"].number(),
-        box=(x0, y0, x1, y1),
-        mask_size=(height.integer(1, 1 << 30), width.integer(1, 1 << 30)),
-        mask_counts=rle["counts"].text(),
-    )

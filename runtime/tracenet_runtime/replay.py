@@ -1,21 +1,23 @@
-"""Replays a bundle's schedule on any engine: cut windows, run programs, keep arrays.
+"""Replays a schedule on any engine: cut windows, run programs, keep arrays.
 
 Nothing here depends on the engine or forces a dtype: arrays stay as the engine returns them, so
 that the same code replays in float64 when the exporter checks a bundle against PyTorch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_runtime.canvas import MASK_STRIDE
-from tracenet_runtime.consistency import FEATURE_STRIDE
+from tracenet_runtime.canvas import PROBABILITY_STRIDE, CanvasImage
 from tracenet_runtime.errors import BundleError
-from tracenet_runtime.manifest import Call, Level, Manifest, Program, TableRow, Window
+from tracenet_runtime.manifest import Level, Manifest, Program
+from tracenet_runtime.schedule import Call, Schedule, Window
+from tracenet_runtime.table import row_offsets
 from tracenet_runtime.timing import Timings, timed
+from tracenet_runtime.windows import FEATURE_STRIDE, IMAGE
 
 FloatArray = npt.NDArray[Any]
 
@@ -28,7 +30,15 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+class Array(Protocol):
+    """Something that windows are cut from."""
+
+    def cut(self, y0: int, x0: int, height: int, width: int) -> FloatArray:
+        """The window that starts at (y0, x0) of the feature map: 1 x C x height x width."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class PlacedArray:
     """A window of a feature map: 1 x C x h x w, its first cell at (y0, x0) of that map."""
 
@@ -40,6 +50,17 @@ class PlacedArray:
         """The window that starts at (y0, x0) of the feature map, as a view."""
         y, x = y0 - self.y0, x0 - self.x0
         return self.values[:, :, y : y + height, x : x + width]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArray:
+    """A canvas as the array ``image``; only what is cut of it is ever resized."""
+
+    image: CanvasImage
+
+    def cut(self, y0: int, x0: int, height: int, width: int) -> FloatArray:
+        """Canvas pixels, uint8."""
+        return self.image.cut(y0, x0, height, width).transpose(2, 0, 1)[None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +91,7 @@ class QueryAnswer:
 
     tap: tuple[int, int]
     levels: tuple[LevelAnswer, ...]
-    arrays: Mapping[str, PlacedArray]
+    arrays: Mapping[str, Array]
 
     @property
     def best_level(self) -> int:
@@ -90,57 +111,92 @@ class MaskAnswer:
 
 
 class Replay:
-    """The schedule of one bundle on one engine.
+    """A schedule on one canvas and one engine.
 
-    ``manifest`` and ``table`` must have passed ``check_consistency``, as those of an opened
-    ``Bundle`` have.
+    It keeps nothing between calls, and may be used by several threads if its engine may.
     """
 
-    def __init__(self, manifest: Manifest, table: npt.NDArray[np.int32], engine: Engine) -> None:
-        self._manifest = manifest
-        self._table = table
+    def __init__(
+        self,
+        manifest: Manifest,
+        schedule: Schedule,
+        canvas_height: int,
+        canvas_width: int,
+        table: npt.NDArray[np.int32],
+        engine: Engine,
+    ) -> None:
+        """A replay on a canvas of this size, in pixels; it may differ from the schedule's own.
+
+        ``manifest`` must have passed ``check_consistency``, as that of an opened ``Bundle`` has,
+        and ``table`` must be that of the canvas: ``checked_table`` makes it.
+        """
+        self.schedule = schedule
+        self.canvas_height = canvas_height
+        self.canvas_width = canvas_width
+        self._programs = manifest.programs
+        self._levels = tuple(v for v in manifest.levels if v.name in schedule.levels)
+        offsets = row_offsets(schedule, canvas_height, canvas_width)
+        if table.shape != offsets[-1:]:
+            raise ValueError(f"the table has shape {table.shape} instead of {offsets[-1:]}")
+        self._rows = np.split(table, offsets[1:-1])
         self._engine = engine
+        self._kept = _arrays_read_by_taps(schedule, self._levels)
+
+    def encode(
+        self, image: npt.NDArray[Any] | CanvasImage, timings: Timings | None = None
+    ) -> dict[str, Array]:
+        """What runs once per photo: the arrays that taps on it begin with.
+
+        ``image`` is the canvas: uint8, height x width x 3; floating point, 1 x 3 x height x width,
+        which is cut without changing its dtype; or a ``CanvasImage``, of which only what is cut is
+        resized. For a schedule that encodes nothing the result is the image itself, else it is
+        dropped. ``timings`` gets milliseconds added: ``canvas`` (windows of the image, resized),
+        ``cut`` (windows of other arrays) and ``engine/<program>``. Raises ``ValueError`` for an
+        image of another shape, ``BundleError`` for a program that does not do what the manifest
+        says.
+        """
+        timings = {} if timings is None else timings
+        arrays: dict[str, Array] = {IMAGE: self._image_array(image)}
+        if not self.schedule.encode:
+            return arrays
+        for call in self.schedule.encode:
+            self._run_call(call, (0, 0), arrays, timings)
+        return {name: array for name, array in arrays.items() if name in self._kept}
 
     def answer_query(
         self,
-        canvas: npt.NDArray[Any],
+        arrays: Mapping[str, Array],
         tap: tuple[int, int],
         timings: Timings | None = None,
     ) -> QueryAnswer:
-        """Score, box and filter of every level at a tap (x, y), a pixel of the canvas.
+        """Score, box and filter of every asked level at a tap (x, y), a pixel of the canvas.
 
-        ``canvas`` is uint8, height x width x 3, or floating point, 1 x 3 x height x width, which
-        is cut without changing its dtype. ``timings`` gets the milliseconds of ``cut`` and
-        ``engine/<program>`` added. Raises ``ValueError`` for a canvas or tap that does not fit
-        the manifest, ``BundleError`` for a program that does not do what the manifest says.
+        ``arrays`` are what ``encode`` returned, and stay as they are. ``timings`` as in ``encode``.
+        Raises ``ValueError`` for a tap that is not on the canvas, ``BundleError`` as ``encode``
+        does.
         """
-        manifest = self._manifest
-        image = _image_array(canvas)
-        if image.values.shape != (1, 3, manifest.canvas_height, manifest.canvas_width):
-            raise ValueError(f"the canvas has shape {canvas.shape}, unlike the manifest's")
-        if not (0 <= tap[0] < manifest.canvas_width and 0 <= tap[1] < manifest.canvas_height):
+        if not (0 <= tap[0] < self.canvas_width and 0 <= tap[1] < self.canvas_height):
             raise ValueError(f"the tap {tap} is not on the canvas")
         timings = {} if timings is None else timings
-        arrays = {"image": image}
-        for call in manifest.schedule.query:
+        arrays = dict(arrays)
+        for call in self.schedule.query:
             self._run_call(call, tap, arrays, timings)
-        levels = tuple(_level_answer(level, tap, arrays) for level in manifest.levels)
+        levels = tuple(_level_answer(level, tap, arrays) for level in self._levels)
         return QueryAnswer(tap, levels, arrays)
 
     def choose_mask(self, query: QueryAnswer, level_index: int) -> int:
         """The index of the first mask alternative that reaches far enough for a level's box."""
-        manifest = self._manifest
         x0, y0, x1, y1 = query.levels[level_index].box
         x, y = query.tap[0] + 0.5, query.tap[1] + 0.5
         extent = max(
             x - max(x0, 0.0),
             y - max(y0, 0.0),
-            min(x1, manifest.canvas_width) - x,
-            min(y1, manifest.canvas_height) - y,
+            min(x1, self.canvas_width) - x,
+            min(y1, self.canvas_height) - y,
         )
-        masks = manifest.schedule.masks
+        masks = self.schedule.masks
         for index, mask in enumerate(masks):
-            if mask.reach is None or mask.reach >= manifest.schedule.reach_slack * extent:
+            if mask.reach is None or mask.reach >= self.schedule.reach_slack * extent:
                 return index
         return len(masks) - 1
 
@@ -156,41 +212,52 @@ class Replay:
         ``timings`` and errors as in ``answer_query``; the stage ``mask`` is what the head takes
         besides its cut and its program.
         """
-        mask = self._manifest.schedule.masks[mask_index]
+        mask = self.schedule.masks[mask_index]
         timings = {} if timings is None else timings
         arrays = dict(query.arrays)
         for call in mask.calls:
             self._run_call(call, query.tap, arrays, timings)
 
         head = mask.head
-        program = self._manifest.programs[head.program]
+        program = self._programs[head.program]
         features = head.inputs[0]
-        with timed(timings, "cut"):
-            y0, x0 = self._window_start(head, features, query.tap)
-            cut = self._cut(features, program, y0, x0, arrays)
+        start = self._window_start(head, features, query.tap)
+        cut = self._cut(features, program, start, arrays, timings)
         with timed(timings, "mask"):
             answer = query.levels[level_index]
-            inputs = {"features": cut, **_head_inputs(answer, query.tap, y0, x0, cut, program)}
+            inputs = {"features": cut, **_head_inputs(answer, query.tap, *start, cut, program)}
         outputs = self._run(head.program, inputs, timings)
         with timed(timings, "mask"):
             window = self._valid_window(mask.reach, query.tap)
             output = head.outputs[0]
             placed = PlacedArray(outputs[output.name], *self._window_start(head, output, query.tap))
-            left, top, right, bottom = (side // MASK_STRIDE for side in window)
+            left, top, right, bottom = (side // PROBABILITY_STRIDE for side in window)
             probability = placed.cut(top, left, bottom - top, right - left)[0, 0]
         return MaskAnswer(probability, window)
 
+    def _image_array(self, image: npt.NDArray[Any] | CanvasImage) -> Array:
+        if isinstance(image, CanvasImage):
+            array: Array = ImageArray(image)
+            shape: tuple[int, ...] = (1, 3, image.height, image.width)
+        else:
+            values = np.moveaxis(image, -1, 0)[None] if image.dtype == np.uint8 else image
+            array, shape = PlacedArray(values, 0, 0), values.shape
+        if shape != (1, 3, self.canvas_height, self.canvas_width):
+            raise ValueError(
+                f"the image is no canvas of {self.canvas_height} x {self.canvas_width} pixels"
+            )
+        return array
+
     def _run_call(
-        self, call: Call, tap: tuple[int, int], arrays: dict[str, PlacedArray], timings: Timings
+        self, call: Call, tap: tuple[int, int], arrays: dict[str, Array], timings: Timings
     ) -> None:
-        program = self._manifest.programs[call.program]
-        with timed(timings, "cut"):
-            inputs = {
-                window.name: self._cut(
-                    window, program, *self._window_start(call, window, tap), arrays
-                )
-                for window in call.inputs
-            }
+        program = self._programs[call.program]
+        inputs = {
+            window.name: self._cut(
+                window, program, self._window_start(call, window, tap), arrays, timings
+            )
+            for window in call.inputs
+        }
         outputs = self._run(call.program, inputs, timings)
         for window in call.outputs:
             start = self._window_start(call, window, tap)
@@ -200,21 +267,22 @@ class Replay:
         self,
         window: Window,
         program: Program,
-        y0: int,
-        x0: int,
-        arrays: Mapping[str, PlacedArray],
+        start: tuple[int, int],
+        arrays: Mapping[str, Array],
+        timings: Timings,
     ) -> FloatArray:
-        cut = arrays[window.array].cut(y0, x0, window.height, window.width)
-        if cut.dtype == np.uint8:
-            cut = cut.astype(program.inputs[window.name].dtype)
-        return np.ascontiguousarray(cut)
+        with timed(timings, "canvas" if window.array == IMAGE else "cut"):
+            cut = arrays[window.array].cut(*start, window.height, window.width)
+            if cut.dtype == np.uint8:
+                return np.ascontiguousarray(cut, program.inputs[window.name].dtype)
+            return np.ascontiguousarray(cut)
 
     def _run(
         self, program: str, inputs: Mapping[str, FloatArray], timings: Timings
     ) -> dict[str, FloatArray]:
         with timed(timings, f"engine/{program}"):
             outputs = self._engine.run(program, inputs)
-        for name, spec in self._manifest.programs[program].outputs.items():
+        for name, spec in self._programs[program].outputs.items():
             if name not in outputs or outputs[name].shape != spec.shape:
                 raise BundleError(
                     f"The program {program!r} does not give {name!r} of shape {spec.shape} as the "
@@ -230,14 +298,14 @@ class Replay:
             window.step * self._origin(call.origin_x, x),
         )
 
-    def _origin(self, row: TableRow, tap_pixel: int) -> int:
-        return int(self._table[row.offset + tap_pixel // self._manifest.key_stride])
+    def _origin(self, row: int, tap_pixel: int) -> int:
+        return int(self._rows[row][tap_pixel // self.schedule.key_stride])
 
     def _valid_window(self, reach: int | None, tap: tuple[int, int]) -> tuple[int, int, int, int]:
-        width, height = self._manifest.canvas_width, self._manifest.canvas_height
+        width, height = self.canvas_width, self.canvas_height
         if reach is None:
             return 0, 0, width, height
-        stride = self._manifest.key_stride
+        stride = self.schedule.key_stride
         left, top = (pixel // stride * stride for pixel in tap)
         return (
             max(0, left - reach),
@@ -247,15 +315,13 @@ class Replay:
         )
 
 
-def _image_array(canvas: npt.NDArray[Any]) -> PlacedArray:
-    if canvas.dtype == np.uint8:
-        canvas = canvas.transpose(2, 0, 1)[None]
-    return PlacedArray(canvas, 0, 0)
+def _arrays_read_by_taps(schedule: Schedule, levels: Sequence[Level]) -> frozenset[str]:
+    windows = [window for call in schedule.tap_calls() for window in call.inputs]
+    answers = [name for level in levels for name in (level.score, level.box, level.filter)]
+    return frozenset(window.array for window in windows) | frozenset(answers)
 
 
-def _level_answer(
-    level: Level, tap: tuple[int, int], arrays: Mapping[str, PlacedArray]
-) -> LevelAnswer:
+def _level_answer(level: Level, tap: tuple[int, int], arrays: Mapping[str, Array]) -> LevelAnswer:
     column, row = tap[0] // level.stride, tap[1] // level.stride
     score, box, controller = (
         arrays[name].cut(row, column, 1, 1) for name in (level.score, level.box, level.filter)

@@ -1,73 +1,59 @@
 """A tap in, a mask out: the whole of the runtime behind one class."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import threading
+import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import place_mask
+from tracenet_runtime.canvas import Canvas, CanvasImage
+from tracenet_runtime.choose import Choice, choose, loadable_schedules
+from tracenet_runtime.consistency import checked_table
+from tracenet_runtime.encoded import EncodedPhoto, answer_tap
 from tracenet_runtime.engines import load_engine
 from tracenet_runtime.errors import BundleError
-from tracenet_runtime.manifest import GoldenTap
-from tracenet_runtime.photo import load_photo
+from tracenet_runtime.golden import golden_difference
+from tracenet_runtime.photo import check_photo, load_photo
 from tracenet_runtime.replay import Engine, Replay
-from tracenet_runtime.rle import decode_rle, encode_rle
+from tracenet_runtime.result import TapResult
+from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.timing import Timings, timed
 
-Box = tuple[float, float, float, float]
-
-# How far a replay may be from a golden tap: (score, IoU), as docs/bundle.md says.
-_GOLDEN_TOLERANCES = {"fp32": (0.001, 0.995), "fp16": (0.01, 0.98)}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What one level says; ``box`` is (x0, y0, x1, y1) in photo pixels, clipped to the photo."""
-
-    level: str
-    score: float
-    box: Box
-
-
-@dataclass(frozen=True, eq=False)
-class TapResult:
-    """The thing under a tap.
-
-    ``mask`` is bool, H x W, in photo pixels. ``score`` (in [0, 1]), ``level`` and ``box`` ((x0,
-    y0, x1, y1), photo pixels, clipped to the photo) are those of the level that answered, and
-    ``candidates`` has every level, the best first. ``mask_schedule`` names the mask alternative
-    that was run. ``timings_ms`` has milliseconds by stage: ``canvas``, ``cut``,
-    ``engine/<program>``, ``mask``, ``paste``, and ``total``, which covers them all.
-    """
-
-    mask: npt.NDArray[np.bool_]
-    score: float
-    level: str
-    box: Box
-    candidates: tuple[Candidate, ...]
-    mask_schedule: str
-    timings_ms: Mapping[str, float]
-
-    @property
-    def area(self) -> int:
-        """The number of photo pixels in the mask."""
-        return int(np.count_nonzero(self.mask))
-
-    def rle(self) -> dict[str, Any]:
-        """The mask as a COCO RLE: {"size": [H, W], "counts": text}."""
-        return encode_rle(self.mask)
+Photo = npt.NDArray[np.uint8]
 
 
 class TapSegmenter:
-    """Answers taps with one bundle on one engine. Nothing is kept between taps."""
+    """Answers taps with one bundle on one engine.
 
-    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+    Nothing of a photo is kept between taps but what ``encode`` returns; the table of a canvas is
+    made at its first use and stays. Several threads may tap and encode if the engine may be used by
+    several, as ONNX Runtime may; each photo that is encoded drops the one before it, whichever
+    thread that was for.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        schedules: Sequence[Schedule] | None = None,
+        canvas: tuple[int, int] | None = None,
+    ) -> None:
+        """A segmenter whose engine is open already.
+
+        ``schedules``, all of the bundle's by default, are those that a photo may be answered with;
+        ``canvas`` (height, width) is one that one of them serves, and without it each photo gets
+        that which suits it.
+        """
         self.bundle = bundle
-        self._replay = Replay(bundle.manifest, bundle.table, engine)
+        self._engine = engine
+        self._schedules = tuple(bundle.manifest.schedules if schedules is None else schedules)
+        self._canvas = canvas
+        self._replays: dict[tuple[str, tuple[int, int], tuple[int, int]], Replay] = {}
+        self._encoded: weakref.ref[EncodedPhoto] | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def load(
@@ -76,85 +62,140 @@ class TapSegmenter:
         engine: str = "onnxruntime",
         threads: int = 2,
         verify: bool = True,
+        schedule: str | None = None,
+        canvas: tuple[int, int] | None = None,
     ) -> "TapSegmenter":
         """Open a bundle on an engine, with ``threads`` threads for each program.
 
-        With ``verify`` the first golden tap is replayed. Raises ``BundleError`` when the bundle is
-        missing, damaged, malformed or does not give the golden answer, and ``EngineUnavailable``
-        when the engine is unknown, not installed, or for another kind of bundle.
+        ``schedule`` is a name, ``canvas`` a height and width in pixels; what is not given is chosen
+        for each photo by the rule of docs/bundle.md. Only the programs that may be needed are
+        opened, and with ``verify`` the first golden tap of each schedule that may be is replayed.
+
+        Raises ``BundleError`` when the bundle is missing, damaged, malformed, has no such schedule,
+        serves no such canvas or does not give the golden answer, and ``EngineUnavailable`` when the
+        engine is unknown, not installed, or for another kind of bundle.
         """
         bundle = Bundle.open(bundle_dir)
-        segmenter = cls(bundle, load_engine(engine, bundle, threads))
+        schedules = loadable_schedules(bundle.manifest.schedules, schedule, canvas)
+        programs = sorted(frozenset[str]().union(*(v.programs() for v in schedules)))
+        segmenter = cls(bundle, load_engine(engine, bundle, threads, programs), schedules, canvas)
         if verify:
-            segmenter._check_golden(bundle.golden_taps()[:1])
+            segmenter._check_golden(first_only=True)
         return segmenter
 
-    def check_golden(self) -> None:
-        """Replay every golden tap; ``BundleError`` for the first that gives another answer."""
-        self._check_golden(self.bundle.golden_taps())
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedules that a photo may be answered with."""
+        return self._schedules
 
-    def tap(self, photo: npt.NDArray[np.uint8], at: tuple[float, float]) -> TapResult:
+    def choice(self, photo_height: int, photo_width: int) -> Choice:
+        """The schedule, and the size of the canvas, that answer taps on a photo of this size."""
+        return choose(self._schedules, (photo_height, photo_width), self._canvas)
+
+    def check_golden(self) -> None:
+        """Replay the golden taps of every schedule; ``BundleError`` for the first that differs."""
+        self._check_golden(first_only=False)
+
+    def tap(self, photo: Photo, at: tuple[float, float]) -> TapResult:
         """The mask of the thing at a photo pixel.
 
         ``photo`` is uint8, H x W x 3, RGB, upright; ``at`` is (x, y) in photo pixels, where x is
-        the column and (0, 0) the top left pixel. Raises ``PhotoError`` for any other array and
-        ``TapOutsidePhoto`` for a tap that is not on the photo.
+        the column and (0, 0) the top left pixel. A schedule that encodes photos encodes this one,
+        which drops the one before it, and keeps nothing after the tap. Raises ``PhotoError`` for
+        any other array and ``TapOutsidePhoto`` for a tap that is not on the photo.
         """
+        check_photo(photo)
+        choice = self.choice(photo.shape[0], photo.shape[1])
+        if choice.schedule.encode:
+            self._drop_encoded()
+        return self._tap(choice, photo, at)
+
+    def encode(self, photo: Photo) -> EncodedPhoto:
+        """Run once what all taps on a photo share; its ``tap`` then costs only what they do not.
+
+        A segmenter holds one encoded photo: this drops the one before it. Raises ``PhotoError`` as
+        ``tap`` does, and ``BundleError`` when no schedule that is loaded encodes photos.
+        """
+        check_photo(photo)
+        encoding = [
+            schedule
+            for schedule in self._schedules
+            if schedule.encode and (self._canvas is None or schedule.serves_canvas(*self._canvas))
+        ]
+        if not encoding:
+            raise BundleError(self._cannot_encode())
+        choice = choose(encoding, (photo.shape[0], photo.shape[1]), self._canvas)
+        self._drop_encoded()
         timings: Timings = {}
         with timed(timings, "total"):
-            with timed(timings, "canvas"):
-                canvas, placement = self.bundle.canvas.fit(photo)
-                canvas_tap = placement.to_canvas(*at)
-            query = self._replay.answer_query(canvas, canvas_tap, timings)
-            best = query.best_level
-            mask_index = self._replay.choose_mask(query, best)
-            answer = self._replay.compute_mask(query, best, mask_index, timings)
-            with timed(timings, "paste"):
-                mask = place_mask(answer.probability, answer.window, placement)
-        candidates = sorted(
-            (Candidate(v.level.name, v.score, placement.box_to_photo(v.box)) for v in query.levels),
-            key=lambda candidate: -candidate.score,
+            replay = self._replay(choice)
+            image = self._open(photo, choice, timings)
+            arrays = replay.encode(image, timings)
+        encoded = EncodedPhoto(replay, arrays, image.placement, timings)
+        self._drop_encoded(successor=encoded)
+        return encoded
+
+    def _tap(self, choice: Choice, photo: Photo, at: tuple[float, float]) -> TapResult:
+        timings: Timings = {}
+        with timed(timings, "total"):
+            replay = self._replay(choice)
+            image = self._open(photo, choice, timings)
+            image.placement.to_canvas(*at)  # refuses a tap outside the photo before any work
+            arrays = replay.encode(image, timings)
+            return answer_tap(replay, arrays, image.placement, at, timings)
+
+    def _open(self, photo: Photo, choice: Choice, timings: Timings) -> CanvasImage:
+        with timed(timings, "canvas"):
+            canvas = Canvas(choice.height, choice.width, self.bundle.manifest.pad_value)
+            return canvas.open(photo)
+
+    def _replay(self, choice: Choice) -> Replay:
+        schedule, height, width = choice.schedule, choice.height, choice.width
+        manifest = self.bundle.manifest
+        key = schedule.name, schedule.canvas, (height, width)
+        with self._lock:
+            if key not in self._replays:
+                table = checked_table(manifest, schedule, height, width)
+                self._replays[key] = Replay(manifest, schedule, height, width, table, self._engine)
+            return self._replays[key]
+
+    def _drop_encoded(self, successor: EncodedPhoto | None = None) -> None:
+        with self._lock:
+            encoded = self._encoded() if self._encoded is not None else None
+            if encoded is not None:
+                encoded.drop()
+            self._encoded = None if successor is None else weakref.ref(successor)
+
+    def _cannot_encode(self) -> str:
+        loaded = " and ".join(dict.fromkeys(repr(schedule.name) for schedule in self._schedules))
+        there = [v.name for v in self.bundle.manifest.schedules if v.encode]
+        remedy = (
+            f"load it with the schedule {there[0]!r}"
+            if there
+            else "export it again with the schedule 'warm'"
         )
-        return TapResult(
-            mask=mask,
-            score=candidates[0].score,
-            level=candidates[0].level,
-            box=candidates[0].box,
-            candidates=tuple(candidates),
-            mask_schedule=self.bundle.manifest.schedule.masks[mask_index].name,
-            timings_ms=timings,
+        return (
+            f"The bundle was loaded with the schedule {loaded}, which encodes no photos; {remedy}."
         )
 
-    def _check_golden(self, taps: tuple[GoldenTap, ...]) -> None:
+    def _check_golden(self, first_only: bool) -> None:
+        manifest = self.bundle.manifest
         photo = load_photo(self.bundle.golden_photo)
-        for tap in taps:
-            x, y = tap.at
-            if x >= photo.shape[1] or y >= photo.shape[0] or tap.mask_size != photo.shape[:2]:
-                raise BundleError(
-                    f"The golden tap ({x}, {y}) does not fit the golden photo; "
-                    "export the bundle again."
-                )
-            difference = self._golden_difference(self.tap(photo, tap.at), tap)
-            if difference is not None:
-                raise BundleError(
-                    f"The golden tap ({x}, {y}) gives {difference}; this engine does not "
-                    "reproduce the bundle: export it again or use another engine."
-                )
-
-    def _golden_difference(self, result: TapResult, golden: GoldenTap) -> str | None:
-        score_tolerance, minimum_iou = _GOLDEN_TOLERANCES[self.bundle.manifest.precision]
-        if result.level != golden.level:
-            return f"level {result.level} instead of {golden.level}"
-        if not abs(result.score - golden.score) <= score_tolerance:
-            return f"a score of {result.score:.4f} instead of {golden.score:.4f}"
-        try:
-            expected = decode_rle(*golden.mask_size, golden.mask_counts)
-        except ValueError as error:
-            raise BundleError(
-                f"The golden mask cannot be decoded ({error}); export the bundle again."
-            ) from error
-        union = np.count_nonzero(result.mask | expected)
-        common = np.count_nonzero(result.mask & expected)
-        if common < minimum_iou * union:
-            return f"a mask that overlaps the golden one by {common / union:.3f} (IoU)"
-        return None
+        for schedule, taps in zip(manifest.schedules, self.bundle.golden_taps(), strict=True):
+            if schedule not in self._schedules:
+                continue
+            for tap in taps[:1] if first_only else taps:
+                x, y = tap.at
+                if x >= photo.shape[1] or y >= photo.shape[0] or tap.mask_size != photo.shape[:2]:
+                    raise BundleError(
+                        f"The golden tap ({x}, {y}) does not fit the golden photo; "
+                        "export the bundle again."
+                    )
+                result = self._tap(Choice(schedule, *schedule.canvas), photo, tap.at)
+                difference = golden_difference(tap, result, manifest.precision)
+                if difference is not None:
+                    raise BundleError(
+                        f"The golden tap ({x}, {y}) of the schedule {schedule.name!r} gives "
+                        f"{difference}; this engine does not reproduce the bundle: export it "
+                        "again or use another engine."
+                    )

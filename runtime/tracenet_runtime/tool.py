@@ -1,11 +1,39 @@
-"""How the command-line tools end: one sentence for a mistake, no traceback, and an exit code."""
+"""What the command-line tools share: arguments of the same form, and how they end.
 
+They end with one sentence for a mistake, no traceback, and an exit code.
+"""
+
+import argparse
+import os
+import re
 import sys
 from collections.abc import Callable
 
 from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.manifest import MAX_SIDE
 
 _OURS = ("tracenet", "tracenet_export", "tracenet_runtime", "tracenet_bench")
+
+
+_MAX_THREADS = 1024
+
+
+def thread_count(text: str) -> int:
+    """An argparse type: a number of threads, from 1 to 1024."""
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= _MAX_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_THREADS}")
+    return int(text)
+
+
+def canvas_size(text: str) -> tuple[int, int]:
+    """An argparse type: ``HxW``, such as ``640x480``, as (height, width) in pixels."""
+    sides = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    height, width = map(int, sides.groups()) if sides else (0, 0)
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HEIGHTxWIDTH in pixels, each from 1 to {MAX_SIDE}, such as 640x480"
+        )
+    return height, width
 
 
 def run_tool(
@@ -18,6 +46,7 @@ def run_tool(
     """
     try:
         work()
+        sys.stdout.flush()
     except TraceNetError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
@@ -30,6 +59,10 @@ def run_tool(
             file=sys.stderr,
         )
         return 2
+    except BrokenPipeError:
+        # Whoever read the results, such as `head`, has enough; Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(f"{name}: {stopped() if stopped else 'stopped'}", file=sys.stderr)
         return 130

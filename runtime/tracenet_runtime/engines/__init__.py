@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tracenet_runtime.bundle import Bundle
@@ -15,7 +15,7 @@ class EngineRow:
     """What an engine needs and runs.
 
     ``extra`` installs it, ``package`` is what that brings, ``module`` is ours around it with an
-    ``open_engine(bundle, threads)``, and ``target`` is the kind of bundle that it runs.
+    ``open_engine(bundle, programs, threads)``, and ``target`` is the kind of bundle that it runs.
     """
 
     extra: str
@@ -31,8 +31,10 @@ ENGINES: Mapping[str, EngineRow] = {
 }
 
 
-def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
-    """An engine for the programs of a bundle, with ``threads`` threads for each program.
+def load_engine(
+    name: str, bundle: Bundle, threads: int, programs: Collection[str] | None = None
+) -> Engine:
+    """An engine for these programs of a bundle (all by default), ``threads`` threads for each.
 
     Raises ``EngineUnavailable`` when the name is unknown, the engine is not installed or does not
     run the bundle's target, and ``BundleError`` when it does not accept a program.
@@ -51,5 +53,6 @@ def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
         raise EngineUnavailable(
             f"The engine {name} is not installed; run: pip install 'tracenet[{row.extra}]'"
         )
-    engine: Engine = importlib.import_module(row.module).open_engine(bundle, threads)
+    wanted = bundle.manifest.programs if programs is None else programs
+    engine: Engine = importlib.import_module(row.module).open_engine(bundle, wanted, threads)
     return engine

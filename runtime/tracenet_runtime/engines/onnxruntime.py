@@ -1,7 +1,7 @@
 """ONNX Runtime on the CPU."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -37,18 +37,27 @@ class OnnxRuntimeEngine:
         return dict(zip(names, outputs, strict=True))
 
 
-def open_engine(bundle: Bundle, threads: int) -> OnnxRuntimeEngine:
-    """A session for every program of a bundle.
+def session_options(threads: int) -> Any:
+    """How every session is run, with this many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Every session has threads of its own. Between runs they must not wait actively, as they do
+    # by default: they would take the cores from the next program's.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = _ONLY_FATAL
+    return options
+
+
+def open_engine(bundle: Bundle, programs: Collection[str], threads: int) -> OnnxRuntimeEngine:
+    """A session for each of these programs of a bundle.
 
     Raises ``BundleError`` when ONNX Runtime refuses a model, or when a model keeps weights in a
     file that the bundle does not list (releases before 1.24 would open any file named there).
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ONLY_FATAL
+    options = session_options(threads)
     sessions = {}
-    for name in bundle.manifest.programs:
+    for name in programs:
         _check_external_data(bundle, name)
         try:
             sessions[name] = onnxruntime.InferenceSession(

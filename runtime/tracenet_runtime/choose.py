@@ -1,0 +1,99 @@
+"""Which schedule answers a photo, and on which canvas: the rule of docs/bundle.md."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from tracenet_runtime.errors import BundleError
+from tracenet_runtime.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A schedule, and the canvas to run it on: height and width in pixels."""
+
+    schedule: Schedule
+    height: int
+    width: int
+
+
+def loadable_schedules(
+    schedules: Sequence[Schedule], name: str | None, canvas: tuple[int, int] | None
+) -> tuple[Schedule, ...]:
+    """The schedules that ``choose`` may return for some photo, in their order.
+
+    With a name those of that name, and with a canvas (height, width) the first that serves it.
+    Raises ``BundleError`` when there is none, and lists what there is.
+    """
+    named = [schedule for schedule in schedules if name in (None, schedule.name)]
+    if not named:
+        raise BundleError(
+            f"The bundle has no schedule {name!r}; it has {_listed(v.name for v in schedules)}."
+        )
+    if canvas is None:
+        return _first_of_each_canvas(named)
+    for schedule in named:
+        if schedule.serves_canvas(*canvas):
+            return (schedule,)
+    who = "The bundle" if name is None else f"The schedule {name!r}"
+    raise BundleError(
+        f"{who} does not serve a canvas of {canvas[0]} x {canvas[1]} pixels (height x width); "
+        f"it serves {_listed(map(_served_canvases, named))}."
+    )
+
+
+def choose(
+    schedules: Iterable[Schedule],
+    photo: tuple[int, int],
+    canvas: tuple[int, int] | None = None,
+) -> Choice:
+    """The schedule and the canvas for a photo of this height and width.
+
+    With a canvas (height, width) the first schedule that serves it. Otherwise the canvas on which
+    the photo is largest without being enlarged, or if it is enlarged on all of them, on which it is
+    smallest; of equal ones the first. Raises ``ValueError`` when nothing serves the canvas, which
+    cannot be for what ``loadable_schedules`` returned.
+    """
+    if canvas is not None:
+        for schedule in schedules:
+            if schedule.serves_canvas(*canvas):
+                return Choice(schedule, *canvas)
+        raise ValueError(f"no schedule serves a canvas of {canvas[0]} x {canvas[1]} pixels")
+
+    def size(choice: Choice) -> Fraction:
+        """Canvas pixels per photo pixel."""
+        return min(Fraction(choice.height, photo[0]), Fraction(choice.width, photo[1]))
+
+    candidates = [
+        max(_upright_and_turned(schedule), key=size)
+        for schedule in _first_of_each_canvas(schedules)
+    ]
+    return max(candidates, key=lambda v: (1, size(v)) if size(v) <= 1 else (0, -size(v)))
+
+
+def _first_of_each_canvas(schedules: Iterable[Schedule]) -> tuple[Schedule, ...]:
+    first: dict[tuple[int, int], Schedule] = {}
+    for schedule in schedules:
+        first.setdefault(schedule.canvas, schedule)
+    return tuple(first.values())
+
+
+def _upright_and_turned(schedule: Schedule) -> Iterator[Choice]:
+    height, width = schedule.canvas
+    yield Choice(schedule, height, width)
+    if schedule.serves_canvas(width, height):
+        yield Choice(schedule, width, height)
+
+
+def _served_canvases(schedule: Schedule) -> str:
+    sides = (schedule.serves.height, schedule.serves.width)
+    if all(side.least == side.most for side in sides):
+        return f"{sides[0].least} x {sides[1].least}"
+    return (
+        " x ".join(f"{side.least}-{side.most}" for side in sides)
+        + f" in multiples of {sides[0].multiple}"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

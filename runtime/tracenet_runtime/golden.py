@@ -1,0 +1,73 @@
+"""golden.json: taps on the golden photo with the answers that a correct replay gives."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracenet_runtime.checked_json import JsonValue
+from tracenet_runtime.errors import BundleError
+from tracenet_runtime.result import TapResult
+from tracenet_runtime.rle import decode_rle
+
+# How far a replay may be from a golden tap: (score, IoU), as docs/bundle.md says.
+_TOLERANCES = {"fp32": (0.001, 0.995), "fp16": (0.01, 0.98)}
+
+_MAX_PHOTO_SIDE = 1 << 30
+
+
+@dataclass(frozen=True)
+class GoldenTap:
+    """A tap on the golden photo and the answer a correct replay gives, in photo pixels."""
+
+    at: tuple[int, int]
+    level: str
+    score: float
+    box: tuple[float, float, float, float]
+    mask_size: tuple[int, int]
+    mask_counts: str
+
+
+def parse_golden(root: JsonValue, schedule_count: int) -> tuple[tuple[GoldenTap, ...], ...]:
+    """The golden taps of each schedule, at least one each; ``BundleError`` when malformed."""
+    return tuple(
+        tuple(_golden_tap(tap) for tap in taps.elements(minimum=1))
+        for taps in root["answers"].tuple_of(schedule_count)
+    )
+
+
+def golden_difference(golden: GoldenTap, result: TapResult, precision: str) -> str | None:
+    """How a replay differs from a golden answer, or None when it is right in this precision.
+
+    Raises ``BundleError`` when the golden mask cannot be decoded.
+    """
+    score_tolerance, minimum_iou = _TOLERANCES[precision]
+    if result.level != golden.level:
+        return f"level {result.level} instead of {golden.level}"
+    if not abs(result.score - golden.score) <= score_tolerance:
+        return f"a score of {result.score:.4f} instead of {golden.score:.4f}"
+    try:
+        expected = decode_rle(*golden.mask_size, golden.mask_counts)
+    except ValueError as error:
+        raise BundleError(
+            f"The golden mask cannot be decoded ({error}); export the bundle again."
+        ) from error
+    union = np.count_nonzero(result.mask | expected)
+    common = np.count_nonzero(result.mask & expected)
+    if common < minimum_iou * union:
+        return f"a mask that overlaps the golden one by {common / union:.3f} (IoU)"
+    return None
+
+
+def _golden_tap(tap: JsonValue) -> GoldenTap:
+    x, y = tap["at"].tuple_of(2)
+    x0, y0, x1, y1 = (side.number() for side in tap["box"].tuple_of(4))
+    rle = tap["mask_rle"]
+    height, width = rle["size"].tuple_of(2)
+    return GoldenTap(
+        at=(x.integer(0, _MAX_PHOTO_SIDE), y.integer(0, _MAX_PHOTO_SIDE)),
+        level=tap["level"].text(),
+        score=tap["score"].number(),
+        box=(x0, y0, x1, y1),
+        mask_size=(height.integer(1, _MAX_PHOTO_SIDE), width.integer(1, _MAX_PHOTO_SIDE)),
+        mask_counts=rle["counts"].text(),
+    )
