@@ -10,97 +10,20 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plan_checks import Pyramid, around, assert_exact
 from random_graphs import RandomModel, random_models
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracenet.rft import ConvGraph, Span, capture
+from tracenet.rft import ConvGraph, capture
 from tracenet_export.errors import PlanError
-from tracenet_export.plan import PlacedPiece, Plan, Wanted, check_plan, make_piece, make_plan
+from tracenet_export.plan import Plan, check_plan, make_piece, make_plan
 from tracenet_export.plan import partition as partition_module
 from tracenet_export.plan.piece import AxisPlacement
-from tracenet_export.programs import PieceModule
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
-
-
-class Replay:
-    """Runs a plan's pieces in torch, cutting windows exactly as the table says."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.modules: dict[int, PieceModule] = {}
-
-    def run(
-        self, pieces: tuple[PlacedPiece, ...], arrays: dict[str, tuple[Tensor, int, int]],
-        row: int, column: int,
-    ) -> None:  # fmt: skip
-        for placed in pieces:
-            inputs = [self._cut(placed, node, arrays, row, column) for node in placed.piece.sources]
-            module = self.modules.get(id(placed))
-            if module is None:
-                module = PieceModule(self.plan.graph, placed, placed.piece.nodes)
-                self.modules[id(placed)] = module
-            for node, value in zip(placed.piece.nodes, module(*inputs), strict=True):
-                y, x = placed.window(node)
-                assert tuple(value.shape[2:]) == placed.size(node)
-                arrays[node] = (value, int(y.lo[row]), int(x.lo[column]))
-
-    def _cut(
-        self, placed: PlacedPiece, node: str, arrays: dict[str, tuple[Tensor, int, int]],
-        row: int, column: int,
-    ) -> Tensor:  # fmt: skip
-        values, y0, x0 = arrays[node]
-        y, x = placed.window(node)
-        top, left = int(y.lo[row]) - y0, int(x.lo[column]) - x0
-        height, width = placed.size(node)
-        assert top >= 0
-        assert left >= 0
-        part = values[..., top : top + height, left : left + width]
-        assert tuple(part.shape[2:]) == (height, width)
-        return part.clone()
-
-
-def around(cells: tuple[int, int], extent: tuple[int, int], reach: int) -> tuple[Span, Span]:
-    """For each of ``cells`` key cells per axis, the cells within ``reach`` of its image."""
-    spans = []
-    for count, size in zip(cells, extent, strict=True):
-        centre = np.arange(count) * size // count
-        spans.append(Span(np.maximum(centre - reach, 0), np.minimum(centre + reach + 1, size)))
-    return spans[0], spans[1]
-
-
-def assert_exact(
-    plan: Plan, model: nn.Module, picture: Tensor, cells: list[tuple[int, int]]
-) -> None:
-    with torch.no_grad():
-        full = model(picture.clone())
-    replay = Replay(plan)
-    for row, column in cells:
-        arrays = {plan.graph.input_name: (picture, 0, 0)}
-        with torch.no_grad():
-            replay.run(plan.query, arrays, row, column)
-        assert_wanted(plan, plan.wanted_query, arrays, full, row, column)
-        for name, pieces in plan.alternatives.items():
-            own = dict(arrays)
-            with torch.no_grad():
-                replay.run(pieces, own, row, column)
-            assert_wanted(plan, plan.wanted_alternatives[name], own, full, row, column)
-
-
-def assert_wanted(
-    plan: Plan, wanted: Wanted, arrays: dict[str, tuple[Tensor, int, int]],
-    full: dict[str, Tensor], row: int, column: int,
-) -> None:  # fmt: skip
-    for output, (y, x) in wanted.items():
-        values, y0, x0 = arrays[plan.graph.outputs[output]]
-        rows = slice(int(y.lo[row]) - y0, int(y.hi[row]) - y0)
-        columns = slice(int(x.lo[column]) - x0, int(x.hi[column]) - x0)
-        expected = full[output][..., y.lo[row] : y.hi[row], x.lo[column] : x.hi[column]]
-        difference = (values[..., rows, columns] - expected).abs().max().item()
-        assert difference <= 1e-12 * (full[output].abs().max().item() + 1e-300)
 
 
 @pytest.fixture(params=["merged", "as many crop points as pay"])
@@ -144,26 +67,6 @@ def test_a_plan_is_exact_or_refused(
     assert_exact(plan, model.module, picture, cells)
 
 
-class Pyramid(nn.Module):
-    """Three resolutions, joined: what a feature pyramid asks of the planner."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 7, 2, 3)
-        self.down = nn.ModuleList(nn.Conv2d(4, 4, 3, 2, 1) for _ in range(3))
-        self.head = nn.Sequential(*(nn.Conv2d(4, 4, 3, 1, 1) for _ in range(3)))
-
-    def forward(self, picture: Tensor) -> dict[str, Tensor]:
-        levels = [self.stem(picture)]
-        for layer in self.down:
-            levels.append(torch.relu(layer(levels[-1])))
-        merged = levels[-1]
-        for level in reversed(levels[1:-1]):
-            merged = level + F.interpolate(merged, scale_factor=2.0)
-        smooth = F.interpolate(merged, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return {"fine": self.head(merged), "coarse": self.head(levels[-1]), "smooth": smooth}
-
-
 def pyramid_plan(height: int, width: int) -> tuple[Plan, Pyramid, Tensor]:
     torch.manual_seed(0)
     model = Pyramid().double().eval()
@@ -188,13 +91,50 @@ def test_every_cell_of_a_pyramid_is_exact(crop_points: None) -> None:
 
 def test_tiles_shrink_and_move_on_a_large_picture() -> None:
     plan, _, _ = pyramid_plan(512, 768)
-    height, width = plan.input_window
+    tile = next(p for p in plan.query if plan.graph.input_name in p.piece.sources)
+    height, width = tile.size(plan.graph.input_name)
     assert height < 512
     assert width < 768
-    tile = next(p for p in plan.query if plan.graph.input_name in p.piece.sources)
     y, x = tile.window(plan.graph.input_name)
     assert len(np.unique(y.lo)) > 1
     assert len(np.unique(x.lo)) > 1
+
+
+def test_what_is_encoded_runs_once_on_the_whole_picture(crop_points: None) -> None:
+    _, model, picture = pyramid_plan(160, 96)
+    graph = capture(model, (picture,))
+    key = graph.nodes[graph.outputs["fine"]].extent
+    smooth = graph.nodes[graph.outputs["smooth"]].extent
+    encoded = [name for name, node in graph.nodes.items() if "down" in node.module_path]
+    plan = make_plan(
+        graph,
+        {"fine": around(key, key, 0)},
+        {"near": {"smooth": around(key, smooth, 6)}},
+        encoded,
+    )
+    (placed,) = plan.encode
+    assert set(encoded) <= set(placed.piece.nodes)
+    assert placed.size(graph.input_name) == (160, 96)
+    later = (*plan.query, *plan.alternatives["near"])
+    assert all(graph.input_name not in piece.piece.sources for piece in later)
+    assert_exact(plan, model, picture, [(0, 0), (9, 3), (key[0] - 1, key[1] - 1)])
+
+
+def test_crop_points_say_what_they_buy() -> None:
+    plan, _, _ = pyramid_plan(512, 768)
+    for phase, pieces in {"query": plan.query, **plan.alternatives}.items():
+        cut = [(i, node) for i, placed in enumerate(pieces) for node in placed.piece.sources]
+        assert sorted((p.reader, p.node) for p in plan.crop_points[phase]) == sorted(cut)
+    tiles = [p for p in plan.crop_points["query"] if p.node == plan.graph.input_name]
+    for point in tiles:
+        placed = plan.query[point.reader]
+        height, width = placed.size(plan.graph.input_name)
+        assert point.bytes == 4 * 3 * height * width
+        whole = sum(
+            n.macs_per_cell * n.extent[0] * n.extent[1]
+            for n in map(plan.graph.nodes.__getitem__, placed.piece.nodes)
+        )
+        assert point.macs_saved == whole - placed.macs(plan.graph) > 0
 
 
 @pytest.mark.parametrize("shift", [-1, 1])

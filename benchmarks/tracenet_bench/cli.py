@@ -5,35 +5,47 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 from tracenet_runtime import TapSegmenter, load_photo
-from tracenet_runtime.tool import run_tool
+from tracenet_runtime.tool import canvas_size, run_tool, thread_count
 
-EXAMPLE = """example:
-  tracenet-export --model r50-fpn --untrained --out out/r50
-  tracenet-export --model r50-fpn --untrained --schedule full --out out/r50-full
-  tracenet-bench --bundle out/r50 --baseline out/r50-full --threads 1"""
+EXAMPLE = """examples:
+  tracenet-export --model r50-fpn --untrained --schedule all full --out out/r50
+  tracenet-bench --bundle out/r50 --schedule all --baseline full --threads 1
+  tracenet-bench --bundle out/r50 --schedule all --cuts --threads 1"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="tracenet-bench",
-        description="Time cold taps of a bundle, each next to the same tap of a baseline bundle.",
+        description="Time taps of a schedule, each next to the same tap of a baseline; or what the "
+        "cuts between its programs cost.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--schedule", help="of the bundle (default: chosen by the photo)")
+    parser.add_argument("--canvas", type=canvas_size, metavar="HxW", help="for the schedule")
     parser.add_argument(
-        "--baseline", type=Path, help="bundle to compare with, such as one of --schedule full"
+        "--baseline", help="schedule of the same bundle to compare with, such as full"
+    )
+    parser.add_argument(
+        "--baseline-canvas", type=canvas_size, metavar="HxW", help="for the baseline"
+    )
+    parser.add_argument(
+        "--cuts",
+        action="store_true",
+        help="compare with one ONNX program that holds the same work as the schedule's",
     )
     parser.add_argument("--photo", type=Path, help="default: the bundle's golden photo")
     parser.add_argument("--taps", type=int, default=20, help="random taps on the photo")
     parser.add_argument("--warm-up", type=int, default=3, help="taps before the first counted one")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=thread_count, default=1)
     parser.add_argument("--engine", default="onnxruntime")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -44,14 +56,18 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; the figures go to stdout. Returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if min(arguments.taps, arguments.threads) < 1 or min(arguments.warm_up, arguments.seed) < 0:
-        parser.error("--taps and --threads are at least 1, --warm-up and --seed at least 0")
-    if arguments.threads > 1024:
-        parser.error("--threads is at most 1024")
+    if arguments.taps < 1 or min(arguments.warm_up, arguments.seed) < 0:
+        parser.error("--taps is at least 1, --warm-up and --seed at least 0")
+    if arguments.cuts and arguments.baseline:
+        parser.error("--cuts has its own baseline; leave --baseline out")
 
     def work() -> None:
-        report = _bench(arguments)
-        print(json.dumps(report) if arguments.json else _readable(report))
+        if arguments.cuts:
+            cuts = _bench_cuts(arguments)
+            print(json.dumps(cuts) if arguments.json else _readable_cuts(cuts))
+        else:
+            report = _bench(arguments)
+            print(json.dumps(report) if arguments.json else _readable(report))
 
     return run_tool("tracenet-bench", "bench", work)
 
@@ -60,58 +76,105 @@ def _bench(arguments: argparse.Namespace) -> dict[str, Any]:
     # Imported here so that what is missing can be said in a sentence.
     from tracenet_bench.latency import median_ratio, random_taps, time_taps
 
-    paths = {"bundle": arguments.bundle}
+    asked = {"tap": (arguments.schedule, arguments.canvas)}
     if arguments.baseline:
-        paths["baseline"] = arguments.baseline
+        asked["baseline"] = (arguments.baseline, arguments.baseline_canvas)
     segmenters = {
-        name: TapSegmenter.load(path, engine=arguments.engine, threads=arguments.threads)
-        for name, path in paths.items()
+        name: TapSegmenter.load(
+            arguments.bundle,
+            engine=arguments.engine,
+            threads=arguments.threads,
+            schedule=schedule,
+            canvas=canvas,
+        )
+        for name, (schedule, canvas) in asked.items()
     }
-    photo = load_photo(arguments.photo or segmenters["bundle"].bundle.golden_photo)
+    bundle = segmenters["tap"].bundle
+    photo = load_photo(arguments.photo or bundle.golden_photo)
     taps = random_taps(photo, arguments.taps, arguments.seed)
     latencies = time_taps(segmenters, photo, taps, arguments.warm_up)
     report: dict[str, Any] = {
+        "bundle": str(arguments.bundle),
+        "network": bundle.manifest.name,
+        "precision": bundle.manifest.precision,
         "threads": arguments.threads,
         "engine": arguments.engine,
         "machine": platform.machine(),
         "photo": {"height": photo.shape[0], "width": photo.shape[1]},
         "taps": arguments.taps,
     }
-    for name, path in paths.items():
-        manifest = segmenters[name].bundle.manifest
-        report[name] = {
-            "path": str(path),
-            "network": manifest.name,
-            "schedule": manifest.schedule.name,
-            "precision": manifest.precision,
-            "canvas": [manifest.canvas_height, manifest.canvas_width],
-            **latencies[name].to_dict(),
-        }
+    for name in segmenters:
+        report[name] = latencies[name].to_dict()
     if arguments.baseline:
-        report["baseline_over_bundle"] = round(
-            median_ratio(latencies["baseline"], latencies["bundle"]), 3
+        tap, baseline = latencies["tap"], latencies["baseline"]
+        report["baseline_over_tap"] = round(median_ratio(baseline, tap), 3)
+        report["macs_baseline_over_tap"] = round(
+            statistics.mean(baseline.macs) / statistics.mean(tap.macs), 3
         )
     return report
 
 
+def _bench_cuts(arguments: argparse.Namespace) -> dict[str, Any]:
+    from tracenet_bench.cuts import measure_cuts
+    from tracenet_bench.latency import random_taps
+    from tracenet_runtime.bundle import Bundle
+    from tracenet_runtime.canvas import Canvas
+    from tracenet_runtime.choose import loadable_schedules
+
+    bundle = Bundle.open(arguments.bundle)
+    schedule = loadable_schedules(bundle.manifest.schedules, arguments.schedule, arguments.canvas)[
+        0
+    ]
+    height, width = arguments.canvas or schedule.canvas
+    photo = load_photo(arguments.photo or bundle.golden_photo)
+    canvas, placement = Canvas(height, width, bundle.manifest.pad_value).fit(photo)
+    taps = [placement.to_canvas(*tap) for tap in random_taps(photo, arguments.taps, arguments.seed)]
+    costs = measure_cuts(bundle, schedule, canvas, taps, arguments.threads, arguments.warm_up)
+    return {
+        "bundle": str(arguments.bundle),
+        "schedule": schedule.name,
+        "canvas": [height, width],
+        "threads": arguments.threads,
+        "taps": arguments.taps,
+        "cuts": [cost.to_dict() for cost in costs],
+    }
+
+
+def _readable_cuts(report: dict[str, Any]) -> str:
+    height, width = report["canvas"]
+    lines = [
+        f"{report['bundle']}, {report['schedule']} on {height}x{width}, onnxruntime, "
+        f"{report['threads']} thread(s), {report['taps']} taps"
+    ]
+    lines += [
+        f"{cost['mask_window']:>6}: {cost['calls']} programs {cost['cut_ms']:.1f} ms, as one "
+        f"program {cost['one_program_ms']:.1f} ms: the cuts cost {cost['cost_of_cuts']:.1%}"
+        for cost in report["cuts"]
+    ]
+    return "\n".join(lines)
+
+
 def _readable(report: dict[str, Any]) -> str:
     lines = [
-        f"{report['engine']}, {report['threads']} thread(s), photo {report['photo']['width']} x "
+        f"{report['bundle']}, {report['network']} {report['precision']}, {report['engine']}, "
+        f"{report['threads']} thread(s), photo {report['photo']['width']} x "
         f"{report['photo']['height']}, {report['taps']} taps"
     ]
-    for name in ("bundle", "baseline"):
+    for name in ("tap", "baseline"):
         if name not in report:
             continue
         part = report[name]
         stages = ", ".join(f"{stage} {ms:.1f}" for stage, ms in part["stages_ms"].items())
         lines.append(
-            f"{name:9}{part['network']} {part['schedule']} "
-            f"{part['canvas'][0]}x{part['canvas'][1]}: "
-            f"median {part['median_ms']:.1f} ms (p10 {part['p10_ms']:.1f}, p90 "
-            f"{part['p90_ms']:.1f}); ms by stage: {stages}"
+            f"{name:9}{part['schedule']} {part['canvas'][0]}x{part['canvas'][1]}: median "
+            f"{part['median_ms']:.1f} ms (p10 {part['p10_ms']:.1f}, p90 {part['p90_ms']:.1f}), "
+            f"{part['outside_engine']:.1%} outside the engine; ms by stage: {stages}"
         )
-    if "baseline_over_bundle" in report:
-        lines.append(f"a tap of the baseline takes {report['baseline_over_bundle']:.2f} x as long")
+    if "baseline_over_tap" in report:
+        lines.append(
+            f"a tap of the baseline takes {report['baseline_over_tap']:.2f} x as long, with "
+            f"{report['macs_baseline_over_tap']:.2f} x the multiply-adds"
+        )
     return "\n".join(lines)
 
 

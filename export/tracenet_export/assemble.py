@@ -1,4 +1,4 @@
-"""From a plan to what a bundle holds: programs, the schedule in JSON form, and the table."""
+"""From plans to what a bundle holds: programs, the schedules in JSON form, and the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet.rft import ConvGraph
-from tracenet_export.plan import PlacedPiece
+from tracenet_export.plan import ENCODE, QUERY, PlacedPiece, Row
 from tracenet_export.programs import (
     PieceModule,
     Program,
@@ -19,7 +19,7 @@ from tracenet_export.programs import (
     mask_head_program,
     window_shape,
 )
-from tracenet_export.schedule import TapPlan
+from tracenet_export.schedule import SchedulePlan
 
 IMAGE = "image"
 """Name of the array that is the canvas."""
@@ -30,51 +30,39 @@ REACH_SLACK = 1.125
 
 @dataclass(frozen=True)
 class Assembly:
-    """What a plan becomes.
+    """What plans become.
 
     Attributes:
-        programs: each once, however often the schedule runs it.
-        schedule: as in manifest.json.
-        table: int32, what the schedule's rows point into.
-        macs: as in manifest.json.
+        programs: each once, however many schedules run it.
+        schedules: as in manifest.json, in the order of the plans.
+        table: int32, the rows of every schedule on its own canvas.
     """
 
     programs: tuple[Program, ...]
-    schedule: dict[str, Any]
+    schedules: tuple[dict[str, Any], ...]
     table: npt.NDArray[np.int32]
-    macs: dict[str, Any]
 
 
-def assemble(tap_plan: TapPlan) -> Assembly:
-    """Make programs, schedule and table of a plan for taps."""
-    builder = _Builder(tap_plan.plan.graph)
-    plan = tap_plan.plan
-    wanted = {plan.graph.outputs[name] for name in plan.wanted_query}
-    later = set[str]().union(*map(_borrowed, plan.alternatives.values()))
-    query = builder.calls("query", "", plan.query, wanted | later | builder.mask_features)
-    masks = []
-    for name, pieces in plan.alternatives.items():
-        calls = builder.calls(f"mask_{name}", f"{name}/", pieces, builder.mask_features)
-        head = builder.head_call(tap_plan, name, f"{name}/" if pieces else "")
-        masks.append({"name": name, "reach": tap_plan.reaches[name], "calls": calls, "head": head})
-    schedule = {
-        "name": tap_plan.name,
-        "key_level": tap_plan.key.name,
-        "query": query,
-        "masks": masks,
-        "reach_slack": REACH_SLACK,
-    }
-    macs = {
-        "full": plan.graph.full_macs + mask_head_macs(*plan.graph.nodes[builder.features].extent),
-        "query": plan.query_macs,
-        "masks": {
-            name: plan.alternative_macs(name)
-            + mask_head_macs(*(int(span.size[0]) for span in tap_plan.head_windows[name]))
-            for name in plan.alternatives
-        },
-    }
-    table = np.concatenate(builder.rows).astype("<i4")
-    return Assembly(tuple(builder.programs.values()), schedule, table, macs)
+def assemble(plans: Sequence[SchedulePlan]) -> Assembly:
+    """Make programs, schedules and table of the plans for one network."""
+    programs: dict[str, Program] = {}
+    schedules: list[dict[str, Any]] = []
+    tables: list[npt.NDArray[np.int64]] = []
+    for plan in plans:
+        builder = _Builder(plan, programs, _prefix(plan))
+        schedule = builder.schedule()
+        schedule["table_offset"] = sum(map(len, tables))
+        schedules.append(schedule)
+        tables += builder.table()
+    return Assembly(
+        tuple(programs.values()), tuple(schedules), np.concatenate(tables).astype("<i4")
+    )
+
+
+def _prefix(plan: SchedulePlan) -> str:
+    """Of the names of a schedule's programs, which are file names."""
+    height, width = plan.canvas
+    return f"{plan.name.replace(',', '_')}_{height}x{width}_"
 
 
 def _sources(pieces: Iterable[PlacedPiece]) -> set[str]:
@@ -92,30 +80,97 @@ def _borrowed(pieces: Sequence[PlacedPiece]) -> set[str]:
 
 @dataclass
 class _Builder:
-    graph: ConvGraph
-    programs: dict[str, Program] = field(default_factory=dict)
-    rows: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    _offset: int = 0
-    _offsets: dict[bytes, int] = field(default_factory=dict)
+    """Makes one schedule.
+
+    Attributes:
+        tap_plan: what it is made of.
+        programs: by digest; those of other schedules are used again.
+        prefix: of the names of new programs.
+    """
+
+    tap_plan: SchedulePlan
+    programs: dict[str, Program]
+    prefix: str
+    rows: dict[tuple[str, Row], int] = field(default_factory=dict)
+
+    def schedule(self) -> dict[str, Any]:
+        """The schedule as in manifest.json."""
+        tap_plan, plan = self.tap_plan, self.tap_plan.plan
+        wanted = {self.graph.outputs[name] for name in plan.wanted_query}
+        later = set[str]().union(*map(_borrowed, plan.alternatives.values()))
+        later |= {self.features}
+        encode = self._calls(ENCODE, "", plan.encode, _sources(plan.query) | wanted | later)
+        query = self._calls(QUERY, "", plan.query, wanted | later)
+        masks = []
+        for name, pieces in plan.alternatives.items():
+            scope = f"{name}/" if pieces else ""
+            calls = self._calls(name, scope, pieces, {self.features})
+            head = self._head_call(name, scope)
+            masks.append(
+                {"name": name, "reach": tap_plan.reach(name), "calls": calls, "head": head}
+            )
+        height, width = tap_plan.canvas
+        return {
+            "name": tap_plan.name,
+            "canvas": {"height": height, "width": width},
+            "serves": {"height": list(tap_plan.serves[0]), "width": list(tap_plan.serves[1])},
+            "levels": [level.name for level in tap_plan.levels],
+            "key_level": tap_plan.key.name,
+            "rows": [
+                {
+                    "axis": axis,
+                    "unit": row.unit,
+                    "size": row.size,
+                    "phases": list(row.phases),
+                    "advance": row.advance,
+                }
+                for axis, row in self.rows
+            ],
+            "encode": encode,
+            "query": query,
+            "masks": masks,
+            "reach_slack": REACH_SLACK,
+            "macs": self._macs(),
+        }
+
+    def table(self) -> list[npt.NDArray[np.int64]]:
+        """The rows on the schedule's canvas, one behind the other."""
+        sides = dict(zip("yx", self.tap_plan.canvas, strict=True))
+        stride = self.tap_plan.key.stride
+        return [row.starts(sides[axis], sides[axis] // stride) for axis, row in self.rows]
+
+    @property
+    def graph(self) -> ConvGraph:
+        """The network."""
+        return self.tap_plan.plan.graph
 
     @property
     def features(self) -> str:
         """The node of the mask features."""
         return self.graph.outputs["mask_features"]
 
-    @property
-    def mask_features(self) -> set[str]:
-        return {self.features}
+    def _macs(self) -> dict[str, Any]:
+        plan = self.tap_plan.plan
+        return {
+            "full": self.graph.full_macs + mask_head_macs(*self.graph.nodes[self.features].extent),
+            "encode": plan.encode_macs,
+            "query": plan.query_macs,
+            "masks": {
+                name: plan.alternative_macs(name)
+                + mask_head_macs(*(int(span.size[0]) for span in self.tap_plan.head_windows[name]))
+                for name in plan.alternatives
+            },
+        }
 
-    def calls(
-        self, prefix: str, scope: str, pieces: Sequence[PlacedPiece], asked_for: set[str]
+    def _calls(
+        self, phase: str, scope: str, pieces: Sequence[PlacedPiece], asked_for: set[str]
     ) -> list[dict[str, Any]]:
         """The calls of a phase.
 
         Args:
-            prefix: of the programs' names.
+            phase: its name.
             scope: of the arrays' names; arrays from outside the phase have none.
-            pieces: the phase.
+            pieces: of the phase.
             asked_for: nodes that are needed after the phase.
         """
         computed = _computed(pieces)
@@ -125,14 +180,15 @@ class _Builder:
             return (scope if node in computed else "") + self._array_name(node)
 
         calls = []
-        for index, placed in enumerate(pieces):
+        for index, (placed, rows) in enumerate(
+            zip(pieces, self.tap_plan.form.rows[phase], strict=True)
+        ):
             outputs = [node for node in placed.piece.nodes if node in needed]
-            program = self._program(f"{prefix}_{index}", placed, outputs)
-            origins = [placement.origin for placement in placed.placements]
+            program = self._program(f"{self.prefix}{phase}_{index}", placed, outputs)
             calls.append(
                 {
                     "program": program.name,
-                    "origin": self._origin(*origins),
+                    "origin": self._origin(rows),
                     "inputs": [
                         self._window(spec.name, array(node), placed, node)
                         for spec, node in zip(program.inputs, placed.piece.sources, strict=True)
@@ -145,18 +201,18 @@ class _Builder:
             )
         return calls
 
-    def head_call(self, tap_plan: TapPlan, name: str, scope: str) -> dict[str, Any]:
+    def _head_call(self, name: str, scope: str) -> dict[str, Any]:
         """The mask head of an alternative, whose arrays are named with ``scope``."""
-        y, x = tap_plan.head_windows[name]
+        y, x = self.tap_plan.head_windows[name]
         height, width = int(y.size[0]), int(x.size[0])
         program = mask_head_program(height, width)
-        self.programs.setdefault(program.name, program)
+        program = self.programs.setdefault(program.name, program)
         array = scope + self._array_name(self.features)
         scale = program.outputs[0].shape[2] // height
         size, mask_size = [height, width], [scale * height, scale * width]
         return {
             "program": program.name,
-            "origin": self._origin(y.lo, x.lo),
+            "origin": self._origin(self.tap_plan.head_rows[name]),
             "inputs": [{"name": "features", "array": array, "step": 1, "size": size}],
             "outputs": [
                 {"name": "mask", "array": f"{scope}mask", "step": scale, "size": mask_size}
@@ -196,15 +252,8 @@ class _Builder:
         path = self.graph.nodes[node].module_path
         return f"{path}/{node}" if path else node
 
-    def _origin(
-        self, y: npt.NDArray[np.int64], x: npt.NDArray[np.int64]
-    ) -> dict[str, dict[str, int]]:
-        return {"y": self._row(y), "x": self._row(x)}
-
-    def _row(self, starts: npt.NDArray[np.int64]) -> dict[str, int]:
-        content = starts.astype("<i4").tobytes()
-        if content not in self._offsets:
-            self._offsets[content] = self._offset
-            self.rows.append(starts)
-            self._offset += len(starts)
-        return {"offset": self._offsets[content], "length": len(starts)}
+    def _origin(self, rows: tuple[Row, Row]) -> dict[str, int]:
+        return {
+            axis: self.rows.setdefault((axis, row), len(self.rows))
+            for axis, row in zip("yx", rows, strict=True)
+        }

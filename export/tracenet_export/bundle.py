@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from tracenet.model import TraceNet
+from tracenet.model import COARSEST_STRIDE, LEVELS, TraceNet
 from tracenet.scene import generate_scene
 from tracenet_export.assemble import Assembly, assemble
 from tracenet_export.errors import ExportError
 from tracenet_export.parity import (
     REPLAYED_TAPS,
     TOLERANCE,
+    ComparingEngine,
+    FullNetOracle,
     TorchEngine,
-    check_programs,
     check_replay,
     few_taps,
     parity_taps,
     refuse_above,
+    run_few_taps,
 )
-from tracenet_export.schedule import TapPlan
+from tracenet_export.schedule import SchedulePlan
 from tracenet_export.targets import Target, open_target
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.checked_json import parse_json
 from tracenet_runtime.engines import load_engine
 from tracenet_runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION, parse_manifest
+from tracenet_runtime.replay import Replay
 from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.table import make_table
 
 PREPROCESSING = (
     "Decode the photo to upright 8-bit RGB. Resize it with one scale for both axes so that it just "
     "fits the canvas (each side rounded to whole pixels, at least 1), with Pillow's BILINEAR "
     "filter: a triangle filter over pixel centres, widened by the scale when reducing, so that "
-    "reducing averages. Place it at the top left of the canvas; fill the rest with pad_value. Feed "
-    "the values 0-255 as they are, as floats: the programs normalise them."
+    "reducing averages; any such filter within one level of Pillow's will do. Place it at the top "
+    "left of the canvas; fill the rest with pad_value. Feed the values 0-255 as they are, as "
+    "floats: the programs normalise them."
 )
 
 _GOLDEN_SIZE = (240, 320)
@@ -78,7 +84,7 @@ class Source:
 
 def export_bundle(
     source: Source,
-    tap_plan: TapPlan,
+    plans: Sequence[SchedulePlan],
     target_name: str,
     precision: str | None,
     out: Path,
@@ -89,7 +95,7 @@ def export_bundle(
 
     Args:
         source: the network.
-        tap_plan: a plan for this network.
+        plans: the schedules, planned for this network; the first is the default of its canvas.
         target_name: ``onnx`` or ``coreml``.
         precision: the target's default for None.
         out: a folder; a bundle that is there already is replaced.
@@ -104,10 +110,10 @@ def export_bundle(
     """
     target, precision, converter = open_target(target_name, precision)
     with replacing_bundle(out) as folder:
-        assembly = assemble(tap_plan)
+        assembly = assemble(plans)
         files = converter.convert(assembly.programs, folder / _PROGRAMS, precision)
         (folder / "table.bin").write_bytes(assembly.table.tobytes())
-        manifest = _manifest(source, tap_plan, assembly, files, target_name, precision)
+        manifest = _manifest(source, assembly, files, target_name, precision)
         manifest["files"] = _listing(folder)
         parsed = parse_manifest(parse_json(json.dumps(manifest).encode(), MANIFEST_NAME))
         unfinished = Bundle(folder, parsed, assembly.table)
@@ -127,44 +133,43 @@ def export_bundle(
 def _check(
     source: Source, bundle: Bundle, assembly: Assembly, target: Target, threads: int
 ) -> dict[str, Any]:
-    manifest, table = bundle.manifest, bundle.table
-    canvas = generate_scene(manifest.canvas_height, manifest.canvas_width)
+    manifest = bundle.manifest
     reference = TorchEngine(assembly.programs)
-    taps = parity_taps(manifest.canvas_height, manifest.canvas_width, REPLAYED_TAPS)
-    if target.engine is None:
-        # The plan can be proven without the target's engine, its programs' numbers cannot.
-        replay = check_replay(source.network, manifest, table, canvas, reference, taps)
-        refuse_above(TOLERANCE["fp32"], replay["relative_error"])
-        return {
-            "programs_checked_by": "reloaded; names, shapes and precision compared, not run",
-            "replay_checked_by": "torch",
-            "replay": replay,
-        }
-    engine = load_engine(target.engine, bundle, threads)
-    tolerance = TOLERANCE[manifest.precision]
-    programs = check_programs(manifest, table, canvas, reference, engine)
-    refuse_above(tolerance, programs)
-    replay = check_replay(source.network, manifest, table, canvas, engine, taps)
-    refuse_above(tolerance, replay["relative_error"])
+    # The plan can be proven without the target's engine, its programs' numbers cannot.
+    engine = None if target.engine is None else load_engine(target.engine, bundle, threads)
+    tolerance = TOLERANCE[manifest.precision if engine else "fp32"]
+    oracle = functools.cache(lambda *size: FullNetOracle(source.network, generate_scene(*size)))
+    schedules = []
+    for schedule in manifest.schedules:
+        checked: dict[str, Any] = {"schedule": schedule.name}
+        size = schedule.canvas
+        table = make_table(schedule, *size)
+        if engine:
+            comparing = ComparingEngine(reference, engine)
+            run_few_taps(Replay(manifest, schedule, *size, table, comparing), oracle(*size).canvas)
+            checked["programs"] = comparing.differences.relative()
+            refuse_above(tolerance, checked["programs"])
+        replay = Replay(manifest, schedule, *size, table, engine or reference)
+        checked["replay"] = check_replay(oracle(*size), replay, parity_taps(*size, REPLAYED_TAPS))
+        refuse_above(tolerance, checked["replay"]["relative_error"])
+        schedules.append({"canvas": list(size), **checked})
+    not_run = "reloaded; names, shapes and precision compared, not run"
     return {
-        "programs_checked_by": target.engine,
-        "replay_checked_by": target.engine,
+        "programs_checked_by": target.engine or not_run,
+        "replay_checked_by": target.engine or "torch",
         "tolerance": tolerance,
-        "programs": programs,
-        "replay": replay,
+        "schedules": schedules,
     }
 
 
 def _manifest(
     source: Source,
-    tap_plan: TapPlan,
     assembly: Assembly,
     files: dict[str, str],
     target: str,
     precision: str,
 ) -> dict[str, Any]:
     config = source.network.config
-    height, width = tap_plan.canvas
     # Engines take and give fp32 whatever they compute in.
     dtype = "float32"
     return {
@@ -185,7 +190,7 @@ def _manifest(
             "resize": "pillow-bilinear",
             "pad_value": list(source.network.pad_value),
         },
-        "canvas": {"height": height, "width": width},
+        "canvas_multiple": COARSEST_STRIDE,
         "levels": [
             {
                 "name": level.name,
@@ -195,7 +200,7 @@ def _manifest(
                 "box": level.output("box"),
                 "filter": level.output("filter"),
             }
-            for level in tap_plan.levels
+            for level in LEVELS
         ],
         "programs": {
             program.name: {
@@ -212,8 +217,7 @@ def _manifest(
             }
             for program in assembly.programs
         },
-        "schedule": assembly.schedule,
-        "macs": assembly.macs,
+        "schedules": list(assembly.schedules),
         "table": {"file": "table.bin", "count": len(assembly.table)},
         "golden": {"file": "golden.json", "photo": "golden.png"},
         "parity": "parity.json",
@@ -224,20 +228,23 @@ def _write_golden(bundle: Bundle, assembly: Assembly) -> None:
     height, width = _GOLDEN_SIZE
     photo = generate_scene(height, width, seed=1)
     Image.fromarray(photo).save(bundle.golden_photo)
-    segmenter = TapSegmenter(bundle, TorchEngine(assembly.programs))
-    taps = []
-    for x, y in few_taps(height, width, _GOLDEN_TAPS):
-        result = segmenter.tap(photo, (x, y))
-        taps.append(
-            {
-                "at": [x, y],
-                "level": result.level,
-                "score": result.score,
-                "box": list(result.box),
-                "mask_rle": result.rle(),
-            }
-        )
-    _write_json(bundle.folder / bundle.manifest.golden_file, {"taps": taps})
+    engine = TorchEngine(assembly.programs)
+    answers: list[list[dict[str, Any]]] = []
+    for schedule in bundle.manifest.schedules:
+        segmenter = TapSegmenter(bundle, engine, [schedule], schedule.canvas)
+        answers.append([])
+        for x, y in few_taps(height, width, _GOLDEN_TAPS):
+            result = segmenter.tap(photo, (x, y))
+            answers[-1].append(
+                {
+                    "at": [x, y],
+                    "level": result.level,
+                    "score": result.score,
+                    "box": list(result.box),
+                    "mask_rle": result.rle(),
+                }
+            )
+    _write_json(bundle.folder / bundle.manifest.golden_file, {"answers": answers})
 
 
 def _producer() -> dict[str, str]:
@@ -308,5 +315,5 @@ def check_replaceable(out: Path) -> None:
         manifest = None
     except OSError as error:
         raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
-    if not isinstance(manifest, dict) or not {"schema_version", "schedule"} <= manifest.keys():
+    if not isinstance(manifest, dict) or not {"schema_version", "programs"} <= manifest.keys():
         raise ExportError(f"{out} exists and is no bundle; give another --out")

@@ -7,18 +7,18 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracenet_runtime.tool import run_tool
+from tracenet_runtime.manifest import MAX_SIDE
+from tracenet_runtime.tool import run_tool, thread_count
+
+if TYPE_CHECKING:
+    from tracenet_export.schedule import SchedulePlan, ScheduleRequest
 
 EXAMPLE = """examples:
   tracenet-export --target onnx --out out/bundle
-  tracenet-export --checkpoint runs/first/network.safetensors --canvas 1536x2048 --schedule P3-P5"""
-
-
-MAX_SIDE = 1 << 14
-"""Canvas pixels; no side of a bundle's canvas may be longer."""
-
+  tracenet-export --schedule all warm P3-P5@1536x2048 --out out/bundle
+  tracenet-export --checkpoint runs/first/network.safetensors --schedule full --out out/full"""
 
 DEFAULT_MODEL = "mobilenetv2-fpn"
 
@@ -31,28 +31,6 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_network_arguments(parser)
-    parser.add_argument("--target", default="onnx", help="onnx or coreml (default: onnx)")
-    parser.add_argument("--precision", help="fp32 or fp16 (default: the target's)")
-    parser.add_argument(
-        "--schedule",
-        default="P3-P7",
-        help="levels to ask, such as P3-P7, P3-P5 or P4, or `full` for FullNet, the baseline",
-    )
-    parser.add_argument(
-        "--windows",
-        default="64,128,256,all",
-        help="mask windows: canvas pixels from the tap to each side, the smallest that holds the "
-        "predicted box is used",
-    )
-    parser.add_argument("--out", type=Path, default=Path("out/bundle"), help="folder of the bundle")
-    parser.add_argument("--threads", type=int, default=2, help="of the engine that checks it")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    return parser
-
-
-def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--model``, ``--checkpoint``, ``--untrained`` and ``--canvas``."""
     parser.add_argument(
         "--model",
         help="configuration, such as r50-fpn (default: the checkpoint's, mobilenetv2-fpn)",
@@ -69,14 +47,33 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         default="640x640",
         help="height x width of what the network sees, or one side; padded to multiples of 128",
     )
+    parser.add_argument("--target", default="onnx", help="onnx or coreml (default: onnx)")
+    parser.add_argument("--precision", help="fp32 or fp16 (default: the target's)")
+    parser.add_argument(
+        "--schedule",
+        nargs="+",
+        default=["all"],
+        metavar="NAME[@CANVAS]",
+        help="what a tap runs: `all` levels, some (P4, P3-P5), `warm` (the photo is encoded once, "
+        "taps run the heads) or `full` (FullNet, the baseline); each on --canvas or its own",
+    )
+    parser.add_argument(
+        "--windows",
+        help="mask windows: canvas pixels from the tap to each side, the smallest that holds the "
+        "predicted box is used (default: those of 64,128,256,all that the levels can need)",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/bundle"), help="folder of the bundle")
+    parser.add_argument(
+        "--threads", type=thread_count, default=2, help="of the engine that checks it"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; the report goes to stdout. Returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if not 1 <= arguments.threads <= 1024:
-        parser.error("--threads is at least 1 and at most 1024")
 
     def work() -> None:
         report = _export(arguments)
@@ -104,13 +101,16 @@ def parse_canvas(text: str) -> tuple[int, int]:
     return height, width
 
 
-def parse_windows(text: str) -> tuple[int | None, ...]:
-    """``64,128,all`` -> reaches, smallest first; None is the whole canvas.
+def parse_windows(text: str | None) -> tuple[int | None, ...]:
+    """``64,128,all`` -> mask windows, smallest first; None among them is the whole canvas.
 
     Raises:
         ExportError: an entry is neither ``all`` nor a multiple of 8.
     """
     from tracenet_export.errors import ExportError
+
+    if text is None:
+        return ()
 
     reaches: set[int | None] = set()
     for part in text.split(","):
@@ -126,7 +126,7 @@ def parse_windows(text: str) -> tuple[int | None, ...]:
 
 
 def open_source(arguments: argparse.Namespace) -> Any:
-    """The network that the arguments of :func:`add_network_arguments` name.
+    """The network that the arguments name.
 
     Raises:
         TraceNetError: there is no such network or checkpoint.
@@ -155,61 +155,101 @@ def open_source(arguments: argparse.Namespace) -> Any:
     return Source(network, digest, checkpoint_licence(path))
 
 
+def parse_requests(arguments: argparse.Namespace) -> list[ScheduleRequest]:
+    """The schedules that the arguments ask for.
+
+    Raises:
+        ExportError: a schedule, canvas or window is none, or a schedule is given twice.
+    """
+    from tracenet_export.errors import ExportError
+    from tracenet_export.schedule import parse_schedule
+
+    windows = parse_windows(arguments.windows)
+    requests: list[ScheduleRequest] = []
+    for text in arguments.schedule:
+        name, at, canvas = text.partition("@")
+        request = parse_schedule(name, parse_canvas(canvas if at else arguments.canvas), windows)
+        if any((r.name, r.canvas) == (request.name, request.canvas) for r in requests):
+            raise ExportError(f"{text!r} asks a second time for {request.name}; leave one out")
+        requests.append(request)
+    return requests
+
+
 def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     # Imported here so that --help and mistakes on the command line need not wait for torch.
     import torch
 
-    from tracenet.rft import capture
     from tracenet_export.bundle import check_replaceable, export_bundle
-    from tracenet_export.schedule import parse_levels, plan_full, plan_taps
+    from tracenet_export.schedule import captured, plan_schedule
     from tracenet_export.targets import open_target
 
-    canvas, windows = parse_canvas(arguments.canvas), parse_windows(arguments.windows)
+    requests = parse_requests(arguments)
     open_target(arguments.target, arguments.precision)
     check_replaceable(arguments.out)
-    levels = () if arguments.schedule == "full" else parse_levels(arguments.schedule)
     source = open_source(arguments)
     torch.set_num_threads(arguments.threads)
-    graph = capture(source.network, (torch.zeros(1, 3, *canvas),))
-    tap_plan = plan_taps(graph, canvas, levels, windows) if levels else plan_full(graph, canvas)
+    graphs = captured(source.network)
+    plans = [plan_schedule(graphs, request) for request in requests]
     parity = export_bundle(
         source,
-        tap_plan,
+        plans,
         arguments.target,
         arguments.precision,
         arguments.out,
         threads=arguments.threads,
     )
-    full = graph.full_macs
     return {
         "bundle": str(arguments.out),
         "target": arguments.target,
-        "schedule": tap_plan.name,
-        "input_window": list(tap_plan.plan.input_window),
-        "macs_share": {
-            name: (tap_plan.plan.query_macs + tap_plan.plan.alternative_macs(name)) / full
-            for name in tap_plan.plan.alternatives
-        },
+        "schedules": [_described(plan) for plan in plans],
         "parity": parity,
     }
 
 
+def _described(tap_plan: SchedulePlan) -> dict[str, Any]:
+    from tracenet_export.trace_report import tap_shares
+
+    plan = tap_plan.plan
+    return {
+        "schedule": tap_plan.name,
+        "canvas": list(tap_plan.canvas),
+        "serves": {"height": list(tap_plan.serves[0]), "width": list(tap_plan.serves[1])},
+        "macs_share": tap_shares(tap_plan),
+        "encode_share": plan.encode_macs / plan.graph.full_macs,
+    }
+
+
 def _readable(report: dict[str, Any]) -> str:
-    replay = report["parity"]["replay"]
-    worst = max(replay["relative_error"].items(), key=lambda item: item[1])
-    height, width = report["input_window"]
-    lines = [
-        f"{report['bundle']}: {report['target']}, schedule {report['schedule']}",
-        f"input window {height} x {width}",
-        "multiply-adds of a tap, share of FullNet's: "
-        + ", ".join(f"{name} {share:.3f}" for name, share in report["macs_share"].items()),
-        f"programs: {report['parity']['programs_checked_by']}",
-        f"replay of {replay['taps']} taps against FullNet: largest relative error {worst[1]:.1e} "
-        f"({worst[0]}), {replay['level_flips']} level flips, mean IoU "
-        f"{replay['mask_iou_mean']:.4f} with whole masks "
-        f"({replay['truncated']} reach beyond their window)",
-    ]
+    parity = report["parity"]
+    lines = [f"{report['bundle']}: {report['target']}"]
+    for schedule, checked in zip(report["schedules"], parity["schedules"], strict=True):
+        replay = checked["replay"]
+        name, worst = max(replay["relative_error"].items(), key=lambda item: item[1])
+        shares = ", ".join(f"{key} {share:.3f}" for key, share in schedule["macs_share"].items())
+        encode = schedule["encode_share"]
+        lines += [
+            f"{schedule['schedule']} on {_size(schedule['canvas'])}, serves {_range(schedule)}",
+            "  multiply-adds of a tap, share of FullNet's, by mask window: "
+            + shares
+            + (f"; once per photo {encode:.3f}" if encode else ""),
+            f"  {replay['taps']} taps against FullNet: largest relative error {worst:.1e} "
+            f"({name}), {replay['level_flips']} level flips, mean IoU "
+            f"{replay['mask_iou_mean']:.4f} with whole masks "
+            f"({replay['truncated']} reach beyond their window)",
+        ]
+    lines.append(f"programs: {parity['programs_checked_by']}")
     return "\n".join(lines)
+
+
+def _size(canvas: list[int]) -> str:
+    return f"{canvas[0]}x{canvas[1]}"
+
+
+def _range(schedule: dict[str, Any]) -> str:
+    height, width = schedule["serves"]["height"], schedule["serves"]["width"]
+    if height[0] == height[1] and width[0] == width[1]:
+        return "this canvas only"
+    return f"canvases from {height[0]}x{width[0]} to {height[1]}x{width[1]}"
 
 
 if __name__ == "__main__":

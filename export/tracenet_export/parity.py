@@ -10,11 +10,10 @@ import numpy.typing as npt
 import torch
 from tqdm.auto import tqdm
 
-from tracenet.model import LEVELS, TraceNet, answer_taps
+from tracenet.model import LEVELS, TapAnswers, TraceNet, answer_taps
 from tracenet_export.errors import ParityError
 from tracenet_export.programs import Program
-from tracenet_runtime.canvas import MASK_STRIDE as PROBABILITY_STRIDE
-from tracenet_runtime.manifest import Manifest
+from tracenet_runtime.canvas import PROBABILITY_STRIDE
 from tracenet_runtime.replay import Engine, LevelAnswer, MaskAnswer, Replay
 
 FloatArray = npt.NDArray[Any]
@@ -107,41 +106,49 @@ def few_taps(height: int, width: int, count: int, seed: int = 0) -> list[tuple[i
     return [taps[0], (width - 1, height - 1), *taps[1:]]
 
 
-def check_programs(
-    manifest: Manifest,
-    table: npt.NDArray[np.int32],
-    canvas: npt.NDArray[np.uint8],
-    reference: Engine,
-    engine: Engine,
-) -> dict[str, float]:
-    """Relative error of every output of every program on real windows, by ``program/output``."""
-    comparing = ComparingEngine(reference, engine)
-    replay = Replay(manifest, table, comparing)
-    for tap in few_taps(manifest.canvas_height, manifest.canvas_width, _PROGRAM_TAPS):
-        query = replay.answer_query(canvas, tap)
-        for mask in range(len(manifest.schedule.masks)):
+def run_few_taps(replay: Replay, canvas: npt.NDArray[np.uint8]) -> None:
+    """Run every call of a schedule on real windows, for what a comparing engine notes."""
+    arrays = replay.encode(canvas)
+    for tap in few_taps(replay.canvas_height, replay.canvas_width, _PROGRAM_TAPS):
+        query = replay.answer_query(arrays, tap)
+        for mask in range(len(replay.schedule.masks)):
             replay.compute_mask(query, query.best_level, mask)
-    return comparing.differences.relative()
+
+
+class FullNetOracle:
+    """FullNet on one canvas, computed once.
+
+    Args:
+        network: in eval mode, in the precision in which to compare.
+        canvas: uint8 height x width x 3, or 1 x 3 x height x width in the network's precision.
+    """
+
+    def __init__(self, network: TraceNet, canvas: FloatArray) -> None:
+        self.canvas = canvas
+        image = torch.from_numpy(canvas)
+        if canvas.dtype == np.uint8:
+            dtype = next(network.parameters()).dtype
+            image = image.permute(2, 0, 1)[None].to(dtype)
+        with torch.inference_mode():
+            self._outputs = network(image)
+
+    @torch.inference_mode()
+    def answer(self, tap: tuple[int, int]) -> TapAnswers:
+        """All five levels' answers at a tap (x, y), a canvas pixel, with probabilities."""
+        return answer_taps(self._outputs, torch.tensor([tap]), probability=True)
 
 
 def check_replay(
-    network: TraceNet,
-    manifest: Manifest,
-    table: npt.NDArray[np.int32],
-    canvas: npt.NDArray[Any],
-    engine: Engine,
-    taps: Sequence[tuple[int, int]],
+    oracle: FullNetOracle, replay: Replay, taps: Sequence[tuple[int, int]]
 ) -> dict[str, Any]:
-    """Compare the replay with FullNet, tap by tap.
+    """Compare a replay with FullNet, tap by tap.
 
     Every level's score, box and filter, the mask that a user would get, and one more mask with
     level and window in turn, so that all pairs come up.
 
     Args:
-        network: the oracle, in the precision in which to compare.
-        manifest, table: of the bundle.
-        canvas: as :meth:`~tracenet_runtime.replay.Replay.answer_query` takes it.
-        engine: what runs the programs.
+        oracle: FullNet on a canvas.
+        replay: the schedule on a canvas of that size.
         taps: (x, y) canvas pixels.
 
     Returns:
@@ -149,22 +156,14 @@ def check_replay(
         ``truncated``: taps whose window cut off some of it, ``level_flips``: taps that another
         level answered than FullNet's best of the asked ones.
     """
-    replay = Replay(manifest, table, engine)
-    dtype = next(network.parameters()).dtype
-    if canvas.dtype == np.uint8:
-        image = torch.from_numpy(canvas).permute(2, 0, 1)[None].to(dtype)
-    else:
-        image = torch.from_numpy(canvas)
-    with torch.inference_mode():
-        outputs = network(image)
-    asked = [index for index, level in enumerate(LEVELS)
-             if level.name in {known.name for known in manifest.levels}]  # fmt: skip
+    asked = [index for index, level in enumerate(LEVELS) if level.name in replay.schedule.levels]
     differences, ious, truncated, flips = Differences(), [], 0, 0
-    for number, tap in enumerate(tqdm(taps, unit="tap", desc="replay against FullNet")):
-        with torch.inference_mode():
-            answers = answer_taps(outputs, torch.tensor([tap]), probability=True)
+    arrays = replay.encode(oracle.canvas)
+    described = f"{replay.schedule.name} against FullNet"
+    for number, tap in enumerate(tqdm(taps, unit="tap", desc=described)):
+        answers = oracle.answer(tap)
         full_mask = answers.mask[0, asked].numpy()
-        query = replay.answer_query(canvas, tap)
+        query = replay.answer_query(arrays, tap)
         for level, index in zip(query.levels, asked, strict=True):
             _compare_level(differences, level, answers.score[0, index], answers.box[0, index],
                            answers.filter[0, index])  # fmt: skip
@@ -175,7 +174,7 @@ def check_replay(
         iou, cut = _whole_mask(given, full_mask[best])
         ious.append(iou)
         truncated += cut
-        windows = len(manifest.schedule.masks)
+        windows = len(replay.schedule.masks)
         other = number // windows % len(asked)
         answer = replay.compute_mask(query, other, number % windows)
         _compare_mask(differences, answer, full_mask[other])

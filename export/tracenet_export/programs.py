@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from tracenet.model import MASK_STRIDE, MaskProbability
-from tracenet.model.config import FILTER_SIZE, MASK_FEATURES
+from tracenet.model.config import FILTER_SIZE, MASK_FEATURES, MASK_HEAD_LAYERS
 from tracenet.rft import ConvGraph
 from tracenet.rft.operators.call import Call, SpatialInput
 from tracenet_export.plan import PlacedPiece
-from tracenet_runtime.canvas import MASK_STRIDE as PROBABILITY_STRIDE
+from tracenet_runtime.canvas import PROBABILITY_STRIDE
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Program:
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Zeros of the inputs' shapes, in the module's precision."""
-        constant = next(self.module.buffers(), None)
-        dtype = torch.float32 if constant is None else constant.dtype
+        floating = (b.dtype for b in self.module.buffers() if b.is_floating_point())
+        dtype = next(floating, torch.float32)
         return tuple(torch.zeros(spec.shape, dtype=dtype) for spec in self.inputs)
 
 
@@ -100,7 +100,8 @@ class PieceModule(nn.Module):
             inputs = tuple(position[edge.source] for edge in node.edges)
             self._steps.append(_Step(call, inputs))
             arguments = pytree.tree_map(_without_extent, call.arguments)
-            digest.update(repr((str(call.operator), arguments, inputs)).encode())
+            operator = (str(call.operator), call.channels_last)
+            digest.update(repr((operator, arguments, inputs)).encode())
         self._outputs = [position[node] for node in outputs]
         digest.update(repr(self._outputs).encode())
         self.digest = digest.hexdigest()
@@ -149,5 +150,4 @@ def mask_head_program(height: int, width: int) -> Program:
 
 def mask_head_macs(height: int, width: int) -> int:
     """Multiply-adds of the mask head's three layers."""
-    hidden = MASK_FEATURES
-    return ((MASK_FEATURES + 2) * hidden + hidden * hidden + hidden) * height * width
+    return height * width * sum(inputs * outputs for inputs, outputs in MASK_HEAD_LAYERS)

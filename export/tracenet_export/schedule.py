@@ -1,46 +1,146 @@
-"""What TraceNet wants at a tap: its levels' answers at one cell, and mask features around it."""
+"""Schedules: what TraceNet wants at a tap, and the plan that serves it.
+
+A tap wants its levels' answers at one cell, and mask features around it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from tracenet.model import LEVELS, MASK_STRIDE, Level
-from tracenet.rft import ConvGraph, Span
-from tracenet_export.errors import ExportError
-from tracenet_export.plan import PlacedPiece, Plan, Spans, Wanted, check_plan, make_piece, make_plan
-from tracenet_export.plan.piece import AxisPlacement
+from tracenet.model import COARSEST_STRIDE, LEVELS, MASK_STRIDE, Level, TraceNet
+from tracenet.rft import ConvGraph, Node, Span, capture
+from tracenet_export.errors import ExportError, PlanError
+from tracenet_export.plan import (
+    ClosedForm,
+    Plan,
+    Row,
+    Setting,
+    Spans,
+    Wanted,
+    check_plan,
+    find_closed_form,
+    make_piece,
+    make_plan,
+    on_canvas,
+    place_whole,
+)
+from tracenet_runtime.manifest import MAX_SIDE
 
-REACHES: tuple[int | None, ...] = (64, 128, 256, None)
+Size = tuple[int, int]
+"""Height and width."""
+
+Graphs = Callable[[Size], ConvGraph]
+"""The network, captured on a canvas."""
+
+LADDER: tuple[int | None, ...] = (64, 128, 256, None)
 """Mask windows: canvas pixels from the tap to each side; None is the whole canvas."""
+
+MASK_RIM = MASK_STRIDE // 2
+"""Canvas pixels at the inner sides of a mask window where the mask would mix features beyond it."""
+
+_LARGE_SIDE = 64 * COARSEST_STRIDE
+"""A canvas on which no border reaches the middle, whatever the network's receptive field."""
+
+_ENCODED = ("backbone", "pyramid", "mask_branch")
+"""The parts of the network that `warm` computes once per photo, on the whole canvas.
+
+The mask branch is one of them: on windows at every tap it would cost more from the second tap on,
+and its windows would cut masks off.
+"""
 
 
 @dataclass(frozen=True)
-class TapPlan:
+class ScheduleRequest:
+    """What to plan.
+
+    Attributes:
+        name: ``all``, ``warm``, ``full``, or levels such as ``P4`` or ``P3-P5``.
+        levels: which levels are asked, finest first.
+        canvas: height and width.
+        ladder: mask windows, smallest first; see `LADDER`.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    canvas: Size
+    ladder: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class SchedulePlan:
     """A plan for taps.
 
     Attributes:
-        name: of the schedule, such as ``P3-P7``, ``P4`` or ``full``.
+        name: of the schedule.
         plan: query: score, box and filter of every level; one alternative per mask window.
         canvas: height and width.
         levels: which levels are asked, finest first.
-        reaches: alternative name -> canvas pixels, None for the whole canvas.
+        windows: alternative name -> canvas pixels to each side, None for the whole canvas.
         head_windows: alternative name -> the mask features that its mask head reads.
+        form: where the pieces' windows start, on any canvas.
+        head_rows: alternative name -> where ``head_windows`` start, likewise.
+        serves: for height and width, the least and the most pixels of canvases that the plan's
+            windows serve exactly.
     """
 
     name: str
     plan: Plan
-    canvas: tuple[int, int]
+    canvas: Size
     levels: tuple[Level, ...]
-    reaches: dict[str, int | None]
+    windows: dict[str, int | None]
     head_windows: dict[str, Spans]
+    form: ClosedForm
+    head_rows: dict[str, tuple[Row, Row]]
+    serves: tuple[Size, Size]
 
     @property
     def key(self) -> Level:
         """The level whose cell is the key of the table."""
         return self.levels[0]
+
+    def reach(self, alternative: str) -> int | None:
+        """Canvas pixels from the key cell to each side that a mask covers."""
+        window = self.windows[alternative]
+        return None if window is None else window - MASK_RIM
+
+
+def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -> ScheduleRequest:
+    """``all``, ``warm``, ``full``, ``P4``, ``P3,P5`` or ``P3-P5`` -> what to plan.
+
+    Args:
+        text: the schedule.
+        canvas: height and width.
+        ladder: mask windows; by default those of `LADDER` that the levels' answers can need.
+            `warm` and `full` have the features of the whole canvas and need no others.
+
+    Raises:
+        ExportError: a name is no level, or a window does not fit the finest level.
+    """
+    name = text.strip().lower()
+    named = name in ("all", "warm", "full")
+    levels = LEVELS if named else parse_levels(text)
+    if not named:
+        name = "all" if levels == LEVELS else _levels_name(levels)
+    if name in ("warm", "full"):
+        ladder = (None,)
+    elif not ladder:
+        largest = levels[-1].size_of_interest
+        fitting = [w for w in LADDER if w is None or w % levels[0].stride == 0]
+        bounded = [w for w in fitting if w is not None and w <= largest]
+        ladder = bounded if largest in bounded else fitting
+    stride = levels[0].stride
+    misfit = [window for window in ladder if window is not None and window % stride]
+    if misfit:
+        raise ExportError(
+            f"a mask window of {misfit[0]} px does not fit: with {levels[0].name} as the finest "
+            f"level, windows are multiples of {stride} px, or `all`"
+        )
+    return ScheduleRequest(name, levels, canvas, tuple(ladder))
 
 
 def parse_levels(text: str) -> tuple[Level, ...]:
@@ -62,6 +162,13 @@ def parse_levels(text: str) -> tuple[Level, ...]:
     return tuple(level for level in LEVELS if level.name in chosen)
 
 
+def _levels_name(levels: Sequence[Level]) -> str:
+    """Such as ``P4``, ``P3-P7``, or ``P3,P5`` where levels are left out between."""
+    names = [level.name for level in levels]
+    span = LEVELS[LEVELS.index(levels[0]) : LEVELS.index(levels[-1]) + 1]
+    return f"{names[0]}-{names[-1]}" if len(span) == len(names) > 1 else ",".join(names)
+
+
 def query_wanted(canvas: tuple[int, int], levels: Sequence[Level]) -> Wanted:
     """One cell of score, box and filter on each level, for every cell of the finest one."""
     stride = levels[0].stride
@@ -74,11 +181,7 @@ def query_wanted(canvas: tuple[int, int], levels: Sequence[Level]) -> Wanted:
 
 
 def mask_spans(canvas: tuple[int, int], key_stride: int, reach: int | None) -> Spans:
-    """The mask features that a mask of this reach needs, for every key cell.
-
-    One cell more to each side than the mask covers, because the upsampling to stride 2 mixes
-    neighbouring cells.
-    """
+    """The mask features within this reach of every key cell (None: all of them)."""
     y, x = (_mask_span(extent, key_stride, reach) for extent in canvas)
     return y, x
 
@@ -89,8 +192,8 @@ def _mask_span(extent: int, key_stride: int, reach: int | None) -> Span:
     if reach is None:
         return Span(np.zeros_like(start), np.full_like(start, cells))
     return Span(
-        (start - reach) // MASK_STRIDE - 1,
-        -((-start - key_stride - reach) // MASK_STRIDE) + 1,
+        (start - reach) // MASK_STRIDE,
+        -((-start - key_stride - reach) // MASK_STRIDE),
     ).clip(cells)
 
 
@@ -101,73 +204,136 @@ def windows_of(spans: Span, extent: int) -> Span:
     return Span(start, start + size)
 
 
-def plan_taps(
-    graph: ConvGraph,
-    canvas: tuple[int, int],
-    levels: Sequence[Level] = LEVELS,
-    reaches: Sequence[int | None] = REACHES,
-) -> TapPlan:
-    """Plan the query and the mask windows of TraceNet on a canvas.
+def captured(network: TraceNet) -> Graphs:
+    """The network as a graph on any canvas, each canvas captured once."""
 
-    A reach that needs all mask features for some tap takes the place of the whole canvas: it costs
-    as much.
+    @functools.cache
+    def graph(canvas: Size) -> ConvGraph:
+        # Only the shape counts; the large canvas's pixels are never touched.
+        return capture(network, (torch.empty(1, 3, *canvas),))
 
-    Args:
-        graph: the network.
-        canvas: height and width.
-        levels: which levels to ask, finest first.
-        reaches: of the mask windows, smallest first.
+    return graph
+
+
+def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
+    """Plan a schedule, find the closed form of its table, and which canvases that serves.
+
+    The plan is checked for every key cell of its own canvas. Whether it serves other canvases is
+    settled by the same check on the smallest of them and on a very large one.
 
     Raises:
-        ExportError: a reach is no multiple of the finest level's stride.
         PlanError: the network cannot be served exactly.
     """
-    stride = levels[0].stride
-    misfit = [reach for reach in reaches if reach is not None and reach % stride]
-    if misfit:
-        raise ExportError(
-            f"a mask window of {misfit[0]} px does not fit: with {levels[0].name} as the finest "
-            f"level, windows are multiples of {stride} px, or `all`"
+    canvas, stride = request.canvas, request.levels[0].stride
+    windows = _windows(request)
+    own = _setting(graphs, request, canvas, windows)
+    if request.name == "full":
+        plan = _plan_full(own)
+    else:
+        encoded = [n.name for n in own.graph.nodes.values() if part_of(n) in _ENCODED]
+        plan = make_plan(
+            own.graph, own.query, own.alternatives, encoded if request.name == "warm" else ()
         )
-    features = tuple(extent // MASK_STRIDE for extent in canvas)
-    windows: dict[str, Spans] = {}
-    named: dict[str, int | None] = {}
-    for reach in reaches:
-        y, x = map(windows_of, mask_spans(canvas, stride, reach), features)
-        whole = (y.size[0], x.size[0]) == features
-        name = "all" if whole else f"{reach}px"
-        windows[name], named[name] = (y, x), None if whole else reach
+    large = _setting(graphs, request, (_LARGE_SIDE, _LARGE_SIDE), windows)
+    form = find_closed_form(plan, large, period=COARSEST_STRIDE // stride)
+    plan = on_canvas(plan, form, own)
+    check_plan(plan)
+    head_windows = {name: wanted["mask_features"] for name, wanted in own.alternatives.items()}
+    head_rows = {name: _head_rows(request, windows[name], head_windows[name]) for name in windows}
+    heads = [[rows[axis].size * rows[axis].unit for rows in head_rows.values()] for axis in (0, 1)]
+    least = [
+        -(-max(side, *sides) // COARSEST_STRIDE) * COARSEST_STRIDE
+        for side, sides in zip(form.least_sides, heads, strict=True)
+    ]
+    serves = _serves(graphs, request, windows, plan, form, (least[0], least[1]), large)
+    return SchedulePlan(
+        request.name, plan, canvas, request.levels, windows, head_windows, form, head_rows, serves
+    )
+
+
+def part_of(node: Node) -> str:
+    """``backbone``, ``pyramid``, ``heads`` or ``mask_branch``; nothing for the normalisation."""
+    return node.module_path.split(".")[0]
+
+
+def _windows(request: ScheduleRequest) -> dict[str, int | None]:
+    """Mask windows by name; one that covers the canvas for some tap takes the place of `all`."""
+    features = tuple(side // MASK_STRIDE for side in request.canvas)
+    windows: dict[str, int | None] = {}
+    for window in request.ladder:
+        spans = mask_spans(request.canvas, request.levels[0].stride, window)
+        whole = tuple(int(span.size.max()) for span in spans) == features
+        windows["all" if whole else f"{window}px"] = None if whole else window
         if whole:
             break
-    query = query_wanted(canvas, levels)
-    alternatives = {name: {"mask_features": spans} for name, spans in windows.items()}
-    plan = make_plan(graph, query, alternatives)
-    return TapPlan(_schedule_name(levels), plan, canvas, tuple(levels), named, windows)
+    return windows
 
 
-def _schedule_name(levels: Sequence[Level]) -> str:
-    """Such as ``P4``, ``P3-P7``, or ``P3,P5`` where levels are left out between."""
-    names = [level.name for level in levels]
-    span = LEVELS[LEVELS.index(levels[0]) : LEVELS.index(levels[-1]) + 1]
-    return f"{names[0]}-{names[-1]}" if len(span) == len(names) > 1 else ",".join(names)
+def _setting(
+    graphs: Graphs, request: ScheduleRequest, canvas: Size, windows: Mapping[str, int | None]
+) -> Setting:
+    features = tuple(side // MASK_STRIDE for side in canvas)
+    alternatives = {}
+    for name, window in windows.items():
+        spans = mask_spans(canvas, request.levels[0].stride, window)
+        y, x = (windows_of(span, extent) for span, extent in zip(spans, features, strict=True))
+        alternatives[name] = {"mask_features": (y, x)}
+    return Setting(canvas, graphs(canvas), query_wanted(canvas, request.levels), alternatives)
 
 
-def plan_full(graph: ConvGraph, canvas: tuple[int, int]) -> TapPlan:
-    """FullNet as a schedule: the whole network on the whole canvas, whatever the tap."""
+def _plan_full(own: Setting) -> Plan:
+    """FullNet as a schedule: all of the network on all of the canvas, before any tap."""
+    graph = own.graph
     piece = make_piece(graph, (node for node in graph.nodes if node != graph.input_name))
-    stride = LEVELS[0].stride
+    return Plan(
+        graph=graph,
+        encode=(place_whole(piece, own.keys),),
+        query=(),
+        alternatives=dict.fromkeys(own.alternatives, ()),
+        wanted_query=own.query,
+        wanted_alternatives=own.alternatives,
+    )
+
+
+def _head_rows(request: ScheduleRequest, window: int | None, head_window: Spans) -> tuple[Row, Row]:
+    step = request.levels[0].stride // MASK_STRIDE
     y, x = (
-        AxisPlacement(np.zeros(extent // stride, np.int64), frame.extent)
-        for extent, frame in zip(canvas, piece.frames, strict=True)
+        Row(MASK_STRIDE, int(span.size[0]), (0,), 0)
+        if window is None
+        else Row(MASK_STRIDE, int(span.size[0]), (-window // MASK_STRIDE,), step)
+        for span in head_window
     )
-    wanted = query_wanted(canvas, LEVELS)
-    everything = mask_spans(canvas, stride, None)
-    plan = Plan(
-        graph,
-        (PlacedPiece(piece, (y, x)),),
-        {"all": ()},
-        wanted,
-        {"all": {"mask_features": everything}},
+    return y, x
+
+
+def _serves(
+    graphs: Graphs,
+    request: ScheduleRequest,
+    windows: Mapping[str, int | None],
+    plan: Plan,
+    form: ClosedForm,
+    least: Size,
+    large: Setting,
+) -> tuple[Size, Size]:
+    """The range of heights and of widths that a plan's windows serve exactly."""
+    on_large = on_canvas(plan, form, large)
+    open_axes = [axis for axis in (0, 1) if _is_exact(on_large, axis)]
+    if open_axes:
+        sides = [least[axis] if axis in open_axes else request.canvas[axis] for axis in (0, 1)]
+        smallest = _setting(graphs, request, (sides[0], sides[1]), windows)
+        check_plan(on_canvas(plan, form, smallest), open_axes)
+    height, width = (
+        (least[axis], MAX_SIDE)
+        if axis in open_axes
+        else (request.canvas[axis], request.canvas[axis])
+        for axis in (0, 1)
     )
-    check_plan(plan)
-    return TapPlan("full", plan, canvas, LEVELS, {"all": None}, {"all": everything})
+    return height, width
+
+
+def _is_exact(plan: Plan, axis: int) -> bool:
+    try:
+        check_plan(plan, (axis,))
+    except PlanError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from tracenet.rft import ConvGraph, Node, Rect, Span
 from tracenet_export.plan import Spans
-from tracenet_export.schedule import TapPlan, mask_spans, query_wanted
+from tracenet_export.schedule import SchedulePlan, mask_spans, part_of, query_wanted
 
 GRID = 16
 """Canvas pixels between the taps over which exact regions are averaged."""
@@ -32,6 +33,7 @@ class TraceReport:
 
     Attributes:
         full_macs: FullNet, all levels and all mask features.
+        encode_macs: what runs once per photo, before any tap.
         region_macs_mean: exact regions, mean over a 16 px grid of taps.
         window_macs: the planned windows, the same for every tap.
         input_window: (height, width) of the largest tile that is cut out of the picture.
@@ -40,6 +42,7 @@ class TraceReport:
     """
 
     full_macs: int
+    encode_macs: int
     region_macs_mean: float
     window_macs: int
     input_window: tuple[int, int]
@@ -50,6 +53,7 @@ class TraceReport:
         """JSON-ready, with the shares of FullNet."""
         return {
             "full_macs": self.full_macs,
+            "encode_macs": self.encode_macs,
             "region_macs_mean": round(self.region_macs_mean),
             "window_macs": self.window_macs,
             "region_share": round(self.region_macs_mean / self.full_macs, 4),
@@ -68,29 +72,25 @@ class TraceReport:
         }
 
 
-def report_costs(tap_plan: TapPlan, window: str) -> TraceReport:
+def report_costs(tap_plan: SchedulePlan, window: str) -> TraceReport:
     """The costs of a plan with one of its mask windows.
 
     Args:
         tap_plan: the plan.
         window: name of the mask window.
     """
-    graph = tap_plan.plan.graph
-    regions = tap_regions(tap_plan, window)
+    plan, graph = tap_plan.plan, tap_plan.plan.graph
     grid = [np.arange(0, extent, GRID) // tap_plan.key.stride for extent in tap_plan.canvas]
     exact = {
-        name: graph.nodes[name].macs_per_cell
-        * float(y.size[grid[0]].mean())
-        * float(x.size[grid[1]].mean())
-        for name, (y, x) in regions.items()
+        name: float(
+            graph.nodes[name].macs_per_cell * y.size[grid[0]].mean() * x.size[grid[1]].mean()
+        )
+        for name, (y, x) in tap_regions(tap_plan, window).items()
     }
-    planned: dict[str, int] = {}
-    pieces = (*tap_plan.plan.query, *tap_plan.plan.alternatives[window])
-    for placed in pieces:
+    planned: Counter[str] = Counter()
+    for placed in (*plan.query, *plan.alternatives[window]):
         for name in placed.piece.nodes:
-            height, width = placed.size(name)
-            macs = graph.nodes[name].macs_per_cell * height * width
-            planned[name] = planned.get(name, 0) + macs
+            planned[name] += placed.node_macs(graph, name)
     stages: dict[str, list[str]] = {}
     for name, node in graph.nodes.items():
         if node.macs_per_cell:
@@ -98,6 +98,7 @@ def report_costs(tap_plan: TapPlan, window: str) -> TraceReport:
     y, x = _input_tiles(tap_plan, window)
     return TraceReport(
         full_macs=graph.full_macs,
+        encode_macs=plan.encode_macs,
         region_macs_mean=sum(exact.values()),
         window_macs=sum(planned.values()),
         input_window=(int(y.size[0]), int(x.size[0])),
@@ -105,32 +106,43 @@ def report_costs(tap_plan: TapPlan, window: str) -> TraceReport:
         stages=tuple(
             StageCost(
                 stage,
-                sum(_full_macs(graph.nodes[name]) for name in names),
+                sum(_full_macs(graph, name) for name in names),
                 sum(exact.get(name, 0.0) for name in names),
-                sum(planned.get(name, 0) for name in names),
+                sum(planned[name] for name in names),
             )
             for stage, names in stages.items()
         ),
     )
 
 
-def tap_regions(tap_plan: TapPlan, window: str) -> dict[str, tuple[Span, Span]]:
-    """Exact regions of the query and one mask window together, for every key cell."""
-    stride = tap_plan.key.stride
-    mask = mask_spans(tap_plan.canvas, stride, tap_plan.reaches[window])
+def tap_shares(tap_plan: SchedulePlan) -> dict[str, float]:
+    """What a tap costs with each mask window, as a share of FullNet's multiply-adds."""
+    plan = tap_plan.plan
+    return {
+        name: (plan.query_macs + plan.alternative_macs(name)) / plan.graph.full_macs
+        for name in plan.alternatives
+    }
+
+
+def tap_regions(tap_plan: SchedulePlan, window: str) -> dict[str, Spans]:
+    """Exact regions of what one tap computes, with one mask window, for every key cell."""
+    plan = tap_plan.plan
+    per_picture = {node for placed in plan.encode for node in placed.piece.nodes}
+    mask = mask_spans(tap_plan.canvas, tap_plan.key.stride, tap_plan.windows[window])
     wanted = dict(query_wanted(tap_plan.canvas, tap_plan.levels)) | {"mask_features": mask}
-    return tap_plan.plan.graph.regions(wanted)
+    regions = plan.graph.regions(wanted)
+    return {name: spans for name, spans in regions.items() if name not in per_picture}
 
 
 def stage_of(graph: ConvGraph, node: Node) -> str:
     """Such as ``backbone /16``, ``pyramid``, ``heads`` or ``mask_branch``."""
-    part = node.module_path.split(".")[0]
+    part = part_of(node)
     if part != "backbone":
         return part
     return f"backbone /{graph.input_shape[2] // node.extent[0]}"
 
 
-def stage_rects(tap_plan: TapPlan, window: str, tap: tuple[int, int]) -> dict[str, Rect]:
+def stage_rects(tap_plan: SchedulePlan, window: str, tap: tuple[int, int]) -> dict[str, Rect]:
     """What a tap needs of each stage, in canvas pixels: the smallest cover of its nodes' regions.
 
     Args:
@@ -152,7 +164,7 @@ def stage_rects(tap_plan: TapPlan, window: str, tap: tuple[int, int]) -> dict[st
     return rects
 
 
-def input_tile(tap_plan: TapPlan, window: str, tap: tuple[int, int]) -> Rect:
+def input_tile(tap_plan: SchedulePlan, window: str, tap: tuple[int, int]) -> Rect:
     """The largest tile that is cut out of the picture for a tap, canvas pixels.
 
     Args:
@@ -166,19 +178,20 @@ def input_tile(tap_plan: TapPlan, window: str, tap: tuple[int, int]) -> Rect:
     return Rect(int(y.lo[row]), int(y.hi[row]), int(x.lo[column]), int(x.hi[column]))
 
 
-def _input_tiles(tap_plan: TapPlan, window: str) -> Spans:
+def _input_tiles(tap_plan: SchedulePlan, window: str) -> Spans:
     """The largest tile that is cut out of the picture, for every key cell."""
-    image = tap_plan.plan.graph.input_name
+    plan = tap_plan.plan
     tiles = [
-        placed.window(image)
-        for placed in (*tap_plan.plan.query, *tap_plan.plan.alternatives[window])
-        if image in placed.piece.sources
+        placed.window(plan.graph.input_name)
+        for placed in (*plan.encode, *plan.query, *plan.alternatives[window])
+        if plan.graph.input_name in placed.piece.sources
     ]
     return max(tiles, key=lambda spans: int(spans[0].size[0] * spans[1].size[0]))
 
 
-def _full_macs(node: Node) -> int:
-    return node.macs_per_cell * node.extent[0] * node.extent[1]
+def _full_macs(graph: ConvGraph, name: str) -> int:
+    node = graph.nodes[name]
+    return node.macs(node.extent, graph.nodes[node.edges[0].source].extent)
 
 
 def _range(span: Span) -> tuple[int, int]:

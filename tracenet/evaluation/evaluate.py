@@ -48,6 +48,31 @@ def draw_taps(mask: Mask, count: int, random: np.random.Generator) -> tuple[tupl
     return tuple((int(x), int(y)) for x, y in zip(columns, rows, strict=True))
 
 
+def drawn_taps(
+    photos: PhotoDataset, canvas_size: int, taps: int, seed: int
+) -> Iterator[tuple[AnnotatedPhoto, dict[int, tuple[tuple[int, int], ...]]]]:
+    """Every photo, with taps (x, y) on each of its instances, by instance index.
+
+    Args:
+        photos: annotated photos.
+        canvas_size: side of the square canvas of which an instance must cover at least 200 pixels.
+        taps: per instance.
+        seed: of the taps; they depend on it and on the photo alone.
+    """
+    canvas = Canvas(canvas_size, canvas_size, (0, 0, 0))
+    for index in range(len(photos)):
+        example = photos[index]
+        random = np.random.default_rng((seed, index))
+        yield (
+            example,
+            {
+                instance: draw_taps(mask, taps, random)
+                for instance, mask in enumerate(example.masks)
+                if _canvas_area(mask, canvas) >= MINIMUM_AREA
+            },
+        )
+
+
 def evaluate(
     model: TapModel, photos: PhotoDataset, canvas_size: int, taps: int, seed: int
 ) -> list[InstanceScore]:
@@ -55,22 +80,17 @@ def evaluate(
 
     Args:
         model: what to ask for masks.
-        photos: annotated photos.
-        canvas_size: side of the square canvas that decides which instances are scored.
-        taps: per instance.
-        seed: of the taps; they depend on it and on the photo alone, not on the model.
+        photos, canvas_size, taps, seed: as for `drawn_taps`.
     """
-    canvas = Canvas(canvas_size, canvas_size, (0, 0, 0))
     scores = []
-    for index in tqdm(range(len(photos)), unit="photo", desc="evaluating"):
-        example = photos[index]
-        scored = [
-            i for i, mask in enumerate(example.masks) if _canvas_area(mask, canvas) >= MINIMUM_AREA
-        ]
-        random = np.random.default_rng((seed, index))
-        drawn = [draw_taps(example.masks[i], taps, random) for i in scored]
-        answers = iter(model.masks(example.photo, [tap for group in drawn for tap in group]))
-        for instance, group in zip(scored, drawn, strict=True):
+    drawn = drawn_taps(photos, canvas_size, taps, seed)
+    for index, (example, groups) in enumerate(
+        tqdm(drawn, total=len(photos), unit="photo", desc="evaluating")
+    ):
+        answers = iter(
+            model.masks(example.photo, [tap for group in groups.values() for tap in group])
+        )
+        for instance, group in groups.items():
             scores.append(_score(example, index, instance, group, answers))
     return scores
 

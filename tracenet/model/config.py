@@ -42,9 +42,12 @@ MASK_STRIDE = 8
 """Canvas pixels per cell of the mask features."""
 
 MASK_FEATURES = 8
-"""Channels of the mask features, and of the mask head's two hidden layers."""
+"""Channels of the mask features."""
 
-FILTER_SIZE = (MASK_FEATURES + 2) * 8 + 8 + 8 * 8 + 8 + 8 + 1
+MASK_HEAD_LAYERS = ((MASK_FEATURES + 2, 8), (8, 8), (8, 1))
+"""Input and output channels of the mask head's 1x1 layers; two coordinates join the features."""
+
+FILTER_SIZE = sum(inputs * outputs + outputs for inputs, outputs in MASK_HEAD_LAYERS)
 """Parameters of the mask head that the controller predicts at a cell (169)."""
 
 

@@ -6,10 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracenet.model.config import FILTER_SIZE, MASK_FEATURES, MASK_STRIDE
-
-_HIDDEN = 8
-_LAYERS = ((MASK_FEATURES + 2, _HIDDEN), (_HIDDEN, _HIDDEN), (_HIDDEN, 1))
+from tracenet.model.config import MASK_HEAD_LAYERS, MASK_STRIDE
 
 
 class MaskHead(nn.Module):
@@ -42,14 +39,13 @@ class MaskHead(nn.Module):
         plane = (count, 1, height, width)
         layer = torch.cat([dx.expand(plane), dy.expand(plane), features], dim=1).flatten(2)
 
-        sizes = [i * o for i, o in _LAYERS] + [o for _, o in _LAYERS]
-        assert sum(sizes) == FILTER_SIZE
+        sizes = [i * o for i, o in MASK_HEAD_LAYERS] + [o for _, o in MASK_HEAD_LAYERS]
         parts = torch.split(filter.flatten(1), sizes, dim=1)
-        for index, (inputs, outputs) in enumerate(_LAYERS):
+        for index, (inputs, outputs) in enumerate(MASK_HEAD_LAYERS):
             weight = parts[index].reshape(count, outputs, inputs)
-            bias = parts[index + len(_LAYERS)].reshape(count, outputs, 1)
+            bias = parts[index + len(MASK_HEAD_LAYERS)].reshape(count, outputs, 1)
             layer = torch.matmul(weight, layer) + bias
-            if index < len(_LAYERS) - 1:
+            if index < len(MASK_HEAD_LAYERS) - 1:
                 layer = F.relu(layer)
         return layer.reshape(count, 1, height, width)
 

@@ -15,15 +15,45 @@ from dataclasses import dataclass, field
 from tracenet.rft import ConvGraph
 from tracenet.rft.axis_maps import Unchanged
 from tracenet_export.errors import PlanError
-from tracenet_export.plan.piece import PlacedPiece, Spans, make_piece, place
+from tracenet_export.plan.piece import (
+    BYTES_PER_VALUE,
+    PlacedPiece,
+    Spans,
+    make_piece,
+    place,
+    place_whole,
+    united,
+)
 
-MACS_PER_CALL = 2_000_000
-"""What one program call costs besides its work, in multiply-adds (about 50 us at 40 G/s)."""
+MACS_PER_CALL = 4_000_000
+"""What one program call costs besides its work, in multiply-adds.
 
-MACS_PER_BYTE = 10
-"""What one byte that is cut out of an array or handed over costs (about 4 GB/s at 40 G/s)."""
+50 us at 80 G/s, as measured with ONNX Runtime by ``tracenet-bench --cuts``.
+"""
 
-BYTES_PER_VALUE = 4
+MACS_PER_BYTE = 9
+"""What one byte that is cut out of an array costs: 11 GB/s beside 100 G/s, measured likewise.
+
+That an array is handed over instead of kept inside a program costs nothing measurable.
+"""
+
+
+@dataclass(frozen=True)
+class CropPoint:
+    """An edge of the graph where a window is cut out, and what that buys.
+
+    Attributes:
+        node: what is cut.
+        reader: the piece that reads the window, by its place in the phase.
+        bytes: of the window.
+        macs_saved: how many more multiply-adds the two pieces would take as one; for the picture,
+            the piece that reads it on the whole picture; None where the two cannot be one.
+    """
+
+    node: str
+    reader: int
+    bytes: int
+    macs_saved: int | None
 
 
 @dataclass
@@ -34,6 +64,9 @@ class Partition:
         graph: the graph that the pieces are parts of.
         regions: every node's exact region.
         external: windows that others (the answer, later phases) cut out of nodes.
+        pieces: by number.
+        owner: node -> the piece that computes it.
+        readers: node -> the pieces that cut a window out of it.
     """
 
     graph: ConvGraph
@@ -41,13 +74,25 @@ class Partition:
     external: Mapping[str, Spans]
     pieces: dict[int, PlacedPiece] = field(default_factory=dict)
     owner: dict[str, int] = field(default_factory=dict)
+    readers: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, number: int, placed: PlacedPiece) -> None:
+        """Take in a piece whose nodes no other piece has."""
+        self.pieces[number] = placed
+        self.owner.update(dict.fromkeys(placed.piece.nodes, number))
+        for source in placed.piece.sources:
+            self.readers[source].add(number)
+
+    def remove(self, number: int) -> None:
+        """Give up a piece, for another to have its nodes."""
+        for source in self.pieces.pop(number).piece.sources:
+            self.readers[source].remove(number)
 
     def consumers(self, piece: int) -> set[int]:
         """Pieces that read what this one computes."""
-        return {
-            other for other, placed in self.pieces.items()
-            if any(self.owner.get(source) == piece for source in placed.piece.sources)
-        }  # fmt: skip
+        return set[int]().union(
+            *(self.readers[node] for node in self.pieces[piece].piece.nodes if node in self.readers)
+        )
 
     def producers(self, piece: int) -> set[int]:
         """Pieces that this one reads."""
@@ -56,15 +101,13 @@ class Partition:
 
     def hulls(self, nodes: Iterable[str], without: frozenset[int]) -> dict[str, Spans]:
         """What is cut out of these nodes by others than the pieces ``without``."""
-        wanted = set(nodes)
-        hulls = {node: spans for node, spans in self.external.items() if node in wanted}
-        for number, placed in self.pieces.items():
-            if number in without:
-                continue
-            for source in placed.piece.sources:
-                if source in wanted:
-                    (y, x), held = placed.window(source), hulls.get(source)
-                    hulls[source] = (y, x) if held is None else (held[0].union(y), held[1].union(x))
+        hulls: dict[str, Spans] = {}
+        for node in nodes:
+            cuts = [self.external[node]] if node in self.external else []
+            readers = self.readers.get(node, set()) - without
+            cuts += [self.pieces[number].window(node) for number in sorted(readers)]
+            if cuts:
+                hulls[node] = united(cuts)
         return hulls
 
     def placed(self, nodes: Iterable[str], without: frozenset[int]) -> PlacedPiece:
@@ -72,22 +115,11 @@ class Partition:
         piece = make_piece(self.graph, nodes)
         return place(self.graph, piece, self.regions, self.hulls(piece.nodes, without))
 
-    def cost(self, placed: PlacedPiece, internal: frozenset[int] = frozenset()) -> float:
-        """Multiply-adds, or what takes as long.
-
-        Args:
-            placed: the piece.
-            internal: pieces that it replaces, whose reading of its nodes is no hand-over.
-        """
-        inside = set(placed.piece.nodes)
-        handed_over = set(placed.piece.sources) | {n for n in self.external if n in inside}
-        for number, other in self.pieces.items():
-            if number not in internal:
-                handed_over.update(s for s in other.piece.sources if s in inside)
-        values = sum(
-            self.graph.nodes[node].channels * math.prod(placed.size(node)) for node in handed_over
+    def cost(self, placed: PlacedPiece) -> float:
+        """Multiply-adds, or what takes as long."""
+        return (
+            placed.macs(self.graph) + MACS_PER_CALL + MACS_PER_BYTE * placed.bytes_cut(self.graph)
         )
-        return placed.macs(self.graph) + MACS_PER_CALL + MACS_PER_BYTE * BYTES_PER_VALUE * values
 
     def reaches(self, start: int, goal: int, skip_direct: bool) -> bool:
         """Whether ``goal`` depends on ``start``, optionally by another way than directly."""
@@ -102,8 +134,8 @@ class Partition:
             stack.extend(fresh)
         return False
 
-    def in_order(self) -> list[PlacedPiece]:
-        """The pieces, each after those it reads."""
+    def in_order(self) -> list[int]:
+        """The pieces' numbers, each after those it reads."""
         ordered: list[int] = []
         done: set[int] = set()
 
@@ -116,7 +148,7 @@ class Partition:
 
         for number in sorted(self.pieces):
             visit(number)
-        return [self.pieces[number] for number in ordered]
+        return ordered
 
 
 def partition(
@@ -124,7 +156,7 @@ def partition(
     nodes: Iterable[str],
     regions: Mapping[str, Spans],
     external: Mapping[str, Spans],
-) -> list[PlacedPiece]:
+) -> tuple[list[PlacedPiece], list[CropPoint]]:
     """Divide nodes into pieces that cost least together, as far as merging pairs finds it.
 
     Args:
@@ -134,7 +166,7 @@ def partition(
         external: what is cut out of the nodes from outside.
 
     Returns:
-        Placed pieces, each after those it reads.
+        Placed pieces, each after those it reads, and the crop points between them.
 
     Raises:
         PlanError: an operator has no fixed-size form.
@@ -145,10 +177,10 @@ def partition(
     atoms = _atoms(graph, ordered)
     # Consumers first: what they cut decides the windows of what they read.
     for number, atom in reversed(list(enumerate(atoms))):
-        search.pieces[number] = search.placed(atom, frozenset())
-        search.owner.update(dict.fromkeys(atom, number))
+        search.add(number, search.placed(atom, frozenset()))
     _merge_what_pays(search)
-    return search.in_order()
+    order = search.in_order()
+    return [search.pieces[number] for number in order], _crop_points(search, order)
 
 
 def _atoms(graph: ConvGraph, ordered: list[str]) -> list[list[str]]:
@@ -203,13 +235,9 @@ def _closes_circle(search: Partition, pair: frozenset[int]) -> bool:
 
 def _pairs(search: Partition) -> list[frozenset[int]]:
     """Pieces next to each other, and pieces that read the same node."""
-    readers: dict[str, list[int]] = defaultdict(list)
-    for number, placed in sorted(search.pieces.items()):
-        for source in placed.piece.sources:
-            readers[source].append(number)
     pairs: dict[frozenset[int], None] = {}
-    for source, numbers in readers.items():
-        group = numbers + ([search.owner[source]] if source in search.owner else [])
+    for source, numbers in search.readers.items():
+        group = sorted(numbers) + ([search.owner[source]] if source in search.owner else [])
         for index, first in enumerate(group):
             for second in group[index + 1 :]:
                 pairs[frozenset((first, second))] = None
@@ -218,25 +246,30 @@ def _pairs(search: Partition) -> list[frozenset[int]]:
 
 def _gain(search: Partition, pair: frozenset[int]) -> tuple[float, PlacedPiece] | None:
     """What merging two pieces saves, if it is possible and saves anything."""
+    merged = _merged(search, pair)
+    if merged is None:
+        return None
+    gain = sum(search.cost(search.pieces[number]) for number in pair) - search.cost(merged)
+    return (gain, merged) if gain > 0 else None
+
+
+def _merged(search: Partition, pair: frozenset[int]) -> PlacedPiece | None:
+    """Two pieces as one, if that is possible."""
     if _closes_circle(search, pair):
         return None
     nodes = [node for number in pair for node in search.pieces[number].piece.nodes]
     try:
-        merged = search.placed(nodes, pair)
+        return search.placed(nodes, pair)
     except PlanError:
         return None
-    apart = sum(search.cost(search.pieces[number]) for number in pair)
-    gain = apart - search.cost(merged, pair)
-    return (gain, merged) if gain > 0 else None
 
 
 def _replace(search: Partition, pair: frozenset[int], merged: PlacedPiece) -> set[int]:
     """Put a merged piece in the place of two; re-place what feeds it. Returns what changed."""
     number = min(pair)
     for old in pair:
-        del search.pieces[old]
-    search.pieces[number] = merged
-    search.owner.update(dict.fromkeys(merged.piece.nodes, number))
+        search.remove(old)
+    search.add(number, merged)
     changed = {number}
     stack = sorted(search.producers(number))
     while stack:
@@ -253,3 +286,28 @@ def _replace(search: Partition, pair: frozenset[int], merged: PlacedPiece) -> se
             changed.add(upstream)
             stack.extend(sorted(search.producers(upstream)))
     return changed
+
+
+def _crop_points(search: Partition, order: list[int]) -> list[CropPoint]:
+    graph = search.graph
+    points = []
+    for place_in_order, number in enumerate(order):
+        reader = search.pieces[number]
+        for node in reader.piece.sources:
+            cut = BYTES_PER_VALUE * graph.nodes[node].channels * math.prod(reader.size(node))
+            points.append(CropPoint(node, place_in_order, cut, _macs_saved(search, node, number)))
+    return points
+
+
+def _macs_saved(search: Partition, node: str, number: int) -> int | None:
+    reader = search.pieces[number]
+    if node == search.graph.input_name:
+        keys = len(reader.placements[0].origin), len(reader.placements[1].origin)
+        return place_whole(reader.piece, keys).macs(search.graph) - reader.macs(search.graph)
+    if node not in search.owner:
+        return None
+    pair = frozenset((search.owner[node], number))
+    merged = _merged(search, pair)
+    if merged is None:
+        return None
+    return merged.macs(search.graph) - sum(search.pieces[n].macs(search.graph) for n in pair)

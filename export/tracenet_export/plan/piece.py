@@ -15,7 +15,7 @@ the picture's border so does the window, whose padding is then the true one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -29,6 +29,8 @@ Spans = tuple[Span, Span]
 """An interval per axis (y, x) and per key cell of that axis."""
 
 AXES = (0, 1)
+
+BYTES_PER_VALUE = 4
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,27 @@ class PlacedPiece:
 
     def macs(self, graph: ConvGraph) -> int:
         """Multiply-adds of one run."""
+        return sum(self.node_macs(graph, node) for node in self.piece.nodes)
+
+    def node_macs(self, graph: ConvGraph, node: str) -> int:
+        """Multiply-adds of one node in one run."""
+        known = graph.nodes[node]
+        return known.macs(self.size(node), self.size(known.edges[0].source))
+
+    def bytes_cut(self, graph: ConvGraph) -> int:
+        """Bytes of the windows that are cut out for one run."""
         return sum(
-            graph.nodes[node].macs_per_cell * math.prod(self.size(node))
-            for node in self.piece.nodes
+            BYTES_PER_VALUE * graph.nodes[source].channels * math.prod(self.size(source))
+            for source in self.piece.sources
         )
+
+
+def united(spans: Sequence[Spans]) -> Spans:
+    """The smallest intervals that cover all, key cell by key cell."""
+    y, x = spans[0]
+    for other_y, other_x in spans[1:]:
+        y, x = y.union(other_y), x.union(other_x)
+    return y, x
 
 
 def make_piece(graph: ConvGraph, nodes: Iterable[str]) -> Piece:
@@ -153,6 +172,15 @@ def place(
     return PlacedPiece(piece, (y, x))
 
 
+def place_whole(piece: Piece, keys: tuple[int, int]) -> PlacedPiece:
+    """A piece on the whole extents, for this many key cells along y and x."""
+    y, x = (
+        AxisPlacement(np.zeros(count, np.int64), frame.extent)
+        for count, frame in zip(keys, piece.frames, strict=True)
+    )
+    return PlacedPiece(piece, (y, x))
+
+
 def axis_map(edge: Edge, axis: int) -> AxisMap:
     """The edge's map along y (0) or x (1)."""
     return edge.x if axis else edge.y
@@ -173,6 +201,26 @@ def source_needs(
     return needs
 
 
+def frame_span(
+    graph: ConvGraph,
+    piece: Piece,
+    regions: Mapping[str, Spans],
+    hulls: Mapping[str, Spans],
+    axis: int,
+) -> Span:
+    """The part of a piece's frame that is wanted, for every key cell; see :func:`place`."""
+    frame = piece.frames[axis]
+    wanted = [(node, regions[node][axis]) for node in piece.nodes]
+    wanted += source_needs(graph, piece, regions, axis).items()
+    wanted += [(node, hulls[node][axis]) for node in piece.nodes if node in hulls]
+    return Span(
+        np.minimum.reduce([span.lo // frame.step[node] for node, span in wanted]),
+        np.maximum.reduce(
+            [-((frame.offset[node] - span.hi) // frame.step[node]) for node, span in wanted]
+        ),
+    )
+
+
 def _place_axis(
     graph: ConvGraph,
     piece: Piece,
@@ -181,15 +229,9 @@ def _place_axis(
     axis: int,
 ) -> AxisPlacement:
     frame = piece.frames[axis]
-    wanted = [(node, regions[node][axis]) for node in piece.nodes]
-    wanted += source_needs(graph, piece, regions, axis).items()
-    wanted += [(node, hulls[node][axis]) for node in piece.nodes if node in hulls]
-    lo = np.minimum.reduce([span.lo // frame.step[node] for node, span in wanted])
-    hi = np.maximum.reduce(
-        [-((frame.offset[node] - span.hi) // frame.step[node]) for node, span in wanted]
-    )
-    size = min(frame.extent, max(int((hi - lo).max()), frame.smallest))
-    return AxisPlacement(np.clip(lo, 0, frame.extent - size), size)
+    span = frame_span(graph, piece, regions, hulls, axis)
+    size = min(frame.extent, max(int(span.size.max()), frame.smallest))
+    return AxisPlacement(np.clip(span.lo, 0, frame.extent - size), size)
 
 
 def _frame(graph: ConvGraph, nodes: tuple[str, ...], sources: tuple[str, ...], axis: int) -> Frame:

@@ -1,0 +1,227 @@
+"""What the cuts between programs cost, against one ONNX program that holds the same work.
+
+The one program is put together from the bundle's own: the same nodes and weights, with a Slice at
+every cut, whose starts are inputs. It serves every tap, like the programs it is made of.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.compose
+import onnxruntime
+from onnx import ModelProto, TensorProto, helper
+from tqdm.auto import tqdm
+
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.engines import load_engine
+from tracenet_runtime.engines.onnxruntime import session_options
+from tracenet_runtime.replay import Array, PlacedArray, Replay
+from tracenet_runtime.schedule import Call, Schedule, Window
+from tracenet_runtime.table import make_table, row_offsets
+
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class CutCost:
+    """What a schedule's cuts cost with one mask window.
+
+    Attributes:
+        mask: name of the mask window.
+        calls: programs that run, without the mask head.
+        cut_ms, one_ms: median milliseconds of the calls, and of one program with the same work.
+        cost: median over taps of the one over the other, minus 1.
+    """
+
+    mask: str
+    calls: int
+    cut_ms: float
+    one_ms: float
+    cost: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "mask_window": self.mask,
+            "calls": self.calls,
+            "cut_ms": round(self.cut_ms, 2),
+            "one_program_ms": round(self.one_ms, 2),
+            "cost_of_cuts": round(self.cost, 4),
+        }
+
+
+def measure_cuts(
+    bundle: Bundle,
+    schedule: Schedule,
+    canvas: npt.NDArray[np.uint8],
+    taps: Sequence[tuple[int, int]],
+    threads: int,
+    warm_up: int = 2,
+) -> list[CutCost]:
+    """Time every mask window of a schedule, both forms in turn for each tap.
+
+    Args:
+        bundle: an ONNX bundle.
+        schedule: one of its schedules.
+        canvas: uint8, height x width x 3, of a size that the schedule serves.
+        taps: (x, y) canvas pixels.
+        threads: of ONNX Runtime.
+        warm_up: taps before the first that counts.
+
+    Raises:
+        BundleError, EngineUnavailable: the bundle does not run here.
+        RuntimeError: the two forms give different answers.
+    """
+    size = canvas.shape[0], canvas.shape[1]
+    table = make_table(schedule, *size)
+    engine = load_engine("onnxruntime", bundle, threads)
+    costs = []
+    for mask in schedule.masks:
+        # All calls as one query, without the head: that needs the answer of the best level.
+        calls = (*schedule.query, *mask.calls)
+        replay = Replay(bundle.manifest, replace(schedule, query=calls), *size, table, engine)
+        arrays = replay.encode(canvas)
+        one = _OneProgram(bundle, schedule, calls, size, threads)
+        pairs = []
+        rounds = [*(taps[i % len(taps)] for i in range(warm_up)), *taps]
+        for number, tap in enumerate(tqdm(rounds, unit="tap", desc=f"cuts, {mask.name}")):
+            began = time.perf_counter()
+            answer = replay.answer_query(arrays, tap)
+            between = time.perf_counter()
+            outputs = one.run(arrays, tap)
+            pairs.append((between - began, time.perf_counter() - between))
+            if not number:
+                _compare(outputs, answer.arrays)
+        counted = pairs[warm_up:]
+        costs.append(
+            CutCost(
+                mask.name,
+                len(calls),
+                1000 * statistics.median(cut for cut, _ in counted),
+                1000 * statistics.median(one for _, one in counted),
+                statistics.median(cut / one for cut, one in counted) - 1,
+            )
+        )
+    return costs
+
+
+def _compare(outputs: Mapping[str, npt.NDArray[Any]], arrays: Mapping[str, Array]) -> None:
+    for name, value in outputs.items():
+        expected = arrays[name]
+        assert isinstance(expected, PlacedArray)
+        scale = max(float(np.abs(expected.values).max()), 1e-30)
+        if not float(np.abs(value - expected.values).max()) <= _TOLERANCE * scale:
+            raise RuntimeError(f"the one program gives another {name}; nothing was measured")
+
+
+class _OneProgram:
+    """The calls of a schedule as one ONNX model, on ONNX Runtime."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        schedule: Schedule,
+        calls: Sequence[Call],
+        size: tuple[int, int],
+        threads: int,
+    ) -> None:
+        self._calls = calls
+        self._key_stride = schedule.key_stride
+        self._rows = np.split(make_table(schedule, *size), row_offsets(schedule, *size)[1:-1])
+        self._made = {window.array: call for call in calls for window in call.outputs}
+        read = {window.array for call in calls for window in call.inputs}
+        answers = {
+            name
+            for level in bundle.manifest.levels
+            if level.name in schedule.levels
+            for name in (level.score, level.box, level.filter)
+        }
+        self._outputs = [name for name in self._made if name in answers or name not in read]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "one.onnx")
+            onnx.save_model(self._build(bundle), path, save_as_external_data=True)
+            self._session = onnxruntime.InferenceSession(
+                path, session_options(threads), providers=["CPUExecutionProvider"]
+            )
+
+    def run(self, arrays: Mapping[str, Array], tap: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
+        """The arrays that are left at the end, for a tap (x, y) on the canvas."""
+        feeds: dict[str, npt.NDArray[Any]] = {}
+        for number, call in enumerate(self._calls):
+            for window in call.inputs:
+                start = self._start(call, window, tap)
+                maker = self._made.get(window.array)
+                if maker is None:
+                    cut = arrays[window.array].cut(*start, window.height, window.width)
+                    feeds[_value(number, window)] = np.ascontiguousarray(cut, np.float32)
+                else:
+                    made = next(w for w in maker.outputs if w.array == window.array)
+                    array_start = self._start(maker, made, tap)
+                    feeds[f"{_value(number, window)}_start"] = np.subtract(
+                        start, array_start, dtype=np.int64
+                    )
+        values = self._session.run(None, feeds)
+        return dict(zip(self._outputs, values, strict=True))
+
+    def _start(self, call: Call, window: Window, tap: tuple[int, int]) -> tuple[int, int]:
+        x, y = (pixel // self._key_stride for pixel in tap)
+        return (
+            window.step * int(self._rows[call.origin_y][y]),
+            window.step * int(self._rows[call.origin_x][x]),
+        )
+
+    def _build(self, bundle: Bundle) -> ModelProto:
+        nodes: list[onnx.NodeProto] = []
+        initializers = [helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])]
+        inputs: list[onnx.ValueInfoProto] = []
+        values: dict[str, str] = {}
+        opsets: dict[str, int] = {}
+        ir_version = 0
+        for number, call in enumerate(self._calls):
+            part = onnx.load_model(bundle.program_path(call.program))
+            part = onnx.compose.add_prefix(part, _prefix(number))
+            ir_version = part.ir_version
+            opsets |= {opset.domain: opset.version for opset in part.opset_import}
+            known = {value.name: value for value in part.graph.input}
+            for window in call.inputs:
+                value = _value(number, window)
+                if window.array not in values:
+                    inputs.append(known[value])
+                    continue
+                start, end, size = (f"{value}_{what}" for what in ("start", "end", "size"))
+                inputs.append(helper.make_tensor_value_info(start, TensorProto.INT64, [2]))
+                initializers.append(
+                    helper.make_tensor(size, TensorProto.INT64, [2], [window.height, window.width])
+                )
+                nodes.append(helper.make_node("Add", [start, size], [end]))
+                nodes.append(
+                    helper.make_node("Slice", [values[window.array], start, end, "axes"], [value])
+                )
+            nodes += part.graph.node
+            initializers += part.graph.initializer
+            values |= {window.array: _value(number, window) for window in call.outputs}
+        outputs = [
+            helper.make_tensor_value_info(values[name], TensorProto.FLOAT, None)
+            for name in self._outputs
+        ]
+        graph = helper.make_graph(nodes, "one_program", inputs, outputs, initializers)
+        opset_imports = [helper.make_opsetid(*opset) for opset in opsets.items()]
+        return helper.make_model(graph, opset_imports=opset_imports, ir_version=ir_version)
+
+
+def _prefix(number: int) -> str:
+    return f"call{number}_"
+
+
+def _value(number: int, window: Window) -> str:
+    return f"{_prefix(number)}{window.name}"

@@ -1,0 +1,258 @@
+"""The closed form of where windows start, which serves canvases of any size.
+
+Inside a large picture the regions of neighbouring key cells differ only by a shift that repeats
+with the strides of the network. So does the origin of a frame, until the picture's border clamps
+it: with ``n`` phases, the origin for key cell ``k`` is
+
+    clip(phases[k mod n] + advance * (k div n), 0, side / unit - size)
+
+A plan's windows serve every canvas on which these origins are exact (``check_plan`` proves it for
+every key cell): one at least as large as its largest window, if the windows are as large as they
+would be in the middle of an endless picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tracenet.rft import ConvGraph
+from tracenet_export.errors import PlanError
+from tracenet_export.plan.piece import (
+    AXES,
+    AxisPlacement,
+    PlacedPiece,
+    Spans,
+    frame_span,
+    make_piece,
+    united,
+)
+from tracenet_export.plan.plan import Plan, Wanted
+
+ENCODE, QUERY = "encode", "query"
+"""Names of the phases that every tap shares; the others are the alternatives'."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where a frame starts along one axis, on a canvas of any size.
+
+    Attributes:
+        unit: canvas pixels per cell of the frame.
+        size: of the frame, in units.
+        phases: the origins of the first key cells, not clamped.
+        advance: by how much the origin moves from one run through the phases to the next.
+    """
+
+    unit: int
+    size: int
+    phases: tuple[int, ...]
+    advance: int
+
+    def starts(self, side: int, keys: int) -> npt.NDArray[np.int64]:
+        """The origin for each of ``keys`` key cells on a canvas of ``side`` pixels."""
+        turn, phase = np.divmod(np.arange(keys), len(self.phases))
+        origin = np.array(self.phases)[phase] + self.advance * turn
+        starts: npt.NDArray[np.int64] = np.clip(origin, 0, side // self.unit - self.size)
+        return starts
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The network on one canvas, and what is wanted of it there.
+
+    Attributes:
+        canvas: height and width.
+        graph: captured on this canvas.
+        query, alternatives: what each wants, for every key cell.
+    """
+
+    canvas: tuple[int, int]
+    graph: ConvGraph
+    query: Wanted
+    alternatives: Mapping[str, Wanted]
+
+    @property
+    def keys(self) -> tuple[int, int]:
+        """How many key cells there are along y and x."""
+        y, x = next(iter(self.query.values()))
+        return len(y.lo), len(x.lo)
+
+
+Rows = tuple[Row, Row]
+"""Of y and x."""
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The rows of a plan's pieces: phase name -> one pair for each piece, in order."""
+
+    rows: Mapping[str, tuple[Rows, ...]]
+
+    @property
+    def least_sides(self) -> tuple[int, int]:
+        """Height and width of the smallest canvas that holds every window."""
+        height, width = (
+            max(pair[axis].size * pair[axis].unit for pairs in self.rows.values() for pair in pairs)
+            for axis in AXES
+        )
+        return height, width
+
+
+def find_closed_form(plan: Plan, large: Setting, period: int) -> ClosedForm:
+    """Read the closed form of a plan's origins off a canvas with room for all phases.
+
+    Args:
+        plan: made on any canvas; its partition and its sizes are kept.
+        large: the same network and wants on a canvas so large that no border reaches the middle.
+        period: key cells after which the strides of the network repeat.
+
+    Raises:
+        PlanError: the origins have no such form.
+    """
+    reader = _Reader(plan, large, period)
+    rows: dict[str, tuple[Rows, ...]] = {}
+    borrowed: dict[str, Spans] = {large.graph.outputs[n]: s for n, s in large.query.items()}
+    for name, pieces in plan.alternatives.items():
+        wanted = {large.graph.outputs[n]: s for n, s in large.alternatives[name].items()}
+        regions = large.graph.regions(large.alternatives[name])
+        rows[name], hulls = reader.read(pieces, regions, wanted)
+        for node in hulls.keys() - _computed(pieces):
+            _add(borrowed, node, hulls[node])
+    rows[QUERY], _ = reader.read(plan.query, _query_regions(plan, large), borrowed)
+    rows[ENCODE] = tuple(reader.whole(placed) for placed in plan.encode)
+    return ClosedForm(rows)
+
+
+def on_canvas(plan: Plan, form: ClosedForm, setting: Setting) -> Plan:
+    """A plan's pieces on another canvas, with the origins that the closed form gives there.
+
+    Whether they are exact is for :func:`~tracenet_export.plan.check.check_plan` to say.
+    """
+    settled = _Settled(form, setting)
+    return replace(
+        plan,
+        graph=setting.graph,
+        encode=settled.phase(ENCODE, plan.encode),
+        query=settled.phase(QUERY, plan.query),
+        alternatives={n: settled.phase(n, pieces) for n, pieces in plan.alternatives.items()},
+        wanted_query=setting.query,
+        wanted_alternatives=setting.alternatives,
+    )
+
+
+@dataclass(frozen=True)
+class _Settled:
+    form: ClosedForm
+    setting: Setting
+
+    def phase(self, name: str, pieces: Sequence[PlacedPiece]) -> tuple[PlacedPiece, ...]:
+        pairs = zip(pieces, self.form.rows[name], strict=True)
+        return tuple(_settle(placed, rows, self.setting) for placed, rows in pairs)
+
+
+def _settle(placed: PlacedPiece, rows: Rows, setting: Setting) -> PlacedPiece:
+    piece = make_piece(setting.graph, placed.piece.nodes)
+    y, x = (
+        AxisPlacement(row.starts(side, keys), row.size)
+        for row, side, keys in zip(rows, setting.canvas, setting.keys, strict=True)
+    )
+    return PlacedPiece(piece, (y, x))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    plan: Plan
+    large: Setting
+    period: int
+
+    def read(
+        self,
+        pieces: Sequence[PlacedPiece],
+        regions: Mapping[str, Spans],
+        asked: Mapping[str, Spans],
+    ) -> tuple[tuple[Rows, ...], dict[str, Spans]]:
+        """The rows of a phase, and the windows that are cut out of every node for it.
+
+        Args:
+            pieces: the phase.
+            regions: of its nodes, on the large canvas.
+            asked: what is cut out of its nodes from outside.
+        """
+        hulls, rows = dict(asked), []
+        for placed in reversed(pieces):
+            piece = make_piece(self.large.graph, placed.piece.nodes)
+            y, x = (
+                self._row(
+                    placed, frame_span(self.large.graph, piece, regions, hulls, axis).lo, axis
+                )
+                for axis in AXES
+            )
+            rows.append((y, x))
+            settled = _settle(placed, (y, x), self.large)
+            for source in piece.sources:
+                _add(hulls, source, settled.window(source))
+        return tuple(reversed(rows)), hulls
+
+    def whole(self, placed: PlacedPiece) -> Rows:
+        y, x = (
+            Row(self._unit(placed, axis), placed.placements[axis].size, (0,), 0) for axis in AXES
+        )
+        return y, x
+
+    def _row(self, placed: PlacedPiece, origins: npt.NDArray[np.int64], axis: int) -> Row:
+        period = self.period
+        first = len(origins) // 2 // period * period
+        middle, following = origins[first : first + period], origins[first + period :][:period]
+        advance = following - middle
+        if np.any(advance != advance[0]):
+            raise PlanError(
+                f"the windows of {placed.piece.nodes[-1]} do not repeat every {period} key cells"
+            )
+        phases = middle - advance[0] * (first // period)
+        shortest = next(
+            n
+            for n in range(1, period + 1)
+            if period % n == 0 and np.all(origins[first + n :][:period] - middle
+                                          == advance[0] * n // period)
+            and advance[0] * n % period == 0
+        )  # fmt: skip
+        return Row(
+            self._unit(placed, axis),
+            placed.placements[axis].size,
+            tuple(int(origin) for origin in phases[:shortest]),
+            int(advance[0]) * shortest // period,
+        )
+
+    def _unit(self, placed: PlacedPiece, axis: int) -> int:
+        frame = placed.piece.frames[axis]
+        unit, rest = divmod(self.plan.graph.input_shape[2 + axis], frame.extent)
+        if rest or any(frame.offset.values()):
+            raise PlanError(
+                f"{placed.piece.nodes[-1]} is no whole fraction of the canvas, so its windows "
+                "serve one canvas only"
+            )
+        return unit
+
+
+def _query_regions(plan: Plan, setting: Setting) -> dict[str, Spans]:
+    """What is needed of the query's nodes, by itself and by the alternatives that borrow them."""
+    regions = setting.graph.regions(setting.query)
+    computed = _computed(plan.query)
+    for name, pieces in plan.alternatives.items():
+        own = _computed(pieces)
+        for node, spans in setting.graph.regions(setting.alternatives[name]).items():
+            if node in computed - own:
+                _add(regions, node, spans)
+    return regions
+
+
+def _computed(pieces: Sequence[PlacedPiece]) -> set[str]:
+    return {node for placed in pieces for node in placed.piece.nodes}
+
+
+def _add(held: dict[str, Spans], node: str, spans: Spans) -> None:
+    held[node] = united([held[node], spans]) if node in held else spans
