@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from export_fixtures import CANVAS, SmallExport
+from export_fixtures import CANVAS, OPEN_CANVAS, WARM_CANVAS, SmallExport
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -28,6 +28,7 @@ from tracenet.model import LEVELS
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.errors import BundleError
 
 Mask = npt.NDArray[np.bool_]
 
@@ -219,9 +220,8 @@ def test_fullnet_and_replay_agree(small: SmallExport) -> None:
     photo = make_scene(100, 140).photo
     taps = [(0, 0), (139, 99), (70, 50), (33, 71)]
     full = FullNet(small.source.network, Canvas(*CANVAS, small.source.network.pad_value))
-    bundle = Bundle.open(small.folder)
-    replay = BundleReplay(bundle, "onnxruntime", 1)
-    segmenter = TapSegmenter.load(small.folder, threads=1)
+    replay = BundleReplay(Bundle.open(small.folder), "onnxruntime", 1, "all")
+    segmenter = TapSegmenter.load(small.folder, threads=1, schedule="all")
     answers = list(zip(full.masks(photo, taps), replay.masks(photo, taps), strict=True))
     assert len(answers) == len(taps)
     for tap, (whole, windowed) in zip(taps, answers, strict=True):
@@ -234,6 +234,37 @@ def test_fullnet_and_replay_agree(small: SmallExport) -> None:
             assert mask.shape == cut.shape == photo.shape[:2]
             # A window only takes away, but for pixels at 0.5 and at its rim.
             assert np.count_nonzero(cut & ~mask) <= 0.01 * mask.size
+
+
+@pytest.mark.parametrize(
+    ("schedule", "canvas"), [("warm", WARM_CANVAS), ("full", CANVAS), ("P3", OPEN_CANVAS)]
+)
+def test_what_a_schedule_answers(
+    small: SmallExport, schedule: str, canvas: tuple[int, int]
+) -> None:
+    """FullNet's masks of the asked levels: whole, or for P3 cut to their window."""
+    photo = make_scene(90, 140, seed=4).photo
+    taps = [(0, 0), (139, 89), (70, 50)]
+    full = FullNet(small.source.network, Canvas(*canvas, small.source.network.pad_value))
+    replay = BundleReplay(Bundle.open(small.folder), "onnxruntime", 1, schedule)
+    for whole, answer in zip(full.masks(photo, taps), replay.masks(photo, taps), strict=True):
+        asked = whole.masks[:1] if schedule == "P3" else whole.masks
+        assert len(answer.masks) == len(asked)
+        assert answer.chosen == (0 if schedule == "P3" else whole.chosen)
+        for mask, expected in zip(answer.masks, asked, strict=True):
+            if schedule != "P3":
+                assert np.count_nonzero(mask != expected) <= 1 + mask.size // 1000
+            assert np.count_nonzero(mask & ~expected) <= 0.01 * mask.size
+
+
+def test_a_canvas_that_is_asked_for(small: SmallExport) -> None:
+    bundle = Bundle.open(small.folder)
+    photo = make_scene(30, 40).photo
+    wide = BundleReplay(bundle, "onnxruntime", 1, "P3", (128, 1152))
+    (answer,) = wide.masks(photo, [(5, 5)])
+    assert answer.masks[0].shape == (30, 40)
+    with pytest.raises(BundleError, match="does not serve a canvas of 256 x 1152"):
+        BundleReplay(bundle, "onnxruntime", 1, "P3", (256, 1152))
 
 
 def test_many_taps_at_once_are_as_one_by_one(small: SmallExport) -> None:
@@ -261,7 +292,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 KEYS = {
     "miou_t", "miou_t_oracle_level", "share_above_0.7", "instances", "taps", "evaluated",
-    "canvas", "seconds",
+    "scored_on_canvas", "seconds",
 }  # fmt: skip
 
 
@@ -271,7 +302,7 @@ def test_a_checkpoint(small: SmallExport, folder: Path, capsys: pytest.CaptureFi
     report = run_json(cli.main, arguments, capsys)
     assert set(report) == KEYS
     assert report["evaluated"] == str(small.checkpoint)
-    assert (report["canvas"], report["instances"], report["taps"]) == (128, 4, 12)
+    assert (report["scored_on_canvas"], report["instances"], report["taps"]) == (128, 4, 12)
     assert 0 < report["miou_t"] <= report["miou_t_oracle_level"] <= 1
     assert 0 <= report["share_above_0.7"] <= 1
     report.pop("seconds")
@@ -290,6 +321,26 @@ def test_a_bundle(small: SmallExport, folder: Path, capsys: pytest.CaptureFixtur
     assert 0 <= report["miou_t"] <= report["miou_t_oracle_level"] <= 1
 
 
+def test_the_warm_schedule_scores_what_fullnet_scores(
+    small: SmallExport, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(folder), "--canvas", str(WARM_CANVAS[0]), "--taps", "4"]
+    arguments += ["--threads", "1"]
+    fullnet, warm = (
+        run_json(cli.main, [*what, *arguments], capsys)
+        for what in (
+            ["--checkpoint", str(small.checkpoint)],
+            ["--bundle", str(small.folder), "--schedule", "warm"],
+        )
+    )
+    for key in ("scored_on_canvas", "instances", "taps"):
+        assert warm[key] == fullnet[key]
+    assert fullnet["miou_t"] > 0
+    for key in ("miou_t", "miou_t_oracle_level", "share_above_0.7"):
+        # Rounding may move a pixel over 0.5.
+        assert warm[key] == pytest.approx(fullnet[key], abs=1e-3)
+
+
 def test_readable(small: SmallExport, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--bundle", str(small.folder), "--data", str(folder), "--taps", "1"]
     assert cli.main([*arguments, "--canvas", "128", "--threads", "1"]) == 0
@@ -304,6 +355,7 @@ def test_readable(small: SmallExport, folder: Path, capsys: pytest.CaptureFixtur
         (["--data", "nowhere"], "index.jsonl does not exist"),
         (["--checkpoint", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--bundle", "nowhere"], "no bundle folder at nowhere"),
+        (["--bundle", "nowhere", "--schedule", "all"], "no bundle folder at nowhere"),
         (["--canvas", "100"], "--canvas 100 does not fit; give a multiple of 128"),
         (["--canvas", "-128"], "does not fit"),
         (["--canvas", "16512"], "does not fit"),
@@ -313,6 +365,14 @@ def test_mistakes(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert_one_sentence(cli.main, ["--data", str(folder), *arguments], said, capsys)
+
+
+def test_an_unknown_schedule(
+    small: SmallExport, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--bundle", str(small.folder), "--schedule", "cold", "--data", str(folder)]
+    said = "no schedule 'cold'; it has all, P3, warm, full"
+    assert_one_sentence(cli.main, arguments, said, capsys)
 
 
 def test_an_unknown_engine(
@@ -369,6 +429,8 @@ def test_nothing_to_score(
         ["--threads", "0"],
         ["--seed", "-1"],
         ["--checkpoint", "a.safetensors", "--bundle", "b"],
+        ["--schedule", "warm"],
+        ["--schedule", "warm", "--checkpoint", "a.safetensors"],
     ],
 )
 def test_mistakes_that_argparse_finds(folder: Path, arguments: list[str]) -> None:

@@ -2,51 +2,64 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from export_fixtures import CANVAS, SmallExport
+from export_fixtures import CANVAS, OPEN_CANVAS, WARM_CANVAS, SmallExport
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scenes import TINY
 from torch import Tensor, nn
 
 from tracenet.model import (
     CONFIGS,
     LEVELS,
-    Level,
     TraceNet,
     answer_taps,
     build_network,
     untrained_network,
 )
-from tracenet.rft import ConvGraph, ReceptiveFieldTracer, Rect, Span, capture
+from tracenet.rft import ReceptiveFieldTracer, Rect, Span, capture
 from tracenet.scene import generate_scene
 from tracenet_export.assemble import Assembly, assemble
-from tracenet_export.parity import Differences, TorchEngine, check_replay, parity_taps
+from tracenet_export.parity import (
+    Differences,
+    FullNetOracle,
+    TorchEngine,
+    check_replay,
+    parity_taps,
+)
 from tracenet_export.plan import PlacedPiece, make_plan
 from tracenet_export.plan.partition import Partition
+from tracenet_export.programs import TensorShape
 from tracenet_export.schedule import (
-    REACHES,
-    TapPlan,
+    Graphs,
+    SchedulePlan,
+    Size,
+    captured,
     mask_spans,
-    parse_levels,
-    plan_full,
-    plan_taps,
+    parse_schedule,
+    plan_schedule,
 )
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas, place_mask
 from tracenet_runtime.checked_json import parse_json
-from tracenet_runtime.consistency import check_consistency
+from tracenet_runtime.consistency import check_consistency, checked_table
 from tracenet_runtime.engines import load_engine
-from tracenet_runtime.manifest import Manifest, parse_manifest
+from tracenet_runtime.manifest import MAX_SIDE, Manifest, parse_manifest
 from tracenet_runtime.replay import Replay
+from tracenet_runtime.table import row_offsets
+from tracenet_runtime.windows import IMAGE
 
-KINDS = ("score", "box", "filter")
+KINDS: tuple[Literal["score", "box", "filter"], ...] = ("score", "box", "filter")
 DTYPES = {"fp32": (torch.float32, 1e-5), "fp64": (torch.float64, 1e-12)}
 
 
@@ -72,7 +85,7 @@ def some_taps(canvas: tuple[int, int], inside: int = 3) -> list[tuple[int, int]]
 def wanted_at(canvas: tuple[int, int], tap: tuple[int, int], reach: int) -> dict[str, Rect]:
     """Every level's answers at a tap, and mask features around it."""
     x, y = tap
-    wanted = {}
+    wanted: dict[str, Rect] = {}
     for level in LEVELS:
         row, column = y // level.stride, x // level.stride
         cell = Rect(row, row + 1, column, column + 1)
@@ -127,48 +140,68 @@ def test_dynamic_form(name: str, canvas: tuple[int, int], precision: str) -> Non
 # Fixed form
 
 
+@dataclass(frozen=True)
+class Exact:
+    """A network with thin heads, to plan in fp32 and to compare in double precision.
+
+    Attributes:
+        graphs: of the network, on any canvas.
+        oracle: FullNet in double precision on a scene of a canvas's size.
+    """
+
+    graphs: Graphs
+    oracle: Callable[[Size], FullNetOracle]
+
+
+def exact(network: TraceNet) -> Exact:
+    double = copy.deepcopy(network).double()
+
+    @functools.cache
+    def oracle(canvas: Size) -> FullNetOracle:
+        return FullNetOracle(double, scene(canvas, torch.float64).numpy())
+
+    return Exact(captured(network), oracle)
+
+
 @pytest.fixture(scope="module")
-def tiny() -> TraceNet:
-    """A network of the same form with thin heads, in double precision."""
+def tiny() -> Exact:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(CONFIGS, "tiny", TINY)
-        return untrained_network("tiny").double()
+        return exact(untrained_network("tiny"))
 
 
-def in_double(tap_plan: TapPlan) -> Assembly:
-    assembly = assemble(tap_plan)
+def in_double(*plans: SchedulePlan) -> Assembly:
+    assembly = assemble(plans)
     for program in assembly.programs:
         program.module.double()
     return assembly
 
 
-def manifest_of(assembly: Assembly, canvas: tuple[int, int], levels: Sequence[Level]) -> Manifest:
+def manifest_of(assembly: Assembly) -> Manifest:
     """What the runtime needs of a manifest, checked by the runtime's own consistency check."""
 
-    def tensors(specs: Any) -> list[dict[str, Any]]:
-        return [
-            {"name": s.name, "shape": list(s.shape), "dtype": "float32"} for s in specs
-        ]  # fmt: skip
+    def tensors(specs: Sequence[TensorShape]) -> list[dict[str, Any]]:
+        return [{"name": s.name, "shape": list(s.shape), "dtype": "float32"} for s in specs]
 
     content = {
-        "schema_version": 1, "name": "n", "licence": "l", "target": "t", "precision": "fp32",
+        "schema_version": 2, "name": "n", "licence": "l", "target": "t", "precision": "fp32",
         "producer": {}, "network": {}, "weights_sha256": "0" * 64,
         "preprocessing": {
             "text": "t", "color": "RGB", "dtype": "float32", "range": [0, 255], "layout": "NCHW",
             "resize": "pillow-bilinear", "pad_value": [0, 0, 0],
         },
-        "canvas": {"height": canvas[0], "width": canvas[1]},
+        "canvas_multiple": 128,
         "levels": [
             {"name": level.name, "stride": level.stride, "size_of_interest": level.size_of_interest,
              **{kind: level.output(kind) for kind in KINDS}}
-            for level in levels
+            for level in LEVELS
         ],
         "programs": {
             p.name: {"file": p.name, "macs": p.macs, "inputs": tensors(p.inputs),
                      "outputs": tensors(p.outputs)}
             for p in assembly.programs
         },
-        "schedule": assembly.schedule, "macs": assembly.macs,
+        "schedules": list(assembly.schedules),
         "table": {"file": "t", "count": len(assembly.table)},
         "golden": {"file": "g", "photo": "p"}, "parity": "p", "files": {},
     }  # fmt: skip
@@ -177,115 +210,188 @@ def manifest_of(assembly: Assembly, canvas: tuple[int, int], levels: Sequence[Le
     return manifest
 
 
-def replay_errors(
-    network: TraceNet, tap_plan: TapPlan, taps: Sequence[tuple[int, int]]
+def replay_of(plan: SchedulePlan, canvas: Size | None = None) -> Replay:
+    """A plan on a canvas, by default its own, as the runtime replays it with PyTorch."""
+    assembly = in_double(plan)
+    manifest = manifest_of(assembly)
+    (schedule,) = manifest.schedules
+    height, width = canvas or plan.canvas
+    table = checked_table(manifest, schedule, height, width)
+    return Replay(manifest, schedule, height, width, table, TorchEngine(assembly.programs))
+
+
+def compared(
+    network: Exact,
+    plan: SchedulePlan,
+    canvas: Size | None = None,
+    taps: Sequence[tuple[int, int]] = (),
 ) -> dict[str, Any]:
-    """What the exporter's comparison says of a plan, in the network's double precision."""
-    assembly = in_double(tap_plan)
-    manifest = manifest_of(assembly, tap_plan.canvas, tap_plan.levels)
-    picture = scene(tap_plan.canvas, torch.float64).numpy()
-    engine = TorchEngine(assembly.programs)
-    return check_replay(network, manifest, assembly.table, picture, engine, taps)
-
-
-def assert_equal_to_fullnet(replay: Mapping[str, Any], levels: Sequence[Level]) -> None:
-    errors = replay["relative_error"]
-    assert set(errors) == {level.output(kind) for level in levels for kind in KINDS} | {"mask"}
+    """What the exporter's comparison says of a plan, after it was held to exactness."""
+    canvas = canvas or plan.canvas
+    taps = taps or some_taps(canvas)
+    found = check_replay(network.oracle(canvas), replay_of(plan, canvas), taps)
+    errors = found["relative_error"]
+    assert set(errors) == {level.output(k) for level in plan.levels for k in KINDS} | {"mask"}
     assert max(errors.values()) <= 1e-12, errors
-    assert replay["level_flips"] == 0
+    assert found["level_flips"] == 0
+    assert found["taps"] == len(taps)
+    return found
 
 
-@pytest.fixture(
-    scope="module", params=[(256, 256), (128, 1024), (1024, 128)], ids=["square", "wide", "tall"]
-)
-def tiny_graph(request: pytest.FixtureRequest, tiny: TraceNet) -> tuple[ConvGraph, tuple[int, int]]:
-    canvas: tuple[int, int] = request.param
-    return capture(tiny, (torch.zeros(1, 3, *canvas, dtype=torch.float64),)), canvas
+def planned(
+    network: Exact, text: str, canvas: Size, ladder: tuple[int | None, ...] = ()
+) -> SchedulePlan:
+    return plan_schedule(network.graphs, parse_schedule(text, canvas, ladder))
 
 
+CLOSED_CANVASES = {"square": (256, 256), "wide": (128, 1024), "tall": (1024, 128)}
+
+
+@pytest.mark.parametrize("shape", CLOSED_CANVASES)
 @pytest.mark.parametrize(
-    ("schedule", "reaches"),
-    [("P3-P7", REACHES), ("P3-P5", (64, 448, 1024, None)), ("P4", (64,))],
-    ids=["P3-P7", "P3-P5", "P4"],
+    ("text", "ladder"),
+    [("all", ()), ("P3-P5", (64, 448, 1024, None)), ("P4", (64,)), ("P3,P5,P7", (128,))],
 )
-def test_fixed_form(
-    tiny: TraceNet,
-    tiny_graph: tuple[ConvGraph, tuple[int, int]],
-    schedule: str,
-    reaches: tuple[int | None, ...],
+def test_schedules_on_canvases_with_a_short_side(
+    tiny: Exact, shape: str, text: str, ladder: tuple[int | None, ...]
 ) -> None:
-    graph, canvas = tiny_graph
-    levels = parse_levels(schedule)
-    tap_plan = plan_taps(graph, canvas, levels, reaches)
-    assert tap_plan.name == schedule
-    replay = replay_errors(tiny, tap_plan, some_taps(canvas))
-    assert replay["taps"] == 11
-    assert_equal_to_fullnet(replay, levels)
-    if schedule == "P3-P5":
+    canvas = CLOSED_CANVASES[shape]
+    plan = planned(tiny, text, canvas, ladder)
+    assert (plan.name, plan.canvas) == (text, canvas)
+    compared(tiny, plan)
+    if text == "P3-P5":
         # What is as large as the canvas is the whole canvas.
         some = {"64px": 64, "448px": 448} if max(canvas) == 1024 else {"64px": 64}
-        assert tap_plan.reaches == some | {"all": None}
-    if schedule == "P4":
+        assert plan.windows == some | {"all": None}
+    if text == "P4":
         # On the long sides it is tiles that are compared, and they move.
         for axis, side in enumerate(canvas):
-            assert (tap_plan.plan.input_window[axis] < side) == (side == 1024)
-            assert (len(input_starts(tap_plan, axis)) > 1) == (side == 1024)
+            tiles = [p.window(plan.plan.graph.input_name)[axis] for p in picture_readers(plan)]
+            assert (max(int(tile.size[0]) for tile in tiles) < side) == (side == 1024)
+            starts = np.unique(np.concatenate([tile.lo for tile in tiles]))
+            assert (len(starts) > 1) == (side == 1024)
 
 
-def input_starts(tap_plan: TapPlan, axis: int) -> npt.NDArray[np.int64]:
-    """Where tiles are cut out of the picture, all taps together."""
-    graph, tiles = tap_plan.plan.graph, []
-    for placed in tap_plan.plan.query:
-        if graph.input_name in placed.piece.sources:
-            tiles.append(placed.window(graph.input_name)[axis].lo)
-    return np.unique(np.concatenate(tiles))
+def picture_readers(plan: SchedulePlan) -> list[PlacedPiece]:
+    return [p for p in plan.plan.query if plan.plan.graph.input_name in p.piece.sources]
 
 
-def test_fixed_form_of_the_shipped_configuration(small: SmallExport) -> None:
-    # The very plan and weights of the exported bundle, in double precision.
-    network = TraceNet(small.source.network.config).eval()
-    network.load_state_dict(small.source.network.state_dict())
-    replay = replay_errors(network.double(), small.tap_plan, some_taps(CANVAS))
-    assert_equal_to_fullnet(replay, LEVELS)
+@pytest.mark.parametrize("canvas", [(256, 256), (128, 1024), (640, 384)])
+def test_warm_gives_the_whole_mask_everywhere(tiny: Exact, canvas: Size) -> None:
+    plan = planned(tiny, "warm", canvas)
+    found = compared(tiny, plan, taps=some_taps(canvas, inside=12))
+    assert found["truncated"] == 0
+    assert found["mask_iou_mean"] == 1.0
+    replay = replay_of(plan)
+    arrays = replay.encode(tiny.oracle(canvas).canvas)
+    assert IMAGE not in arrays
+    for x, y in some_taps(canvas):
+        query = replay.answer_query(arrays, (x, y))
+        for level in range(len(LEVELS)):
+            mask = replay.compute_mask(query, level, 0)
+            assert mask.window == (0, 0, canvas[1], canvas[0])
+            expected = tiny.oracle(canvas).answer((x, y)).mask[0, level].numpy()
+            np.testing.assert_allclose(mask.probability, expected, rtol=0, atol=1e-12)
 
 
-def test_fixed_form_of_a_resnet() -> None:
-    canvas, levels = (128, 256), parse_levels("P3-P5")
-    network = untrained_network("r50-fpn").double()
-    graph = capture(network, (torch.zeros(1, 3, *canvas, dtype=torch.float64),))
-    replay = replay_errors(network, plan_taps(graph, canvas, levels, (64,)), some_taps(canvas, 1))
-    assert_equal_to_fullnet(replay, levels)
+@pytest.mark.parametrize("shape", CLOSED_CANVASES)
+def test_full(tiny: Exact, shape: str) -> None:
+    found = compared(tiny, planned(tiny, "full", CLOSED_CANVASES[shape]))
+    assert found["truncated"] == 0
+    assert found["mask_iou_mean"] == 1.0
 
 
-def test_full_schedule(tiny: TraceNet, tiny_graph: tuple[ConvGraph, tuple[int, int]]) -> None:
-    graph, canvas = tiny_graph
-    replay = replay_errors(tiny, plan_full(graph, canvas), some_taps(canvas))
-    assert_equal_to_fullnet(replay, LEVELS)
-    assert replay["truncated"] == 0
-    assert replay["mask_iou_mean"] == 1.0
+OPEN_SCHEDULES: dict[str, tuple[int | None, ...]] = {"P3": (64,), "P3-P5": (64, 128), "all": (64,)}
+OWN_CANVAS = (1152, 1152)
+
+
+@pytest.fixture(scope="module", params=OPEN_SCHEDULES)
+def open_plan(request: pytest.FixtureRequest, tiny: Exact) -> SchedulePlan:
+    return planned(tiny, request.param, OWN_CANVAS, OPEN_SCHEDULES[request.param])
+
+
+def test_an_open_schedule_on_its_own_canvas(tiny: Exact, open_plan: SchedulePlan) -> None:
+    for least, most in open_plan.serves:
+        assert least < OWN_CANVAS[0]
+        assert most == MAX_SIDE
+    compared(tiny, open_plan)
+
+
+@pytest.mark.parametrize("canvas", ["the least", (1280, 1408)])
+def test_an_open_schedule_on_other_canvases_that_it_serves(
+    tiny: Exact, open_plan: SchedulePlan, canvas: Size | str
+) -> None:
+    (least_height, _), (least_width, _) = open_plan.serves
+    size = canvas if isinstance(canvas, tuple) else (least_height, least_width)
+    taps = some_taps(size)
+    two_corners, far_edges, inside = taps[0:4:3], taps[5:8:2], taps[8:]
+    compared(tiny, open_plan, size, [*two_corners, *far_edges, *inside])
+
+
+@pytest.fixture(scope="module")
+def wide_plan(tiny: Exact) -> SchedulePlan:
+    """Open on one axis."""
+    plan = planned(tiny, "P4", (128, 1024))
+    assert plan.serves == ((128, 128), (1024, MAX_SIDE))
+    return plan
+
+
+@pytest.mark.parametrize("canvas", [(128, 1024), (128, 1664)])
+def test_a_schedule_that_is_open_on_one_axis(
+    tiny: Exact, wide_plan: SchedulePlan, canvas: Size
+) -> None:
+    compared(tiny, wide_plan, canvas)
+
+
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+def test_any_tap_on_any_canvas_that_is_served(
+    tiny: Exact, wide_plan: SchedulePlan, data: st.DataObject
+) -> None:
+    canvas = 128, 128 * data.draw(st.integers(8, 16))
+    one_tap = st.tuples(st.integers(0, canvas[1] - 1), st.integers(0, canvas[0] - 1))
+    taps = data.draw(st.lists(one_tap, min_size=1, max_size=4))
+    found = check_replay(tiny.oracle(canvas), replay_of(wide_plan, canvas), taps)
+    assert max(found["relative_error"].values()) <= 1e-12, found["relative_error"]
+
+
+@pytest.mark.parametrize("name", ["all", "P3", "warm", "full"])
+def test_the_schedules_of_the_bundle(small: SmallExport, name: str) -> None:
+    """The very plans and weights of the exported bundle, in double precision."""
+    compared(exact(small.source.network), small.plans[name])
+
+
+def test_the_open_schedule_of_the_bundle_on_a_wider_canvas(small: SmallExport) -> None:
+    compared(exact(small.source.network), small.plans["P3"], (128, 1280))
+
+
+def test_a_resnet() -> None:
+    network = exact(untrained_network("r50-fpn"))
+    compared(network, planned(network, "P3-P5", (128, 256), (64,)), taps=some_taps((128, 256), 1))
 
 
 @pytest.mark.parametrize("disturbed", ["table", "program"])
-def test_the_comparison_sees(tiny: TraceNet, disturbed: str) -> None:
+def test_the_comparison_sees(tiny: Exact, disturbed: str) -> None:
     canvas = (128, 256)
-    graph = capture(tiny, (torch.zeros(1, 3, *canvas, dtype=torch.float64),))
-    assembly = in_double(plan_taps(graph, canvas, LEVELS[:1], (64,)))
-    manifest = manifest_of(assembly, canvas, LEVELS[:1])
+    plan = planned(tiny, "warm", canvas)
+    assembly = in_double(plan)
+    manifest = manifest_of(assembly)
+    (schedule,) = manifest.schedules
+    table = checked_table(manifest, schedule, *canvas)
     if disturbed == "table":
-        row = next(
-            call for call in assembly.schedule["query"]
-            if any(window["array"] == "p3_filter" for window in call["outputs"])
-        )["origin"]["x"]  # fmt: skip
-        starts = assembly.table[row["offset"] : row["offset"] + row["length"]]
+        call = next(
+            call for call in schedule.query
+            if any(window.array == "p3_filter" for window in call.outputs)
+        )  # fmt: skip
+        offsets = row_offsets(schedule, *canvas)
+        starts = table[offsets[call.origin_x] : offsets[call.origin_x + 1]]
         starts[(starts > 0) & (starts < starts.max())] -= 1
     else:
         with torch.no_grad():
             next(assembly.programs[0].module.buffers()).add_(1e-3)
-    picture = scene(canvas, torch.float64).numpy()
-    replay = check_replay(
-        tiny, manifest, assembly.table, picture, TorchEngine(assembly.programs), some_taps(canvas)
-    )
-    assert max(replay["relative_error"].values()) > 1e-5
+    replay = Replay(manifest, schedule, *canvas, table, TorchEngine(assembly.programs))
+    found = check_replay(tiny.oracle(canvas), replay, some_taps(canvas))
+    assert max(found["relative_error"].values()) > 1e-5
 
 
 class Circle(nn.Module):
@@ -313,7 +419,7 @@ def test_merging_pieces_never_closes_a_circle(monkeypatch: pytest.MonkeyPatch) -
     gains = {frozenset((x, "y")): 3.0, frozenset(("a", b)): 2.0}
     merged = []
 
-    def cost(self: Partition, placed: PlacedPiece, internal: frozenset[int] = frozenset()) -> float:
+    def cost(self: Partition, placed: PlacedPiece) -> float:
         parts = frozenset(part_of[node] for node in placed.piece.nodes)
         merged.append(parts)
         return 10.0 * len(parts) - (gains.get(parts, -1.0) if len(parts) > 1 else 0.0)
@@ -348,9 +454,9 @@ def promised_window(
     )
 
 
-@pytest.fixture(scope="module")
-def segmenter(small: SmallExport) -> TapSegmenter:
-    return TapSegmenter.load(small.folder, threads=1)
+@pytest.fixture(scope="module", params=["all", "warm"])
+def segmenter(request: pytest.FixtureRequest, small: SmallExport) -> TapSegmenter:
+    return TapSegmenter.load(small.folder, threads=1, schedule=request.param)
 
 
 @pytest.mark.parametrize(
@@ -360,16 +466,19 @@ def test_photos_of_any_size(
     small: SmallExport, segmenter: TapSegmenter, height: int, width: int
 ) -> None:
     photo = generate_scene(height, width, seed=height)
-    canvas = segmenter.bundle.canvas
-    reaches = {mask["name"]: mask["reach"] for mask in small.manifest["schedule"]["masks"]}
+    (schedule,) = segmenter.schedules
+    network = small.source.network
+    canvas = Canvas(*schedule.canvas, network.pad_value)
+    reaches = {mask.name: mask.reach for mask in schedule.masks}
     pixels, placement = canvas.fit(photo)
     with torch.inference_mode():
-        outputs = small.source.network(torch.from_numpy(pixels).permute(2, 0, 1)[None].float())
+        outputs = network(torch.from_numpy(pixels).permute(2, 0, 1)[None].float())
     for at in [(0, 0), (width - 1, height - 1), (width // 2, height // 3)]:
         tap = placement.to_canvas(*at)
         answers = answer_taps(outputs, torch.tensor([tap]), probability=True)
         best = int(answers.score[0].argmax())
         result = segmenter.tap(photo, at)
+        assert result.canvas == schedule.canvas
         assert result.level == LEVELS[best].name
         assert result.score == pytest.approx(answers.score[0, best].item(), abs=1e-4)
         assert result.box == pytest.approx(
@@ -386,33 +495,52 @@ def test_photos_of_any_size(
 # ONNX Runtime
 
 
-def test_onnx_runtime(small: SmallExport) -> None:
-    bundle = Bundle.open(small.folder)
-    engine = load_engine("onnxruntime", bundle, 1)
-    picture = generate_scene(*CANVAS, seed=5)
-    taps = parity_taps(*CANVAS, count=72, seed=5)
-    corners = {(0, 0), (CANVAS[1] - 1, 0), (0, CANVAS[0] - 1), (CANVAS[1] - 1, CANVAS[0] - 1)}
-    assert corners <= set(taps)
+def test_parity_taps_are_corners_edges_and_others() -> None:
+    height, width = CANVAS
+    taps = parity_taps(height, width, count=72, seed=5)
+    assert len(taps) == 72
+    assert set(taps[:4]) == {(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)}
     assert all(
         sum(tap[axis] == edge for tap in taps) > 4
-        for axis, last in ((0, CANVAS[1] - 1), (1, CANVAS[0] - 1))
+        for axis, last in ((0, width - 1), (1, height - 1))
         for edge in (0, last)
     )
-    replay = check_replay(
-        small.source.network, bundle.manifest, bundle.table, picture, engine, taps
-    )
-    assert replay["taps"] == 72
-    assert max(replay["relative_error"].values()) <= 1e-4, replay["relative_error"]
+    inside = [(x, y) for x, y in taps if 0 < x < width - 1 and 0 < y < height - 1]
+    assert len(inside) > 40
+
+
+@pytest.mark.parametrize(
+    ("name", "canvas", "count"),
+    [
+        ("all", CANVAS, 72),
+        ("P3", OPEN_CANVAS, 26),
+        ("P3", (128, 1280), 26),
+        ("warm", WARM_CANVAS, 40),
+        ("full", CANVAS, 26),
+    ],
+)
+def test_onnx_runtime(small: SmallExport, name: str, canvas: Size, count: int) -> None:
+    manifest = Bundle.open(small.folder).manifest
+    (schedule,) = (v for v in manifest.schedules if v.name == name)
+    engine = load_engine("onnxruntime", Bundle.open(small.folder), 1, sorted(schedule.programs()))
+    replay = Replay(manifest, schedule, *canvas, checked_table(manifest, schedule, *canvas), engine)
+    oracle = FullNetOracle(small.source.network, generate_scene(*canvas, seed=5))
+    found = check_replay(oracle, replay, parity_taps(*canvas, count=count, seed=5))
+    assert found["taps"] == count
+    assert max(found["relative_error"].values()) <= 1e-4, found["relative_error"]
 
 
 def test_onnx_runtime_without_the_comparison(small: SmallExport) -> None:
     """The same by hand, for one tap, so that the comparison itself is compared."""
     bundle = Bundle.open(small.folder)
-    replay = Replay(bundle.manifest, bundle.table, load_engine("onnxruntime", bundle, 1))
+    schedule = bundle.manifest.schedules[0]
+    table = checked_table(bundle.manifest, schedule, *CANVAS)
+    engine = load_engine("onnxruntime", bundle, 1)
+    replay = Replay(bundle.manifest, schedule, *CANVAS, table, engine)
     picture, (x, y) = generate_scene(*CANVAS, seed=6), (201, 75)
     with torch.inference_mode():
         outputs = small.source.network(torch.from_numpy(picture).permute(2, 0, 1)[None].float())
-    query = replay.answer_query(picture, (x, y))
+    query = replay.answer_query(replay.encode(picture), (x, y))
     for level, answer in zip(LEVELS, query.levels, strict=True):
         row, column = y // level.stride, x // level.stride
         score, box, filters = (outputs[level.output(kind)] for kind in KINDS)

@@ -19,19 +19,23 @@ from torch.nn import functional as F
 
 pytest.importorskip("coremltools")
 
-from tracenet.model import LEVELS, untrained_network
-from tracenet.rft import capture
+from tracenet.model import untrained_network
 from tracenet_export import cli
 from tracenet_export.assemble import assemble
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program, TensorShape
-from tracenet_export.schedule import plan_taps
+from tracenet_export.schedule import captured, parse_schedule, plan_schedule
 from tracenet_export.targets import coreml, open_target
 from tracenet_runtime.bundle import Bundle
 
 CANVAS = (128, 256)
 # Backbone, pyramid and towers; the heads; the mask branch; the mask head (its window not square).
-PROGRAMS = ("query_0", "query_1", "mask_64px_0", "mask_head_16x20")
+PROGRAMS = (
+    "P4_128x256_query_0",
+    "P4_128x256_query_1",
+    "P4_128x256_64px_0",
+    "mask_head_16x18",
+)
 SMALL = PROGRAMS[1:]
 
 
@@ -44,9 +48,8 @@ def _one_thread() -> None:
 def programs() -> dict[str, Program]:
     torch.manual_seed(0)
     network = untrained_network("mobilenetv2-fpn")
-    graph = capture(network, (torch.zeros(1, 3, *CANVAS),))
-    tap_plan = plan_taps(graph, CANVAS, LEVELS[1:2], (64,))
-    return {program.name: program for program in assemble(tap_plan).programs}
+    plan = plan_schedule(captured(network), parse_schedule("P4", CANVAS, (64,)))
+    return {program.name: program for program in assemble([plan]).programs}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,7 @@ def conv_relu() -> Program:
 def test_interface_and_descriptions(fp16_folder: Path, programs: dict[str, Program]) -> None:
     import coremltools as ct
 
-    name = "mask_head_16x20"
+    name = "mask_head_16x18"
     model = ct.models.MLModel(str(fp16_folder / f"{name}.mlpackage"), skip_model_load=True)
     spec = model.get_spec()
     assert spec.WhichOneof("Type") == "mlProgram"
@@ -231,12 +234,20 @@ def test_operator_unknown_to_core_ml(tmp_path: Path, capfd: pytest.CaptureFixtur
 @pytest.mark.slow
 def test_complete_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bundle"
-    arguments = ["--untrained", "--target", "coreml", "--canvas", "128x256", "--schedule", "P3-P4"]
-    assert cli.main([*arguments, "--windows", "64,all", "--out", str(out), "--json"]) == 0
+    arguments = ["--untrained", "--target", "coreml", "--canvas", "128x256", "--out", str(out)]
+    arguments += ["--schedule", "P3-P4", "warm", "--windows", "64,all", "--json"]
+    assert cli.main(arguments) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["target"] == "coreml"
+    parity = report["parity"]
+    assert parity["replay_checked_by"] == "torch"
+    assert "not run" in parity["programs_checked_by"]
+    for checked in parity["schedules"]:
+        assert "programs" not in checked
+        assert max(checked["replay"]["relative_error"].values()) <= 1e-4
     bundle = Bundle.open(out)
     assert (bundle.manifest.target, bundle.manifest.precision) == ("coreml", "fp16")
+    assert [schedule.name for schedule in bundle.manifest.schedules] == ["P3-P4", "warm"]
     for name in bundle.manifest.programs:
         assert bundle.program_path(name).is_dir()
         assert bundle.program_path(name).suffix == ".mlpackage"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +14,22 @@ import torch
 from export_fixtures import CANVAS, SmallExport
 from matplotlib.figure import Figure
 from PIL import Image
+from scenes import Scenes, annotated, scene_map, write_folder
 from tool_checks import assert_one_sentence, run_json
 from torch.utils.flop_counter import FlopCounterMode
 
+from tracenet.data import AnnotatedPhoto
 from tracenet.model import LEVELS, build_network
 from tracenet.rft import Rect, Span
 from tracenet.scene import generate_scene
 from tracenet_export import trace_cli, trace_report
+from tracenet_export.plan_report import report_plan
 from tracenet_export.schedule import mask_spans
+from tracenet_export.trace_boxes import report_by_true_box
 from tracenet_export.trace_picture import save_trace_picture
 from tracenet_export.trace_report import input_tile, report_costs, stage_rects
 
-PAPER_SCHEDULE = ["--levels", "P3,P4,P5", "--window", "256"]
+SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "val"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,8 +44,9 @@ def counted_macs(name: str, canvas: tuple[int, int]) -> int:
         picture = torch.empty(1, 3, *canvas)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(picture)
-    assert counter.get_total_flops() % 2 == 0
-    return counter.get_total_flops() // 2
+    flops: int = counter.get_total_flops()
+    assert flops % 2 == 0
+    return flops // 2
 
 
 def assert_stages_add_up(report: dict[str, Any]) -> None:
@@ -53,30 +60,68 @@ def assert_stages_add_up(report: dict[str, Any]) -> None:
         assert 0 <= part["region_macs_mean"] <= part["window_macs"] + 1 <= part["full_macs"] + 1
 
 
+CALL_KEYS = {"phase", "call", "stage", "window", "halo", "macs", "bytes", "share"}
+CROP_KEYS = {"phase", "call", "array", "window", "bytes", "macs_saved"}
+
+
+def assert_calls_add_up(report: dict[str, Any]) -> None:
+    calls = report["calls"]
+    encoded = [call for call in calls if call["phase"] == "encode"]
+    of_tap = [call for call in calls if call["phase"] != "encode"]
+    assert sum(call["macs"] for call in of_tap) == report["window_macs"]
+    assert sum(call["macs"] for call in encoded) == report["encode_macs"]
+    canvas = report["canvas"]["height"], report["canvas"]["width"]
+    for call in calls:
+        assert set(call) == CALL_KEYS
+        assert call["phase"] in ("encode", "query", report["window"])
+        assert call["halo"] >= 0
+        assert call["bytes"] > 0
+        assert call["share"] == pytest.approx(call["macs"] / report["full_macs"])
+        assert all(0 < side <= whole for side, whole in zip(call["window"], canvas, strict=True))
+        assert call["stage"] in {stage["stage"] for stage in report["stages"]}
+    numbers: dict[str, list[int]] = {}
+    for call in calls:
+        numbers.setdefault(call["phase"], []).append(call["call"])
+    assert all(found == list(range(len(found))) for found in numbers.values())
+    # What is cut for a call is the sum over its crop points.
+    cut: Counter[tuple[str, int]] = Counter()
+    for crop in report["crop_points"]:
+        assert set(crop) == CROP_KEYS
+        assert crop["macs_saved"] is None or isinstance(crop["macs_saved"], int)
+        cut[crop["phase"], crop["call"]] += crop["bytes"]
+    assert cut == {(call["phase"], call["call"]): call["bytes"] for call in of_tap}
+
+
 # What the paper's networks cost
 
 
 @pytest.mark.parametrize(
-    ("name", "canvas", "region_share", "window_share"),
+    ("name", "canvas", "schedule", "window", "region_share", "window_share"),
     [
-        ("r50-fpn", (640, 640), 0.43, 0.55),
-        ("r101-fpn", (640, 640), 0.58, 0.68),
-        ("r50-fpn", (1536, 2048), 0.11, 0.17),
+        ("r50-fpn", (640, 640), "P3-P5", "256", 0.43, 0.52),
+        ("r101-fpn", (640, 640), "P3-P5", "256", 0.58, 0.65),
+        ("r50-fpn", (1536, 2048), "P3-P5", "256", 0.11, 0.155),
+        ("r50-fpn", (1536, 2048), "P4", "128", 0.065, 0.085),
     ],
 )
 def test_shares(
     capsys: pytest.CaptureFixture[str],
     name: str,
     canvas: tuple[int, int],
+    schedule: str,
+    window: str,
     region_share: float,
     window_share: float,
 ) -> None:
-    arguments = ["--model", name, "--canvas", "x".join(map(str, canvas)), *PAPER_SCHEDULE]
+    arguments = ["--model", name, "--canvas", "x".join(map(str, canvas))]
+    arguments += ["--schedule", schedule, "--window", window]
     report = run_json(trace_cli.main, arguments, capsys)
     assert report["model"] == name
     assert report["canvas"] == {"height": canvas[0], "width": canvas[1]}
-    assert report["levels"] == ["P3", "P4", "P5"]
-    assert report["window"] == "256px"
+    assert report["schedule"] == schedule
+    assert report["levels"] == (["P4"] if schedule == "P4" else ["P3", "P4", "P5"])
+    assert report["window"] == f"{window}px"
+    assert report["encode_macs"] == 0
     assert report["full_macs"] == counted_macs(name, canvas)
     assert 0.3 * region_share < report["region_macs_mean"] / report["full_macs"] <= region_share
     assert report["window_macs"] / report["full_macs"] <= window_share
@@ -84,6 +129,7 @@ def test_shares(
         macs = report["region_macs_mean" if kind == "region" else "window_macs"]
         assert report[f"{kind}_share"] == pytest.approx(macs / report["full_macs"], abs=1e-4)
     assert_stages_add_up(report)
+    assert_calls_add_up(report)
     assert {"backbone /4", "backbone /32", "pyramid", "heads", "mask_branch"} <= {
         stage["stage"] for stage in report["stages"]
     }
@@ -97,11 +143,52 @@ def test_shares(
             assert last > first
 
 
+def test_levels_and_schedule_are_two_names_of_one_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--canvas", "128", "--window", "64"]
+    reports = [
+        run_json(trace_cli.main, [*arguments, option, levels], capsys)
+        for option, levels in (("--levels", "P3,P4"), ("--schedule", "P3-P4"))
+    ]
+    assert reports[0] == reports[1]
+
+
+def test_a_tap_on_an_encoded_photo(capsys: pytest.CaptureFixture[str]) -> None:
+    report = run_json(trace_cli.main, ["--schedule", "warm"], capsys)
+    assert (report["model"], report["schedule"]) == ("mobilenetv2-fpn", "warm")
+    assert report["canvas"] == {"height": 640, "width": 640}
+    assert report["window"] == "all"
+    assert 0 < report["window_share"] <= 0.05
+    assert report["window_macs"] < report["encode_macs"] < report["full_macs"]
+    assert_stages_add_up(report)
+    assert_calls_add_up(report)
+    (encode,) = (call for call in report["calls"] if call["phase"] == "encode")
+    assert encode["window"] == [640, 640]
+    assert {stage["stage"] for stage in report["stages"] if stage["window_macs"]} == {"heads"}
+
+
+@pytest.mark.skipif(
+    not (SHARED_PHOTOS / "index.jsonl").is_file(),
+    reason="the photos of ../shared/data are not here",
+)
+def test_the_mean_share_with_the_window_of_the_true_box(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--model", "r50-fpn", "--canvas", "640x640", "--schedule", "all"]
+    arguments += ["--data", str(SHARED_PHOTOS), "--taps", "5"]
+    report = run_json(trace_cli.main, arguments, capsys)["by_true_box"]
+    assert 0.3 < report["share_mean"] <= 0.48
+    assert list(report["windows"]) == ["64px", "128px", "256px", "all"]
+    assert report["instances"] > 300
+    assert sum(report["windows"].values()) == 5 * report["instances"]
+
+
 # Small canvas
 
 
 def test_full_macs(small: SmallExport) -> None:
-    assert small.tap_plan.plan.graph.full_macs == counted_macs("mobilenetv2-fpn", CANVAS)
+    assert small.plans["all"].plan.graph.full_macs == counted_macs("mobilenetv2-fpn", CANVAS)
 
 
 def rect_wanted(tap: tuple[int, int], reach: int) -> dict[str, Rect]:
@@ -120,8 +207,9 @@ def rect_wanted(tap: tuple[int, int], reach: int) -> dict[str, Rect]:
 
 def test_costs_of_the_small_bundle(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace_report, "GRID", 80)
-    plan, graph = small.tap_plan.plan, small.tap_plan.plan.graph
-    report = report_costs(small.tap_plan, "64px").to_dict()
+    tap_plan = small.plans["all"]
+    plan, graph = tap_plan.plan, tap_plan.plan.graph
+    report = report_costs(tap_plan, "64px").to_dict()
     assert_stages_add_up(report)
     assert report["window_macs"] == plan.query_macs + plan.alternative_macs("64px")
     # Tap by tap, with the regions that the tracer finds for it alone.
@@ -141,20 +229,89 @@ def test_costs_of_the_small_bundle(small: SmallExport, monkeypatch: pytest.Monke
     assert len(macs) == 4 * 5
     assert report["region_macs_mean"] == pytest.approx(np.mean(macs), abs=1)
     # More of the mask costs more.
-    costs = [report_costs(small.tap_plan, name) for name in ("64px", "128px", "all")]
+    costs = [report_costs(tap_plan, name) for name in ("64px", "128px", "all")]
     assert sorted(c.window_macs for c in costs) == [c.window_macs for c in costs]
     assert costs[0].region_macs_mean < costs[1].region_macs_mean < costs[2].region_macs_mean
 
 
 def test_regions_lie_in_the_tile(small: SmallExport) -> None:
+    tap_plan = small.plans["all"]
     for tap in ((0, 0), (CANVAS[1] - 1, CANVAS[0] - 1), (200, 77)):
-        tile = input_tile(small.tap_plan, "64px", tap)
+        tile = input_tile(tap_plan, "64px", tap)
         assert Rect(0, CANVAS[0], 0, CANVAS[1]).contains(tile)
-        rects = stage_rects(small.tap_plan, "64px", tap)
+        rects = stage_rects(tap_plan, "64px", tap)
         assert {"backbone /2", "heads", "mask_branch"} <= set(rects)
         for stage, rect in rects.items():
             assert tile.contains(rect), stage
             assert rect.contains(Rect(tap[1], tap[1] + 1, tap[0], tap[0] + 1)), stage
+
+
+@pytest.mark.parametrize(
+    ("schedule", "window"), [("all", "64px"), ("all", "all"), ("P3", "64px"), ("warm", "all")]
+)
+def test_calls_of_the_small_bundle(small: SmallExport, schedule: str, window: str) -> None:
+    tap_plan = small.plans[schedule]
+    height, width = tap_plan.canvas
+    report = json.loads(
+        json.dumps(
+            {"canvas": {"height": height, "width": width}, "window": window}
+            | report_costs(tap_plan, window).to_dict()
+            | report_plan(tap_plan, window).to_dict()
+        )
+    )
+    assert_calls_add_up(report)
+    assert_stages_add_up(report)
+    plan = tap_plan.plan
+    assert report["encode_macs"] == plan.encode_macs
+    assert report["window_macs"] == plan.query_macs + plan.alternative_macs(window)
+
+
+def test_the_whole_canvas_has_no_halo(small: SmallExport) -> None:
+    (call,) = report_plan(small.plans["full"], "all").calls
+    assert (call.phase, call.halo, call.share) == ("encode", 0, 1)
+    assert call.window == small.plans["full"].canvas
+
+
+def test_the_halo_is_what_a_window_has_beyond_what_is_used_of_it(small: SmallExport) -> None:
+    """A tap's cell of P3 at the end of towers whose convolutions have kernels of 3."""
+    calls = report_plan(small.plans["warm"], "all").calls
+    halos = {}
+    for call, placed in zip(calls[1:], small.plans["warm"].plan.query, strict=True):
+        if placed.size(placed.piece.nodes[-1]) == placed.size(placed.piece.sources[0]) != (1, 1):
+            (cells, _), stride = placed.size(placed.piece.sources[0]), call.window[0]
+            halos[stride // cells] = (call.window[0] - stride // cells) / 2, call.halo
+    assert 8 in halos
+    for expected, found in halos.values():
+        assert found == expected
+
+
+# By the true box
+
+
+def square_at(x: int, y: int, side: int) -> AnnotatedPhoto:
+    instances = np.zeros((256, 384), np.uint8)
+    instances[y : y + side, x : x + side] = 1
+    return annotated(instances)
+
+
+@pytest.mark.parametrize(
+    ("side", "windows"), [(28, {"64px"}), (90, {"64px", "128px"}), (160, {"128px", "all"})]
+)
+def test_the_true_box_chooses_the_window(small: SmallExport, side: int, windows: set[str]) -> None:
+    """Wherever a thing is tapped, its far side is between half its side and its side away."""
+    tap_plan = small.plans["all"]
+    photos = Scenes([square_at(40, 20, side), square_at(100, 30, side)])
+    report = report_by_true_box(tap_plan, photos, taps=20)
+    assert report.instances == 2
+    assert {name for name, count in report.windows.items() if count} == windows
+    assert sum(report.windows.values()) == 40
+    plan = tap_plan.plan
+    mean = sum(
+        count * (plan.query_macs + plan.alternative_macs(name)) / plan.graph.full_macs / 40
+        for name, count in report.windows.items()
+    )
+    assert report.share_mean == pytest.approx(mean)
+    assert report.to_dict()["share_mean"] == pytest.approx(mean, abs=1e-4)
 
 
 # The picture
@@ -190,6 +347,36 @@ def test_readable(capsys: pytest.CaptureFixture[str]) -> None:
     assert "r50-fpn, canvas 128 x 256, P4, mask window 16px" in said
     assert "mask_branch" in said
     assert "input tile" in said
+
+
+def test_readable_calls(capsys: pytest.CaptureFixture[str]) -> None:
+    report = run_json(trace_cli.main, QUICK, capsys)
+    assert trace_cli.main([*QUICK, "--calls"]) == 0
+    calls, crops = capsys.readouterr().out.split("\n\n")[1:]
+    header, *rows = calls.splitlines()
+    assert [word for word in ("window px", "halo px", "MB", "share") if word not in header] == []
+    assert len(rows) == len(report["calls"])
+    for row, call in zip(rows, report["calls"], strict=True):
+        assert row.startswith(f"{call['phase']} {call['call']} ")
+        assert f"{call['window'][0]} x {call['window'][1]}" in row
+        assert row.endswith(f"{call['share']:.2%}")
+    header, *rows = crops.splitlines()
+    assert "M mult-adds saved" in header
+    assert len(rows) == len(report["crop_points"])
+    for row, crop in zip(rows, report["crop_points"], strict=True):
+        saved = crop["macs_saved"]
+        assert row.endswith("cannot be joined" if saved is None else f" {saved / 1e6:.1f}")
+
+
+def test_readable_extras(
+    small: SmallExport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_folder(tmp_path / "photos", [scene_map(72, 100, seed=1, things=2)])
+    arguments = ["--canvas", "128x256", "--schedule", "warm", "--data", str(data), "--taps", "3"]
+    assert trace_cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "once per photo" in said
+    assert "mean over 2 instances (taps: all 6)" in said
 
 
 def test_unwritable_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -236,6 +423,8 @@ def test_the_picture_is_not_the_photo(photo: Path, capsys: pytest.CaptureFixture
         (["--canvas", "0"], "'0' is no canvas"),
         (["--window", "12"], "'12' is no mask window"),
         (["--window", "64,128"], "--window takes one window"),
+        (["--schedule", "cold"], "'COLD' is no level"),
+        (["--data", "nowhere"], "index.jsonl does not exist"),
         (["--levels", "P5", "--window", "8"], "multiples of 32 px"),
         (["--canvas", "128", "--at", "128,5"], "The tap (128, 5) is outside the photo"),
         (["--canvas", "128", "--at", "5,-1"], "The tap (5, -1) is outside the photo"),
@@ -243,12 +432,14 @@ def test_the_picture_is_not_the_photo(photo: Path, capsys: pytest.CaptureFixture
         (["--photo", "nowhere.jpg"], "no photo at nowhere.jpg"),
     ],
 )
-def test_mistakes(
-    small: SmallExport, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    arguments: list[str], said: str,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("tracenet.rft.capture", lambda *_: small.tap_plan.plan.graph)
+def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
     assert_one_sentence(trace_cli.main, arguments, said, capsys)
+
+
+def test_no_taps() -> None:
+    with pytest.raises(SystemExit) as caught:
+        trace_cli.main(["--taps", "0"])
+    assert caught.value.code == 2
 
 
 def test_a_tap_outside_the_photo(capsys: pytest.CaptureFixture[str], photo: Path) -> None:

@@ -1,0 +1,326 @@
+"""tracenet-export: what it asks for, what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from export_fixtures import CANVAS, SmallExport
+from hypothesis import given
+from hypothesis import strategies as st
+from tool_checks import assert_one_sentence
+
+from tracenet.model import LEVELS, Level
+from tracenet_export import cli
+from tracenet_export.errors import ExportError
+from tracenet_export.schedule import (
+    LADDER,
+    ScheduleRequest,
+    captured,
+    parse_levels,
+    parse_schedule,
+    plan_schedule,
+)
+from tracenet_export.targets import open_target
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+# Targets
+
+
+def test_targets() -> None:
+    target, precision, converter = open_target("onnx", None)
+    assert (target.engine, precision) == ("onnxruntime", "fp32")
+    assert callable(converter.convert)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "said"),
+    [
+        ("tflite", None, "no target 'tflite'; the targets are onnx, coreml"),
+        ("onnx", "int4", "no precision 'int4'; it has fp32"),
+        ("coreml", "int8", "no precision 'int8'; it has fp16, fp32"),
+    ],
+)
+def test_unknown_targets(name: str, precision: str | None, said: str) -> None:
+    with pytest.raises(ExportError, match=said):
+        open_target(name, precision)
+
+
+@pytest.mark.parametrize(
+    ("target", "package", "extra"),
+    [("onnx", "onnxscript", "export"), ("coreml", "coremltools", "coreml")],
+)
+def test_a_missing_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    target: str, package: str, extra: str,
+) -> None:  # fmt: skip
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == package else find_spec(name)
+    )
+    out = tmp_path / "bundle"
+    arguments = ["--untrained", "--target", target, "--out", str(out)]
+    said = f"needs {package}; run: pip install 'tracenet[{extra}]'"
+    assert_one_sentence(cli.main, arguments, said, capsys)
+    assert not out.exists()
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("text", "canvas"),
+    [
+        ("640", (640, 640)),
+        ("640x640", (640, 640)),
+        ("1536x2048", (1536, 2048)),
+        ("1x129", (128, 256)),
+        ("250x257", (256, 384)),
+        ("16384", (16384, 16384)),
+    ],
+)
+def test_canvas(text: str, canvas: tuple[int, int]) -> None:
+    assert cli.parse_canvas(text) == canvas
+
+
+@pytest.mark.parametrize("text", ["", "x", "640x", "0", "00x640", "640x0", "-1", "6.4", "16385"])
+def test_no_canvas(text: str) -> None:
+    with pytest.raises(ExportError, match=r"is no canvas; give height x width"):
+        cli.parse_canvas(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reaches"),
+    [
+        ("all", (None,)),
+        ("64,128,all", (64, 128, None)),
+        ("all,128,64,128", (64, 128, None)),
+        ("8", (8,)),
+    ],
+)
+def test_windows(text: str, reaches: tuple[int | None, ...]) -> None:
+    assert cli.parse_windows(text) == reaches
+
+
+@pytest.mark.parametrize("text", ["", "64,", "60", "0", "-8", "64px", "all64", "²"])
+def test_no_windows(text: str) -> None:
+    with pytest.raises(ExportError, match="is no mask window; give multiples of 8"):
+        cli.parse_windows(text)
+
+
+def test_windows_must_fit_the_finest_level() -> None:
+    with pytest.raises(ExportError, match=r"a mask window of 8 px .* P5 .* multiples of 32 px"):
+        parse_schedule("P5-P7", (256, 256), (8, None))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("P3-P7", "P3 P4 P5 P6 P7"),
+        ("P3,P4,P5", "P3 P4 P5"),
+        ("p5, p3", "P3 P5"),
+        ("P4", "P4"),
+        ("P3-P4,P6-P7", "P3 P4 P6 P7"),
+    ],
+)
+def test_levels(text: str, names: str) -> None:
+    assert [level.name for level in parse_levels(text)] == names.split()
+
+
+@pytest.mark.parametrize("text", ["", "P2", "P8", "P3-", "-P3", "P3,,P4", "P3-P4-P5", "fine"])
+def test_no_levels(text: str) -> None:
+    with pytest.raises(ExportError, match="is no level; give some of P3,P4,P5,P6,P7"):
+        parse_levels(text)
+
+
+@pytest.mark.parametrize("text", ["P5-P3", "P4,P7-P6"])
+def test_levels_in_the_wrong_order(text: str) -> None:
+    with pytest.raises(ExportError, match="the coarser one comes last, as in P3-P5"):
+        parse_levels(text)
+
+
+# Schedules
+
+
+@given(chosen=st.sets(st.sampled_from(LEVELS), min_size=1))
+def test_a_schedule_is_named_after_its_levels(chosen: set[Level]) -> None:
+    text = ",".join(sorted((level.name for level in chosen), reverse=True))
+    request = parse_schedule(text, (1024, 1024), (None,))
+    assert set(request.levels) == chosen
+    assert list(request.levels) == sorted(request.levels, key=lambda level: level.stride)
+    # The name says it all, and is what a user would write.
+    assert parse_schedule(request.name, (1024, 1024), (None,)) == request
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("all", "all"), (" ALL ", "all"), ("P3-P7", "all"), ("p3,p4,p5,p6,p7", "all"),
+        ("warm", "warm"), ("Full", "full"),
+        ("P4", "P4"), ("P3,P4,P5", "P3-P5"), ("P3, P4", "P3-P4"), ("P5,P3", "P3,P5"),
+    ],
+)  # fmt: skip
+def test_names_of_schedules(text: str, name: str) -> None:
+    assert parse_schedule(text, CANVAS).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "ladder"),
+    [
+        ("P3", (64,)),
+        ("P4", (64, 128)),
+        ("P3-P4", (64, 128)),
+        ("P3-P5", (64, 128, 256)),
+        ("P5", (64, 128, 256)),
+        ("P3,P5", (64, 128, 256)),
+        ("P3-P6", LADDER),
+        ("P6", LADDER),
+        ("all", LADDER),
+        ("warm", (None,)),
+        ("full", (None,)),
+    ],
+)
+def test_windows_that_the_levels_can_need(text: str, ladder: tuple[int | None, ...]) -> None:
+    assert parse_schedule(text, CANVAS).ladder == ladder
+    assert LADDER == (64, 128, 256, None)
+
+
+def test_the_coarsest_level_alone_has_windows_that_fit_it() -> None:
+    assert parse_schedule("P7", CANVAS).ladder == (128, 256, None)
+
+
+def requests_of(*arguments: str) -> list[ScheduleRequest]:
+    return cli.parse_requests(cli.build_parser().parse_args(arguments))
+
+
+def test_without_a_schedule_all_levels_are_asked_on_a_square() -> None:
+    assert requests_of() == [ScheduleRequest("all", LEVELS, (640, 640), LADDER)]
+
+
+def test_each_schedule_has_its_canvas() -> None:
+    requests = requests_of(
+        "--canvas", "1x257", "--schedule", "all", "warm@640", "P3-P5@1536x2048", "warm",
+    )  # fmt: skip
+    assert [(request.name, request.canvas) for request in requests] == [
+        ("all", (128, 384)),
+        ("warm", (640, 640)),
+        ("P3-P5", (1536, 2048)),
+        ("warm", (128, 384)),
+    ]
+
+
+def test_windows_that_were_asked_for_are_taken() -> None:
+    arguments = ["--windows", "all,96", "--schedule", "all", "P4", "warm", "full"]
+    ladders = [request.ladder for request in requests_of(*arguments)]
+    assert ladders == [(96, None), (96, None), (None,), (None,)]
+
+
+@pytest.mark.parametrize(
+    ("schedules", "name"),
+    [
+        (["all", "all"], "all"),
+        (["all", "P3-P7"], "all"),
+        (["warm", "all@640x640", "warm@600"], "warm"),
+        (["P3-P5@256", "P3,P4,P5@129x200"], "P3-P5"),
+    ],
+)
+def test_a_schedule_given_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], schedules: list[str], name: str
+) -> None:
+    arguments = ["--untrained", "--out", str(tmp_path / "bundle"), "--schedule", *schedules]
+    said = f"{schedules[-1]!r} asks a second time for {name}; leave one out"
+    assert_one_sentence(cli.main, arguments, said, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_window_as_large_as_the_canvas_is_the_whole_canvas(small: SmallExport) -> None:
+    graphs = captured(small.source.network)
+    request = parse_schedule("P3", (128, 256), (64, 256, 512, None))
+    plan = plan_schedule(graphs, request)
+    assert plan.windows == {"64px": 64, "all": None}
+    assert plan.serves == ((128, 128), (256, 256))
+
+
+# What the tool says
+
+
+def test_a_readable_report(
+    small: SmallExport, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_export", lambda _: small.report)
+    assert cli.main([]) == 0
+    said = capsys.readouterr().out
+    assert f"{small.folder}: onnx" in said
+    assert "all on 256x384, serves this canvas only" in said
+    assert "P3 on 128x1024, serves canvases from 128x1024 to 128x16384" in said
+    assert "warm on 256x256, serves this canvas only" in said
+    encode_share = next(
+        schedule["encode_share"]
+        for schedule in small.report["schedules"] if schedule["schedule"] == "warm"
+    )  # fmt: skip
+    assert f"; once per photo {encode_share:.3f}" in said
+    assert said.count("28 taps against FullNet") == 4
+    assert "programs: onnxruntime" in said
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--checkpoint", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
+        (["--untrained", "--model", "r18-fpn"], "there is no network 'r18-fpn'"),
+        (["--model", "r101-fpn"], "no weights are shipped for 'r101-fpn'"),
+        (["--canvas", "wide"], "'wide' is no canvas"),
+        (["--windows", "some"], "'some' is no mask window"),
+        (["--schedule", "P9"], "'P9' is no level"),
+        (["--schedule", "all", "warm,P3"], "'WARM' is no level"),
+        (["--schedule", "all@"], "'' is no canvas"),
+        (["--schedule", "@640"], "'' is no level"),
+        (["--schedule", "all@640@640"], "'640@640' is no canvas"),
+        (["--schedule", "P3@wide"], "'wide' is no canvas; give height x width"),
+        (["--schedule", "P5@0"], "'0' is no canvas"),
+        (["--schedule", "P5", "--windows", "8"], "multiples of 32 px"),
+        (["--target", "litert"], "there is no target 'litert'"),
+        (["--precision", "fp8"], "no precision 'fp8'"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    out = tmp_path / "bundle"
+    assert_one_sentence(cli.main, [*arguments, "--out", str(out)], said, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_model(
+    small: SmallExport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--checkpoint", str(small.checkpoint), "--model", "r50-fpn"]
+    assert_one_sentence(cli.main, arguments, "holds mobilenetv2-fpn, not r50-fpn", capsys)
+
+
+def test_a_wrong_place_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    monkeypatch.setattr("tracenet_export.cli.open_source", lambda _: pytest.fail("worked"))
+    arguments = ["--untrained", "--out", str(tmp_path)]
+    assert_one_sentence(cli.main, arguments, "exists and is no bundle", capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--threads", "0"], ["--untrained", "--checkpoint", "some.safetensors"]]
+)
+def test_mistakes_that_argparse_finds(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
