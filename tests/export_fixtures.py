@@ -70,7 +70,9 @@ def export_small(folder: Path) -> SmallExport:
     save_checkpoint(untrained_network("mobilenetv2-fpn"), checkpoint, licence=LICENCE)
     out = folder / "bundle"
     out.mkdir()
-    (out / "manifest.json").write_text('{"schema_version": 0, "programs": {}}')
+    (out / "manifest.json").write_text(
+        '{"schema_version": 0, "files": {"of_another_time.bin": {}}}'
+    )
     (out / "of_another_time.bin").write_bytes(b"old")
     # A canvas that is no multiple of 128 is padded to one.
     height, width = CANVAS[0] - 6, CANVAS[1] - 127

@@ -21,7 +21,7 @@ from tool_checks import assert_one_sentence, run_json
 
 from tracenet.scene import generate_scene
 from tracenet_bench import cli, cuts
-from tracenet_bench.cuts import measure_cuts
+from tracenet_bench.cuts import BenchError, measure_cuts
 from tracenet_bench.latency import Latencies, median_ratio, random_taps, time_taps
 from tracenet_runtime import TapResult, TapSegmenter
 from tracenet_runtime.bundle import Bundle
@@ -310,7 +310,7 @@ def test_one_program_that_differs_is_noticed(
     else:
         monkeypatch.setattr(cuts._OneProgram, "run", without_numbers)
     picture = generate_scene(*WARM_CANVAS)
-    with pytest.raises(RuntimeError, match="the one program gives another p"):
+    with pytest.raises(BenchError, match="the one program gives another p"):
         measure_cuts(bundle, schedule, picture, [(128, 128)], threads=1, warm_up=0)
 
 
@@ -325,6 +325,11 @@ def test_cuts_as_json(small: SmallExport, capsys: pytest.CaptureFixture[str]) ->
         assert set(cost) == {"mask_window", "calls", "cut_ms", "one_program_ms", "cost_of_cuts"}
         assert cost["calls"] == len(schedule["query"]) + len(mask["calls"])
         assert min(cost["cut_ms"], cost["one_program_ms"]) > 0
+
+
+def test_a_schedule_without_cuts(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*arguments_for(small, "full"), "--cuts"]
+    assert_one_sentence(cli.main, arguments, "has no cuts; name another --schedule", capsys)
 
 
 def test_cuts_on_another_canvas(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,6 +368,7 @@ def test_mistakes(
     "arguments",
     [
         ["--taps", "0"], ["--threads", "0"], ["--warm-up", "-1"], ["--seed", "-1"], [],
+        ["--cuts", "--engine", "coreml"], ["--baseline-canvas", "640x640"],
         ["--cuts", "--baseline", "full"], ["--canvas", "640"], ["--baseline-canvas", "0x640"],
     ],
 )  # fmt: skip

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_checks import Pyramid, around, assert_exact
 
+from tracenet.model import untrained_network
 from tracenet.rft import capture
 from tracenet_export.errors import PlanError
 from tracenet_export.plan import (
@@ -21,6 +22,7 @@ from tracenet_export.plan import (
     make_plan,
     on_canvas,
 )
+from tracenet_export.schedule import captured, parse_schedule, plan_schedule
 
 STRIDE = 16
 PERIOD = 8
@@ -107,3 +109,11 @@ def test_the_formula() -> None:
     expected = [min(max((-3, -3, -2)[k % 3] + 2 * (k // 3), 0), 160 // 8 - 5) for k in range(40)]
     assert row.starts(160, 40).tolist() == expected
     assert np.all(np.diff(row.starts(160, 40)) >= 0)
+
+
+def test_a_window_larger_than_the_ordinary_large_canvas() -> None:
+    network = untrained_network("mobilenetv2-fpn")
+    request = parse_schedule("P3", (128, 12288), (4096,))
+    tap_plan = plan_schedule(captured(network), request)
+    check_plan(tap_plan.plan)
+    assert tap_plan.serves[0] == (128, 128)

@@ -95,6 +95,9 @@ def test_exporting_again_gives_the_same_bundle(quick: SmallExport, tmp_path: Pat
     out = tmp_path / "bundle"
     shutil.copytree(quick.folder, out)
     (out / "programs" / "left_over.onnx").write_bytes(b"of a bundle that is replaced")
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["files"]["programs/left_over.onnx"] = {}
+    (out / "manifest.json").write_text(json.dumps(manifest))
     export_again(quick, out)
     before, after = snapshot(quick.folder), snapshot(out)
     for name in ("parity.json", "manifest.json"):  # fewer taps
@@ -280,7 +283,7 @@ def test_a_place_below_a_file(tmp_path: Path) -> None:
 
 def old_bundle(out: Path) -> dict[str, str]:
     out.mkdir()
-    (out / "manifest.json").write_text('{"schema_version": 1, "programs": {}}')
+    (out / "manifest.json").write_text('{"schema_version": 1, "files": {}}')
     return snapshot(out)
 
 
@@ -305,6 +308,17 @@ def test_a_bundle_that_cannot_be_replaced_comes_back(
         write_something(folder)
     assert snapshot(out) == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_file_that_somebody_put_into_a_bundle_is_not_lost(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    old_bundle(out)
+    (out / "notes").mkdir()
+    (out / "notes" / "mine.txt").write_text("notes")
+    before = snapshot(tmp_path)
+    with pytest.raises(ExportError, match=r"holds notes/mine\.txt, which is no part of the bundle"):
+        replacing_bundle(out).__enter__()
+    assert snapshot(tmp_path) == before
 
 
 def test_a_link_to_a_bundle_stays_one(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tracenet.rft import Rect, Span
 from tracenet.scene import generate_scene
 from tracenet_export import trace_cli, trace_report
 from tracenet_export.plan_report import report_plan
-from tracenet_export.schedule import mask_spans
+from tracenet_export.schedule import mask_spans, tap_macs
 from tracenet_export.trace_boxes import report_by_true_box
 from tracenet_export.trace_picture import save_trace_picture
 from tracenet_export.trace_report import input_tile, report_costs, stage_rects
@@ -305,9 +305,9 @@ def test_the_true_box_chooses_the_window(small: SmallExport, side: int, windows:
     assert report.instances == 2
     assert {name for name, count in report.windows.items() if count} == windows
     assert sum(report.windows.values()) == 40
-    plan = tap_plan.plan
+    macs = tap_macs(tap_plan)
     mean = sum(
-        count * (plan.query_macs + plan.alternative_macs(name)) / plan.graph.full_macs / 40
+        count * (macs.query + macs.masks[name]) / macs.full / 40
         for name, count in report.windows.items()
     )
     assert report.share_mean == pytest.approx(mean)
@@ -377,6 +377,14 @@ def test_readable_extras(
     said = capsys.readouterr().out
     assert "once per photo" in said
     assert "mean over 2 instances (taps: all 6)" in said
+
+
+def test_photos_without_anything_to_tap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_folder(tmp_path / "photos", [np.zeros((64, 64), np.uint8)])
+    arguments = ["--canvas", "128", "--schedule", "warm", "--data", str(data)]
+    assert_one_sentence(
+        trace_cli.main, arguments, "no instance of at least 200 pixels to tap", capsys
+    )
 
 
 def test_unwritable_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

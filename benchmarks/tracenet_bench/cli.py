@@ -60,6 +60,10 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--taps is at least 1, --warm-up and --seed at least 0")
     if arguments.cuts and arguments.baseline:
         parser.error("--cuts has its own baseline; leave --baseline out")
+    if arguments.cuts and arguments.engine != "onnxruntime":
+        parser.error("--cuts joins ONNX programs; it runs on onnxruntime only")
+    if arguments.baseline_canvas and not arguments.baseline:
+        parser.error("--baseline-canvas is for --baseline; name that too")
 
     def work() -> None:
         if arguments.cuts:

@@ -25,11 +25,16 @@ from tqdm.auto import tqdm
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import load_engine
 from tracenet_runtime.engines.onnxruntime import session_options
+from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.replay import Array, PlacedArray, Replay
 from tracenet_runtime.schedule import Call, Schedule, Window
 from tracenet_runtime.table import make_table, row_offsets
 
 _TOLERANCE = 1e-4
+
+
+class BenchError(TraceNetError):
+    """There is nothing to measure, or what was measured was not the same work."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,13 @@ def measure_cuts(
 
     Raises:
         BundleError, EngineUnavailable: the bundle does not run here.
-        RuntimeError: the two forms give different answers.
+        BenchError: the schedule has no cuts, or the two forms give different answers.
     """
+    if not any((*schedule.query, *mask.calls) for mask in schedule.masks):
+        raise BenchError(
+            f"a tap of {schedule.name} runs no program besides the mask head, so it has no cuts; "
+            "name another --schedule"
+        )
     size = canvas.shape[0], canvas.shape[1]
     table = make_table(schedule, *size)
     engine = load_engine("onnxruntime", bundle, threads)
@@ -94,14 +104,13 @@ def measure_cuts(
         one = _OneProgram(bundle, schedule, calls, size, threads)
         pairs = []
         rounds = [*(taps[i % len(taps)] for i in range(warm_up)), *taps]
-        for number, tap in enumerate(tqdm(rounds, unit="tap", desc=f"cuts, {mask.name}")):
+        for tap in tqdm(rounds, unit="tap", desc=f"cuts, {mask.name}"):
             began = time.perf_counter()
             answer = replay.answer_query(arrays, tap)
             between = time.perf_counter()
             outputs = one.run(arrays, tap)
             pairs.append((between - began, time.perf_counter() - between))
-            if not number:
-                _compare(outputs, answer.arrays)
+            _compare(outputs, answer.arrays)
         counted = pairs[warm_up:]
         costs.append(
             CutCost(
@@ -121,7 +130,10 @@ def _compare(outputs: Mapping[str, npt.NDArray[Any]], arrays: Mapping[str, Array
         assert isinstance(expected, PlacedArray)
         scale = max(float(np.abs(expected.values).max()), 1e-30)
         if not float(np.abs(value - expected.values).max()) <= _TOLERANCE * scale:
-            raise RuntimeError(f"the one program gives another {name}; nothing was measured")
+            raise BenchError(
+                f"the one program gives another {name}, so their times cannot be compared; export "
+                "the bundle again"
+            )
 
 
 class _OneProgram:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tracenet.rft import ConvGraph
-from tracenet_export.plan import ENCODE, QUERY, PlacedPiece, Row
+from tracenet_export.plan import ENCODE, QUERY, PlacedPiece, Row, computed_by
 from tracenet_export.programs import (
     PieceModule,
     Program,
     TensorShape,
-    mask_head_macs,
     mask_head_program,
     window_shape,
 )
-from tracenet_export.schedule import SchedulePlan
+from tracenet_export.schedule import REACH_SLACK, SchedulePlan, tap_macs
 
 IMAGE = "image"
 """Name of the array that is the canvas."""
-
-REACH_SLACK = 1.125
-"""A mask window must reach this much further than the predicted box, whose sides are estimates."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +65,9 @@ def _sources(pieces: Iterable[PlacedPiece]) -> set[str]:
     return {source for placed in pieces for source in placed.piece.sources}
 
 
-def _computed(pieces: Iterable[PlacedPiece]) -> set[str]:
-    return {node for placed in pieces for node in placed.piece.nodes}
-
-
 def _borrowed(pieces: Sequence[PlacedPiece]) -> set[str]:
     """What an alternative reads of the query's; a node that both compute is not among it."""
-    return _sources(pieces) - _computed(pieces)
+    return _sources(pieces) - computed_by(pieces)
 
 
 @dataclass
@@ -130,7 +122,7 @@ class _Builder:
             "query": query,
             "masks": masks,
             "reach_slack": REACH_SLACK,
-            "macs": self._macs(),
+            "macs": asdict(tap_macs(tap_plan)),
         }
 
     def table(self) -> list[npt.NDArray[np.int64]]:
@@ -149,19 +141,6 @@ class _Builder:
         """The node of the mask features."""
         return self.graph.outputs["mask_features"]
 
-    def _macs(self) -> dict[str, Any]:
-        plan = self.tap_plan.plan
-        return {
-            "full": self.graph.full_macs + mask_head_macs(*self.graph.nodes[self.features].extent),
-            "encode": plan.encode_macs,
-            "query": plan.query_macs,
-            "masks": {
-                name: plan.alternative_macs(name)
-                + mask_head_macs(*(int(span.size[0]) for span in self.tap_plan.head_windows[name]))
-                for name in plan.alternatives
-            },
-        }
-
     def _calls(
         self, phase: str, scope: str, pieces: Sequence[PlacedPiece], asked_for: set[str]
     ) -> list[dict[str, Any]]:
@@ -173,7 +152,7 @@ class _Builder:
             pieces: of the phase.
             asked_for: nodes that are needed after the phase.
         """
-        computed = _computed(pieces)
+        computed = computed_by(pieces)
         needed = asked_for | _sources(pieces)
 
         def array(node: str) -> str:

@@ -301,7 +301,7 @@ def replacing_bundle(out: Path) -> Iterator[Path]:
 
 
 def check_replaceable(out: Path) -> None:
-    """Refuse what is neither absent, nor an empty folder, nor a bundle.
+    """Refuse what is neither absent, nor an empty folder, nor a bundle and nothing besides.
 
     Raises:
         ExportError: it holds something else, or cannot be read.
@@ -315,5 +315,13 @@ def check_replaceable(out: Path) -> None:
         manifest = None
     except OSError as error:
         raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
-    if not isinstance(manifest, dict) or not {"schema_version", "programs"} <= manifest.keys():
+    listed = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(listed, dict) or "schema_version" not in manifest:
         raise ExportError(f"{out} exists and is no bundle; give another --out")
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    foreign = sorted(there - listed.keys() - {MANIFEST_NAME})
+    if foreign:
+        raise ExportError(
+            f"{out} holds {foreign[0]}, which is no part of the bundle there and would be lost; "
+            "move it or give another --out"
+        )

@@ -60,7 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--windows",
         help="mask windows: canvas pixels from the tap to each side, the smallest that holds the "
-        "predicted box is used (default: those of 64,128,256,all that the levels can need)",
+        "predicted box is used (default: those of 64,128,256,all that the levels can need; `warm` "
+        "and `full` have all)",
     )
     parser.add_argument("--out", type=Path, default=Path("out/bundle"), help="folder of the bundle")
     parser.add_argument(
@@ -91,7 +92,7 @@ def parse_canvas(text: str) -> tuple[int, int]:
     from tracenet.model import COARSEST_STRIDE
     from tracenet_export.errors import ExportError
 
-    match = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", text)
+    match = re.fullmatch(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", text)
     sides = [int(side) for side in (match[1], match[2] or match[1])] if match else [0]
     if not 0 < min(sides) <= max(sides) <= MAX_SIDE:
         raise ExportError(
@@ -116,7 +117,7 @@ def parse_windows(text: str | None) -> tuple[int | None, ...]:
     for part in text.split(","):
         if part == "all":
             reaches.add(None)
-        elif re.fullmatch(r"\d{1,9}", part) and int(part) > 0 and int(part) % 8 == 0:
+        elif re.fullmatch(r"[0-9]{1,9}", part) and int(part) > 0 and int(part) % 8 == 0:
             reaches.add(int(part))
         else:
             raise ExportError(
@@ -207,15 +208,15 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _described(tap_plan: SchedulePlan) -> dict[str, Any]:
-    from tracenet_export.trace_report import tap_shares
+    from tracenet_export.schedule import tap_macs
 
-    plan = tap_plan.plan
+    macs = tap_macs(tap_plan)
     return {
         "schedule": tap_plan.name,
         "canvas": list(tap_plan.canvas),
         "serves": {"height": list(tap_plan.serves[0]), "width": list(tap_plan.serves[1])},
-        "macs_share": tap_shares(tap_plan),
-        "encode_share": plan.encode_macs / plan.graph.full_macs,
+        "macs_share": macs.tap_shares(),
+        "encode_share": macs.encode / macs.full,
     }
 
 

@@ -29,6 +29,7 @@ from tracenet_export.plan import (
     on_canvas,
     place_whole,
 )
+from tracenet_export.programs import mask_head_macs
 from tracenet_runtime.manifest import MAX_SIDE
 
 Size = tuple[int, int]
@@ -40,11 +41,14 @@ Graphs = Callable[[Size], ConvGraph]
 LADDER: tuple[int | None, ...] = (64, 128, 256, None)
 """Mask windows: canvas pixels from the tap to each side; None is the whole canvas."""
 
+REACH_SLACK = 1.125
+"""A mask window must reach this much further than the predicted box, whose sides are estimates."""
+
 MASK_RIM = MASK_STRIDE // 2
 """Canvas pixels at the inner sides of a mask window where the mask would mix features beyond it."""
 
 _LARGE_SIDE = 64 * COARSEST_STRIDE
-"""A canvas on which no border reaches the middle, whatever the network's receptive field."""
+"""At least the side of a canvas on which no border reaches the middle."""
 
 _ENCODED = ("backbone", "pyramid", "mask_branch")
 """The parts of the network that `warm` computes once per photo, on the whole canvas.
@@ -109,6 +113,43 @@ class SchedulePlan:
         return None if window is None else window - MASK_RIM
 
 
+@dataclass(frozen=True)
+class TapMacs:
+    """Multiply-adds on a schedule's canvas, the mask head's included.
+
+    Attributes:
+        full: of FullNet and one mask head on the whole canvas.
+        encode: once per photo.
+        query: of a tap, before its mask.
+        masks: of a tap's mask, by window.
+    """
+
+    full: int
+    encode: int
+    query: int
+    masks: dict[str, int]
+
+    def tap_shares(self) -> dict[str, float]:
+        """What a tap costs with each mask window, as a share of FullNet."""
+        return {name: (self.query + macs) / self.full for name, macs in self.masks.items()}
+
+
+def tap_macs(tap_plan: SchedulePlan) -> TapMacs:
+    """What a schedule costs."""
+    plan = tap_plan.plan
+    features = plan.graph.nodes[plan.graph.outputs["mask_features"]].extent
+    return TapMacs(
+        full=plan.graph.full_macs + mask_head_macs(*features),
+        encode=plan.encode_macs,
+        query=plan.query_macs,
+        masks={
+            name: plan.alternative_macs(name)
+            + mask_head_macs(*(int(span.size[0]) for span in tap_plan.head_windows[name]))
+            for name in plan.alternatives
+        },
+    )
+
+
 def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -> ScheduleRequest:
     """``all``, ``warm``, ``full``, ``P4``, ``P3,P5`` or ``P3-P5`` -> what to plan.
 
@@ -155,7 +196,9 @@ def parse_levels(text: str) -> tuple[Level, ...]:
         first, dash, last = part.partition("-")
         last = last if dash else first
         if first not in names or last not in names:
-            raise ExportError(f"{part!r} is no level; give some of {','.join(names)}")
+            raise ExportError(
+                f"{part!r} is no level; give some of {','.join(names)}, or `all`, `warm` or `full`"
+            )
         if names.index(first) > names.index(last):
             raise ExportError(f"{part!r} names no level; the coarser one comes last, as in P3-P5")
         chosen.update(names[names.index(first) : names.index(last) + 1])
@@ -209,8 +252,8 @@ def captured(network: TraceNet) -> Graphs:
 
     @functools.cache
     def graph(canvas: Size) -> ConvGraph:
-        # Only the shape counts; the large canvas's pixels are never touched.
-        return capture(network, (torch.empty(1, 3, *canvas),))
+        # Only the shape counts, so one pixel stands for all; a large canvas would not fit memory.
+        return capture(network, (torch.zeros(1, 3, 1, 1).expand(1, 3, *canvas),))
 
     return graph
 
@@ -234,7 +277,9 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
         plan = make_plan(
             own.graph, own.query, own.alternatives, encoded if request.name == "warm" else ()
         )
-    large = _setting(graphs, request, (_LARGE_SIDE, _LARGE_SIDE), windows)
+    # No window is larger than its canvas, so the middle of one four times as large is free of it.
+    side = max(_LARGE_SIDE, 4 * max(canvas))
+    large = _setting(graphs, request, (side, side), windows)
     form = find_closed_form(plan, large, period=COARSEST_STRIDE // stride)
     plan = on_canvas(plan, form, own)
     check_plan(plan)
@@ -321,7 +366,8 @@ def _serves(
     if open_axes:
         sides = [least[axis] if axis in open_axes else request.canvas[axis] for axis in (0, 1)]
         smallest = _setting(graphs, request, (sides[0], sides[1]), windows)
-        check_plan(on_canvas(plan, form, smallest), open_axes)
+        on_smallest = on_canvas(plan, form, smallest)
+        open_axes = [axis for axis in open_axes if _is_exact(on_smallest, axis)]
     height, width = (
         (least[axis], MAX_SIDE)
         if axis in open_axes

@@ -1,4 +1,8 @@
-"""What a tap costs on real photos, where each instance's true box chooses the mask window."""
+"""What a tap costs on real photos, where each instance's true box chooses the mask window.
+
+The rule is the runtime's (docs/bundle.md, ``reach_slack``), with the true box in place of the
+predicted one.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from tracenet.data import PhotoDataset
-from tracenet.evaluation.evaluate import drawn_taps
-from tracenet_export.schedule import SchedulePlan
-from tracenet_export.trace_report import tap_shares
+from tracenet.data import DataError, PhotoDataset
+from tracenet.evaluation.evaluate import MINIMUM_AREA, drawn_taps
+from tracenet_export.schedule import REACH_SLACK, SchedulePlan, tap_macs
 from tracenet_runtime.canvas import Canvas, Placement
 
 
@@ -24,7 +27,7 @@ class BoxReport:
     Attributes:
         share_mean: of FullNet's multiply-adds, mean over taps, then over instances.
         instances: how many there were.
-        windows: mask window -> how many taps it was the smallest for that holds the true box.
+        windows: mask window -> how many taps it was chosen for.
     """
 
     share_mean: float
@@ -43,15 +46,21 @@ class BoxReport:
 def report_by_true_box(
     tap_plan: SchedulePlan, photos: PhotoDataset, taps: int, seed: int = 0
 ) -> BoxReport:
-    """The mean cost of taps drawn uniformly over every instance of at least 200 canvas pixels.
+    """The mean cost of taps drawn uniformly over instances.
+
+    Those that cover at least 200 pixels of a square canvas count, whose side is the plan's longer
+    one.
 
     Args:
         tap_plan: with its whole ladder of mask windows.
         photos: annotated photos.
         taps: per instance.
         seed: of the taps.
+
+    Raises:
+        DataError: there is no such instance.
     """
-    shares = tap_shares(tap_plan)
+    shares = tap_macs(tap_plan).tap_shares()
     canvas = Canvas(*tap_plan.canvas, (0, 0, 0))
     means: list[float] = []
     windows: Counter[str] = Counter(dict.fromkeys(tap_plan.windows, 0))
@@ -63,6 +72,8 @@ def report_by_true_box(
             chosen = [_smallest_window(tap_plan, box, placement.to_canvas(x, y)) for x, y in group]
             windows.update(chosen)
             means.append(float(np.mean([shares[name] for name in chosen])))
+    if not means:
+        raise DataError(f"the photos have no instance of at least {MINIMUM_AREA} pixels to tap")
     return BoxReport(float(np.mean(means)), len(means), dict(windows))
 
 
@@ -84,9 +95,9 @@ def _smallest_window(
     tap_plan: SchedulePlan, box: tuple[float, float, float, float], tap: tuple[int, int]
 ) -> str:
     x, y = tap[0] + 0.5, tap[1] + 0.5
-    needed = max(x - box[0], y - box[1], box[2] - x, box[3] - y)
+    extent = max(x - box[0], y - box[1], box[2] - x, box[3] - y)
     for name in tap_plan.windows:
         reach = tap_plan.reach(name)
-        if reach is None or reach >= needed:
+        if reach is None or reach >= REACH_SLACK * extent:
             return name
     return name

@@ -81,6 +81,8 @@ def report_costs(tap_plan: SchedulePlan, window: str) -> TraceReport:
     """
     plan, graph = tap_plan.plan, tap_plan.plan.graph
     grid = [np.arange(0, extent, GRID) // tap_plan.key.stride for extent in tap_plan.canvas]
+    # Regions are separable, so means may be taken axis by axis. TraceNet has no operator whose
+    # multiply-adds count by input cells.
     exact = {
         name: float(
             graph.nodes[name].macs_per_cell * y.size[grid[0]].mean() * x.size[grid[1]].mean()
@@ -106,22 +108,13 @@ def report_costs(tap_plan: SchedulePlan, window: str) -> TraceReport:
         stages=tuple(
             StageCost(
                 stage,
-                sum(_full_macs(graph, name) for name in names),
+                sum(map(graph.node_macs, names)),
                 sum(exact.get(name, 0.0) for name in names),
                 sum(planned[name] for name in names),
             )
             for stage, names in stages.items()
         ),
     )
-
-
-def tap_shares(tap_plan: SchedulePlan) -> dict[str, float]:
-    """What a tap costs with each mask window, as a share of FullNet's multiply-adds."""
-    plan = tap_plan.plan
-    return {
-        name: (plan.query_macs + plan.alternative_macs(name)) / plan.graph.full_macs
-        for name in plan.alternatives
-    }
 
 
 def tap_regions(tap_plan: SchedulePlan, window: str) -> dict[str, Spans]:
@@ -187,11 +180,6 @@ def _input_tiles(tap_plan: SchedulePlan, window: str) -> Spans:
         if plan.graph.input_name in placed.piece.sources
     ]
     return max(tiles, key=lambda spans: int(spans[0].size[0] * spans[1].size[0]))
-
-
-def _full_macs(graph: ConvGraph, name: str) -> int:
-    node = graph.nodes[name]
-    return node.macs(node.extent, graph.nodes[node.edges[0].source].extent)
 
 
 def _range(span: Span) -> tuple[int, int]:

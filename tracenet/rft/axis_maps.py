@@ -273,20 +273,25 @@ class NearestResize(Resize):
         source = np.floor(position).astype(np.int64)
         return np.asarray(np.minimum(source, self.input_extent - 1))
 
-    def needs(self, output: Span) -> Span:
-        """See `AxisMap`.
+    @property
+    def depends_on_rounding(self) -> bool:
+        """Whether some j * distance is a whole number but for rounding.
 
-        Where j * distance is a whole number but for rounding, torch's kernels differ among
-        themselves in which side they fall to; the interval covers both.
+        torch's kernels, which it chooses by shape, then differ in which side they fall to.
         """
-        last = output.hi - 1
-        single = Span(self._source_of(output.lo, np.float32), self._source_of(last, np.float32) + 1)
-        double = Span(self._source_of(output.lo, np.float64), self._source_of(last, np.float64) + 1)
-        return single.union(double)
+        cells = np.arange(self.output_extent)
+        single, double = (self._source_of(cells, dtype) for dtype in (np.float32, np.float64))
+        return bool(np.any(single != double))
+
+    def needs(self, output: Span) -> Span:
+        """See `AxisMap`."""
+        return Span(
+            self._source_of(output.lo, np.float64), self._source_of(output.hi - 1, np.float64) + 1
+        )
 
     def sources(self, lo: int, hi: int) -> IntArray:
-        """See `IndexMap`; in single precision, as most of torch's kernels compute it."""
-        return self._source_of(np.arange(lo, hi), np.float32)
+        """See `IndexMap`."""
+        return self._source_of(np.arange(lo, hi), np.float64)
 
 
 @dataclass(frozen=True)

@@ -98,11 +98,12 @@ class ConvGraph:
     @property
     def full_macs(self) -> int:
         """Multiply-adds of every output over its whole extent."""
-        return sum(
-            node.macs(node.extent, self.nodes[edge.source].extent)
-            for node in self.nodes.values()
-            for edge in node.edges[:1]
-        )
+        return sum(map(self.node_macs, self.nodes))
+
+    def node_macs(self, name: str) -> int:
+        """Multiply-adds of one node over its whole extent."""
+        node = self.nodes[name]
+        return sum(node.macs(node.extent, self.nodes[e.source].extent) for e in node.edges[:1])
 
     def regions(self, wanted: Mapping[str, SpanPair]) -> dict[str, SpanPair]:
         """What must be known at each node to have the wanted parts of the outputs.

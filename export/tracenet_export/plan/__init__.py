@@ -11,7 +11,13 @@ from tracenet_export.plan.closed_form import (
     on_canvas,
 )
 from tracenet_export.plan.partition import CropPoint
-from tracenet_export.plan.piece import PlacedPiece, Spans, make_piece, place_whole
+from tracenet_export.plan.piece import (
+    PlacedPiece,
+    Spans,
+    computed_by,
+    make_piece,
+    place_whole,
+)
 from tracenet_export.plan.plan import Plan, Wanted
 from tracenet_export.plan.planner import make_plan
 
@@ -27,6 +33,7 @@ __all__ = [
     "Spans",
     "Wanted",
     "check_plan",
+    "computed_by",
     "find_closed_form",
     "make_piece",
     "make_plan",

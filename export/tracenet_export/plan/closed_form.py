@@ -26,6 +26,7 @@ from tracenet_export.plan.piece import (
     AxisPlacement,
     PlacedPiece,
     Spans,
+    computed_by,
     frame_span,
     make_piece,
     united,
@@ -120,7 +121,7 @@ def find_closed_form(plan: Plan, large: Setting, period: int) -> ClosedForm:
         wanted = {large.graph.outputs[n]: s for n, s in large.alternatives[name].items()}
         regions = large.graph.regions(large.alternatives[name])
         rows[name], hulls = reader.read(pieces, regions, wanted)
-        for node in hulls.keys() - _computed(pieces):
+        for node in hulls.keys() - computed_by(pieces):
             _add(borrowed, node, hulls[node])
     rows[QUERY], _ = reader.read(plan.query, _query_regions(plan, large), borrowed)
     rows[ENCODE] = tuple(reader.whole(placed) for placed in plan.encode)
@@ -213,13 +214,7 @@ class _Reader:
                 f"the windows of {placed.piece.nodes[-1]} do not repeat every {period} key cells"
             )
         phases = middle - advance[0] * (first // period)
-        shortest = next(
-            n
-            for n in range(1, period + 1)
-            if period % n == 0 and np.all(origins[first + n :][:period] - middle
-                                          == advance[0] * n // period)
-            and advance[0] * n % period == 0
-        )  # fmt: skip
+        shortest = _shortest_period(origins[first:], int(advance[0]), period)
         return Row(
             self._unit(placed, axis),
             placed.placements[axis].size,
@@ -238,20 +233,26 @@ class _Reader:
         return unit
 
 
+def _shortest_period(origins: npt.NDArray[np.int64], advance: int, period: int) -> int:
+    """The fewest phases that say the same as ``period`` phases, which advance by ``advance``."""
+    for count in range(1, period):
+        shift, rest = divmod(advance * count, period)
+        ahead = origins[count : count + period] - origins[:period]
+        if not (period % count or rest) and np.all(ahead == shift):
+            return count
+    return period
+
+
 def _query_regions(plan: Plan, setting: Setting) -> dict[str, Spans]:
     """What is needed of the query's nodes, by itself and by the alternatives that borrow them."""
     regions = setting.graph.regions(setting.query)
-    computed = _computed(plan.query)
+    computed = computed_by(plan.query)
     for name, pieces in plan.alternatives.items():
-        own = _computed(pieces)
+        own = computed_by(pieces)
         for node, spans in setting.graph.regions(setting.alternatives[name]).items():
             if node in computed - own:
                 _add(regions, node, spans)
     return regions
-
-
-def _computed(pieces: Sequence[PlacedPiece]) -> set[str]:
-    return {node for placed in pieces for node in placed.piece.nodes}
 
 
 def _add(held: dict[str, Spans], node: str, spans: Spans) -> None:

@@ -126,6 +126,11 @@ class PlacedPiece:
         )
 
 
+def computed_by(pieces: Iterable[PlacedPiece]) -> set[str]:
+    """The nodes that pieces compute."""
+    return {node for placed in pieces for node in placed.piece.nodes}
+
+
 def united(spans: Sequence[Spans]) -> Spans:
     """The smallest intervals that cover all, key cell by key cell."""
     y, x = spans[0]

@@ -15,7 +15,7 @@ from tracenet.rft.axis_maps import (
     NearestResize,
 )
 from tracenet.rft.geometry import IntArray, Rect
-from tracenet.rft.operators.call import Call, Patch, Rule, RuleReader
+from tracenet.rft.operators.call import Call, Patch, Refusal, Rule, RuleReader
 from tracenet.rft.operators.windows import gather_kernel, index_tensor
 
 aten = torch.ops.aten
@@ -35,6 +35,13 @@ def _copies(call: Call, axis_map: type[NearestResize]) -> Rule:
         axis_map(*axis)
         for axis in zip(call.inputs[0].extent, call.extent, _factors(call), strict=True)
     )
+    for axis in (y, x):
+        if axis.depends_on_rounding:
+            raise Refusal(
+                f"it resizes {axis.input_extent} cells to {axis.output_extent}, for which torch "
+                "rounds differently from shape to shape",
+                "Use a factor that is a small whole number, such as 2, 3 or 4.",
+            )
     return Rule(y, x, gather_kernel(y, x))
 
 
