@@ -26,7 +26,6 @@ from tracenet.evaluation.metrics import InstanceScore, mask_iou, summarise
 from tracenet.evaluation.models import BundleReplay, FullNet
 from tracenet.model import LEVELS
 from tracenet_runtime import TapSegmenter
-from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.errors import BundleError
 
@@ -220,8 +219,8 @@ def test_fullnet_and_replay_agree(small: SmallExport) -> None:
     photo = make_scene(100, 140).photo
     taps = [(0, 0), (139, 99), (70, 50), (33, 71)]
     full = FullNet(small.source.network, Canvas(*CANVAS, small.source.network.pad_value))
-    replay = BundleReplay(Bundle.open(small.folder), "onnxruntime", 1, "all")
     segmenter = TapSegmenter.load(small.folder, threads=1, schedule="all")
+    replay = BundleReplay(segmenter)
     answers = list(zip(full.masks(photo, taps), replay.masks(photo, taps), strict=True))
     assert len(answers) == len(taps)
     for tap, (whole, windowed) in zip(taps, answers, strict=True):
@@ -246,7 +245,7 @@ def test_what_a_schedule_answers(
     photo = make_scene(90, 140, seed=4).photo
     taps = [(0, 0), (139, 89), (70, 50)]
     full = FullNet(small.source.network, Canvas(*canvas, small.source.network.pad_value))
-    replay = BundleReplay(Bundle.open(small.folder), "onnxruntime", 1, schedule)
+    replay = BundleReplay(TapSegmenter.load(small.folder, threads=1, schedule=schedule))
     for whole, answer in zip(full.masks(photo, taps), replay.masks(photo, taps), strict=True):
         asked = whole.masks[:1] if schedule == "P3" else whole.masks
         assert len(answer.masks) == len(asked)
@@ -258,13 +257,13 @@ def test_what_a_schedule_answers(
 
 
 def test_a_canvas_that_is_asked_for(small: SmallExport) -> None:
-    bundle = Bundle.open(small.folder)
     photo = make_scene(30, 40).photo
-    wide = BundleReplay(bundle, "onnxruntime", 1, "P3", (128, 1152))
+    segmenter = TapSegmenter.load(small.folder, threads=1, schedule="P3", canvas=(128, 1152))
+    wide = BundleReplay(segmenter)
     (answer,) = wide.masks(photo, [(5, 5)])
     assert answer.masks[0].shape == (30, 40)
     with pytest.raises(BundleError, match="does not serve a canvas of 256 x 1152"):
-        BundleReplay(bundle, "onnxruntime", 1, "P3", (256, 1152))
+        TapSegmenter.load(small.folder, threads=1, schedule="P3", canvas=(256, 1152))
 
 
 def test_many_taps_at_once_are_as_one_by_one(small: SmallExport) -> None:

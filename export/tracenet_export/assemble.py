@@ -182,8 +182,8 @@ class _Builder:
 
     def _head_call(self, name: str, scope: str) -> dict[str, Any]:
         """The mask head of an alternative, whose arrays are named with ``scope``."""
-        y, x = self.tap_plan.head_windows[name]
-        height, width = int(y.size[0]), int(x.size[0])
+        rows = self.tap_plan.head_rows[name]
+        height, width = (row.size for row in rows)
         program = mask_head_program(height, width)
         program = self.programs.setdefault(program.name, program)
         array = scope + self._array_name(self.features)
@@ -191,7 +191,7 @@ class _Builder:
         size, mask_size = [height, width], [scale * height, scale * width]
         return {
             "program": program.name,
-            "origin": self._origin(self.tap_plan.head_rows[name]),
+            "origin": self._origin(rows),
             "inputs": [{"name": "features", "array": array, "step": 1, "size": size}],
             "outputs": [
                 {"name": "mask", "array": f"{scope}mask", "step": scale, "size": mask_size}

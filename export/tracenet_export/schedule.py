@@ -85,9 +85,9 @@ class SchedulePlan:
         canvas: height and width.
         levels: which levels are asked, finest first.
         windows: alternative name -> canvas pixels to each side, None for the whole canvas.
-        head_windows: alternative name -> the mask features that its mask head reads.
         form: where the pieces' windows start, on any canvas.
-        head_rows: alternative name -> where ``head_windows`` start, likewise.
+        head_rows: alternative name -> where the windows of mask features start that its mask head
+            reads, likewise; a cell is their unit.
         serves: for height and width, the least and the most pixels of canvases that the plan's
             windows serve exactly.
     """
@@ -97,7 +97,6 @@ class SchedulePlan:
     canvas: Size
     levels: tuple[Level, ...]
     windows: dict[str, int | None]
-    head_windows: dict[str, Spans]
     form: ClosedForm
     head_rows: dict[str, tuple[Row, Row]]
     serves: tuple[Size, Size]
@@ -144,7 +143,7 @@ def tap_macs(tap_plan: SchedulePlan) -> TapMacs:
         query=plan.query_macs,
         masks={
             name: plan.alternative_macs(name)
-            + mask_head_macs(*(int(span.size[0]) for span in tap_plan.head_windows[name]))
+            + mask_head_macs(*(row.size for row in tap_plan.head_rows[name]))
             for name in plan.alternatives
         },
     )
@@ -283,8 +282,10 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
     form = find_closed_form(plan, large, period=COARSEST_STRIDE // stride)
     plan = on_canvas(plan, form, own)
     check_plan(plan)
-    head_windows = {name: wanted["mask_features"] for name, wanted in own.alternatives.items()}
-    head_rows = {name: _head_rows(request, windows[name], head_windows[name]) for name in windows}
+    head_rows = {
+        name: _head_rows(request, windows[name], wanted["mask_features"])
+        for name, wanted in own.alternatives.items()
+    }
     heads = [[rows[axis].size * rows[axis].unit for rows in head_rows.values()] for axis in (0, 1)]
     least = [
         -(-max(side, *sides) // COARSEST_STRIDE) * COARSEST_STRIDE
@@ -292,7 +293,7 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
     ]
     serves = _serves(graphs, request, windows, plan, form, (least[0], least[1]), large)
     return SchedulePlan(
-        request.name, plan, canvas, request.levels, windows, head_windows, form, head_rows, serves
+        request.name, plan, canvas, request.levels, windows, form, head_rows, serves
     )
 
 

@@ -92,6 +92,17 @@ class TapSegmenter:
         """The schedule, and the size of the canvas, that answer taps on a photo of this size."""
         return choose(self._schedules, (photo_height, photo_width), self._canvas)
 
+    def replay(self, choice: Choice) -> Replay:
+        """The replay of a choice, step by step; its table is made at the first use and stays."""
+        schedule, height, width = choice.schedule, choice.height, choice.width
+        manifest = self.bundle.manifest
+        key = schedule.name, schedule.canvas, (height, width)
+        with self._lock:
+            if key not in self._replays:
+                table = checked_table(manifest, schedule, height, width)
+                self._replays[key] = Replay(manifest, schedule, height, width, table, self._engine)
+            return self._replays[key]
+
     def check_golden(self) -> None:
         """Replay the golden taps of every schedule; ``BundleError`` for the first that differs."""
         self._check_golden(first_only=False)
@@ -128,7 +139,7 @@ class TapSegmenter:
         self._drop_encoded()
         timings: Timings = {}
         with timed(timings, "total"):
-            replay = self._replay(choice)
+            replay = self.replay(choice)
             image = self._open(photo, choice, timings)
             arrays = replay.encode(image, timings)
         encoded = EncodedPhoto(replay, arrays, image.placement, timings)
@@ -138,7 +149,7 @@ class TapSegmenter:
     def _tap(self, choice: Choice, photo: Photo, at: tuple[float, float]) -> TapResult:
         timings: Timings = {}
         with timed(timings, "total"):
-            replay = self._replay(choice)
+            replay = self.replay(choice)
             image = self._open(photo, choice, timings)
             image.placement.to_canvas(*at)  # refuses a tap outside the photo before any work
             arrays = replay.encode(image, timings)
@@ -148,16 +159,6 @@ class TapSegmenter:
         with timed(timings, "canvas"):
             canvas = Canvas(choice.height, choice.width, self.bundle.manifest.pad_value)
             return canvas.open(photo)
-
-    def _replay(self, choice: Choice) -> Replay:
-        schedule, height, width = choice.schedule, choice.height, choice.width
-        manifest = self.bundle.manifest
-        key = schedule.name, schedule.canvas, (height, width)
-        with self._lock:
-            if key not in self._replays:
-                table = checked_table(manifest, schedule, height, width)
-                self._replays[key] = Replay(manifest, schedule, height, width, table, self._engine)
-            return self._replays[key]
 
     def _drop_encoded(self, successor: EncodedPhoto | None = None) -> None:
         with self._lock:

@@ -79,9 +79,9 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     from tracenet.evaluation.metrics import summarise
     from tracenet.evaluation.models import BundleReplay, FullNet
     from tracenet.model import COARSEST_STRIDE, load_checkpoint, shipped_checkpoint
-    from tracenet_runtime.bundle import Bundle
     from tracenet_runtime.canvas import Canvas
     from tracenet_runtime.errors import TraceNetError
+    from tracenet_runtime.segmenter import TapSegmenter
 
     size = arguments.canvas
     if not COARSEST_STRIDE <= size <= MAX_SIDE or size % COARSEST_STRIDE:
@@ -91,9 +91,10 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     photos = FolderDataset(arguments.data)
     model: TapModel
     if arguments.bundle:
-        model = BundleReplay(
-            Bundle.open(arguments.bundle), arguments.engine, arguments.threads, arguments.schedule
+        segmenter = TapSegmenter.load(
+            arguments.bundle, arguments.engine, arguments.threads, schedule=arguments.schedule
         )
+        model = BundleReplay(segmenter)
         name = str(arguments.bundle)
     else:
         path = arguments.checkpoint or shipped_checkpoint("mobilenetv2-fpn")

@@ -10,12 +10,8 @@ import torch
 
 from tracenet.evaluation.evaluate import LevelMasks
 from tracenet.model import TraceNet, answer_taps
-from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas, place_mask
-from tracenet_runtime.choose import choose, loadable_schedules
-from tracenet_runtime.consistency import checked_table
-from tracenet_runtime.engines import load_engine
-from tracenet_runtime.replay import Replay
+from tracenet_runtime.segmenter import TapSegmenter
 
 _TAPS_AT_ONCE = 16
 
@@ -46,37 +42,19 @@ class FullNet:
 
 
 class BundleReplay:
-    """A bundle's schedule, tap by tap; each level's mask is cut to the window of its box.
+    """A bundle's schedule, tap by tap; each level's mask is cut to the window of its box."""
 
-    Args:
-        bundle: the bundle.
-        engine, threads: what runs it.
-        schedule, canvas: as :meth:`tracenet_runtime.TapSegmenter.load` takes them.
-    """
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        engine: str,
-        threads: int,
-        schedule: str | None = None,
-        canvas: tuple[int, int] | None = None,
-    ) -> None:
-        self._manifest = bundle.manifest
-        self._asked_canvas = canvas
-        self._schedules = loadable_schedules(bundle.manifest.schedules, schedule, canvas)
-        programs = frozenset[str]().union(*(v.programs() for v in self._schedules))
-        self._engine = load_engine(engine, bundle, threads, sorted(programs))
+    def __init__(self, segmenter: TapSegmenter) -> None:
+        self._segmenter = segmenter
 
     def masks(
         self, photo: npt.NDArray[np.uint8], taps: Sequence[tuple[int, int]]
     ) -> Iterator[LevelMasks]:
         """See :class:`~tracenet.evaluation.evaluate.TapModel`."""
-        choice = choose(self._schedules, (photo.shape[0], photo.shape[1]), self._asked_canvas)
-        size = choice.height, choice.width
-        table = checked_table(self._manifest, choice.schedule, *size)
-        replay = Replay(self._manifest, choice.schedule, *size, table, self._engine)
-        image = Canvas(*size, self._manifest.pad_value).open(photo)
+        choice = self._segmenter.choice(photo.shape[0], photo.shape[1])
+        replay = self._segmenter.replay(choice)
+        pad_value = self._segmenter.bundle.manifest.pad_value
+        image = Canvas(choice.height, choice.width, pad_value).open(photo)
         arrays = replay.encode(image)
         for tap in taps:
             query = replay.answer_query(arrays, image.placement.to_canvas(*tap))

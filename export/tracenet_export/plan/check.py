@@ -9,7 +9,7 @@ import numpy as np
 
 from tracenet.rft import Edge, Span
 from tracenet_export.errors import PlanError
-from tracenet_export.plan.piece import AXES, PlacedPiece, axis_map
+from tracenet_export.plan.piece import AXES, PlacedPiece, axis_map, computed_by
 from tracenet_export.plan.plan import Plan, Wanted
 
 
@@ -52,7 +52,7 @@ class _AxisCheck:
 
     def _asked(self, pieces: Sequence[PlacedPiece], wanted: Wanted) -> dict[str, Span]:
         graph = self.plan.graph
-        computed = {node for piece in pieces for node in piece.piece.nodes} | {graph.input_name}
+        computed = computed_by(pieces) | {graph.input_name}
         asked: dict[str, Span] = {}
         for output, spans in wanted.items():
             node = graph.outputs[output]

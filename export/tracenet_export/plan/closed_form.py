@@ -26,10 +26,10 @@ from tracenet_export.plan.piece import (
     AxisPlacement,
     PlacedPiece,
     Spans,
+    add_spans,
     computed_by,
     frame_span,
     make_piece,
-    united,
 )
 from tracenet_export.plan.plan import Plan, Wanted
 
@@ -122,7 +122,7 @@ def find_closed_form(plan: Plan, large: Setting, period: int) -> ClosedForm:
         regions = large.graph.regions(large.alternatives[name])
         rows[name], hulls = reader.read(pieces, regions, wanted)
         for node in hulls.keys() - computed_by(pieces):
-            _add(borrowed, node, hulls[node])
+            add_spans(borrowed, node, hulls[node])
     rows[QUERY], _ = reader.read(plan.query, _query_regions(plan, large), borrowed)
     rows[ENCODE] = tuple(reader.whole(placed) for placed in plan.encode)
     return ClosedForm(rows)
@@ -133,26 +133,20 @@ def on_canvas(plan: Plan, form: ClosedForm, setting: Setting) -> Plan:
 
     Whether they are exact is for :func:`~tracenet_export.plan.check.check_plan` to say.
     """
-    settled = _Settled(form, setting)
+
+    def settled(phase: str, pieces: Sequence[PlacedPiece]) -> tuple[PlacedPiece, ...]:
+        pairs = zip(pieces, form.rows[phase], strict=True)
+        return tuple(_settle(placed, rows, setting) for placed, rows in pairs)
+
     return replace(
         plan,
         graph=setting.graph,
-        encode=settled.phase(ENCODE, plan.encode),
-        query=settled.phase(QUERY, plan.query),
-        alternatives={n: settled.phase(n, pieces) for n, pieces in plan.alternatives.items()},
+        encode=settled(ENCODE, plan.encode),
+        query=settled(QUERY, plan.query),
+        alternatives={n: settled(n, pieces) for n, pieces in plan.alternatives.items()},
         wanted_query=setting.query,
         wanted_alternatives=setting.alternatives,
     )
-
-
-@dataclass(frozen=True)
-class _Settled:
-    form: ClosedForm
-    setting: Setting
-
-    def phase(self, name: str, pieces: Sequence[PlacedPiece]) -> tuple[PlacedPiece, ...]:
-        pairs = zip(pieces, self.form.rows[name], strict=True)
-        return tuple(_settle(placed, rows, self.setting) for placed, rows in pairs)
 
 
 def _settle(placed: PlacedPiece, rows: Rows, setting: Setting) -> PlacedPiece:
@@ -195,7 +189,7 @@ class _Reader:
             rows.append((y, x))
             settled = _settle(placed, (y, x), self.large)
             for source in piece.sources:
-                _add(hulls, source, settled.window(source))
+                add_spans(hulls, source, settled.window(source))
         return tuple(reversed(rows)), hulls
 
     def whole(self, placed: PlacedPiece) -> Rows:
@@ -251,9 +245,5 @@ def _query_regions(plan: Plan, setting: Setting) -> dict[str, Spans]:
         own = computed_by(pieces)
         for node, spans in setting.graph.regions(setting.alternatives[name]).items():
             if node in computed - own:
-                _add(regions, node, spans)
+                add_spans(regions, node, spans)
     return regions
-
-
-def _add(held: dict[str, Spans], node: str, spans: Spans) -> None:
-    held[node] = united([held[node], spans]) if node in held else spans

@@ -139,6 +139,11 @@ def united(spans: Sequence[Spans]) -> Spans:
     return y, x
 
 
+def add_spans(held: dict[str, Spans], node: str, spans: Spans) -> None:
+    """Widen what is held of a node so that it covers these intervals too."""
+    held[node] = united([held[node], spans]) if node in held else spans
+
+
 def make_piece(graph: ConvGraph, nodes: Iterable[str]) -> Piece:
     """The piece of these nodes, which must be connected.
 

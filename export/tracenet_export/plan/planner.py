@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from tracenet.rft import ConvGraph
 from tracenet_export.plan.check import check_plan
 from tracenet_export.plan.partition import partition
-from tracenet_export.plan.piece import Spans, make_piece, place_whole, united
+from tracenet_export.plan.piece import Spans, add_spans, make_piece, place_whole, united
 from tracenet_export.plan.plan import Plan, Wanted
 
 
@@ -59,8 +59,7 @@ def make_plan(
         placed[name] = tuple(pieces)
         for piece in pieces:
             for source in set(piece.piece.sources) & shared - before:
-                held = [external[source]] if source in external else []
-                external[source] = united([*held, piece.window(source)])
+                add_spans(external, source, piece.window(source))
     pieces, crop_points["query"] = partition(
         graph, first_regions, query_regions | first_regions, external
     )
