@@ -16,8 +16,8 @@ import torch
 
 from tracenet.model import save_checkpoint, untrained_network
 from tracenet_export import bundle as bundle_module
-from tracenet_export import cli
-from tracenet_export.bundle import Source
+from tracenet_export import check, cli
+from tracenet_export.manifest import Source
 from tracenet_export.plan import partition
 from tracenet_export.schedule import SchedulePlan
 
@@ -97,7 +97,7 @@ def export_small(folder: Path) -> SmallExport:
         contextlib.redirect_stdout(stdout),
     ):
         patch.setattr(bundle_module, "export_bundle", recording)
-        patch.setattr(bundle_module, "REPLAYED_TAPS", 28)
+        patch.setattr(check, "REPLAYED_TAPS", 28)
         assert cli.main(arguments) == 0
     ((source, plans),) = made
     by_name = {plan.name: plan for plan in plans}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import statistics
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +26,7 @@ from tracenet_bench.cuts import BenchError, measure_cuts
 from tracenet_bench.latency import Latencies, median_ratio, random_taps, time_taps
 from tracenet_runtime import TapResult, TapSegmenter
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.engines import load_engine
+from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.schedule import Call, Macs, Window
 
 
@@ -195,7 +196,7 @@ def test_of_two_schedules_with_one_name_the_photo_decides(small: SmallExport) ->
     schedule = bundle.manifest.schedules[0]
     costly = replace(schedule.macs, query=10**12)
     other = replace(schedule, canvas_height=16384, canvas_width=16384, macs=costly)
-    engine = load_engine("onnxruntime", bundle, 1)
+    engine, _ = load_engine("onnxruntime", bundle, EngineSettings(1))
     segmenter = TapSegmenter(bundle, engine, [other, schedule])
     photo = generate_scene(100, 130)
     (macs,) = time_taps({"tap": segmenter}, photo, [(5, 5)], warm_up=0)["tap"].macs
@@ -213,14 +214,15 @@ def test_json(small: SmallExport, tmp_path: Path, capsys: pytest.CaptureFixture[
     arguments = [*arguments_for(small, "warm"), "--baseline", "full", "--photo", str(photo)]
     report = run_json(cli.main, arguments, capsys)
     assert report["bundle"] == str(small.folder)
-    assert (report["network"], report["precision"]) == ("mobilenetv2-fpn", "fp32")
-    assert report["engine"] == "onnxruntime"
+    assert report["network"] == "mobilenetv2-fpn"
     assert report["threads"] == 1
     assert report["taps"] == 2
     assert report["photo"] == {"height": 60, "width": 80}
     macs = {}
     for part, name, canvas in (("tap", "warm", WARM_CANVAS), ("baseline", "full", CANVAS)):
         timed = report[part]
+        assert (timed["engine"]["name"], timed["precision"]) == ("onnxruntime", "fp32")
+        assert timed["engine"]["requested"]["threads"] == timed["engine"]["actual"]["threads"] == 1
         assert (timed["schedule"], timed["canvas"]) == (name, list(canvas))
         assert 0 < timed["p10_ms"] <= timed["median_ms"] <= timed["p90_ms"]
         assert set(timed["stages_ms"]) == {"canvas", "cut", "engine", "mask", "paste"}
@@ -246,6 +248,20 @@ def test_canvases_that_are_asked_for(
     assert report["macs_baseline_over_tap"] == 1.0
 
 
+def test_baseline_of_another_bundle(
+    small: SmallExport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(small.folder, other)
+    arguments = [*arguments_for(small, "warm"), "--baseline", "full"]
+    report = run_json(cli.main, [*arguments, "--baseline-bundle", str(other)], capsys)
+    assert report["bundle"] == str(small.folder)
+    assert report["baseline"]["schedule"] == "full"
+    shutil.rmtree(other)
+    arguments += ["--baseline-bundle", str(other)]
+    assert_one_sentence(cli.main, arguments, "no bundle folder at", capsys)
+
+
 def test_without_a_baseline(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> None:
     report = run_json(cli.main, arguments_for(small), capsys)
     assert report["photo"] == {"height": 240, "width": 320}  # the golden photo
@@ -255,9 +271,9 @@ def test_without_a_baseline(small: SmallExport, capsys: pytest.CaptureFixture[st
 def test_readable(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*arguments_for(small, "all"), "--baseline", "full"]) == 0
     said = capsys.readouterr().out
-    assert "mobilenetv2-fpn fp32, onnxruntime, 1 thread(s), photo 320 x 240, 2 taps" in said
-    assert "all 256x384: median" in said
-    assert "full 256x384: median" in said
+    assert "mobilenetv2-fpn, 1 thread(s), photo 320 x 240, 2 taps" in said
+    assert "all 256x384, onnxruntime fp32: median" in said
+    assert "full 256x384, onnxruntime fp32: median" in said
     assert said.count("outside the engine; ms by stage: ") == 2
     assert re.search(r"a tap of the baseline takes \S+ x as long, with \S+ x the multiply", said)
 

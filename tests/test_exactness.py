@@ -53,7 +53,7 @@ from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas, place_mask
 from tracenet_runtime.checked_json import parse_json
 from tracenet_runtime.consistency import check_consistency, checked_table
-from tracenet_runtime.engines import load_engine
+from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.manifest import MAX_SIDE, Manifest, parse_manifest
 from tracenet_runtime.replay import Replay
 from tracenet_runtime.table import row_offsets
@@ -184,7 +184,8 @@ def manifest_of(assembly: Assembly) -> Manifest:
         return [{"name": s.name, "shape": list(s.shape), "dtype": "float32"} for s in specs]
 
     content = {
-        "schema_version": 2, "name": "n", "licence": "l", "target": "t", "precision": "fp32",
+        "schema_version": 3, "identity": "0" * 64, "checked_by": "c",
+        "name": "n", "licence": "l", "target": "t", "precision": "fp32",
         "producer": {}, "network": {}, "weights_sha256": "0" * 64,
         "preprocessing": {
             "text": "t", "color": "RGB", "dtype": "float32", "range": [0, 255], "layout": "NCHW",
@@ -197,8 +198,8 @@ def manifest_of(assembly: Assembly) -> Manifest:
             for level in LEVELS
         ],
         "programs": {
-            p.name: {"file": p.name, "macs": p.macs, "inputs": tensors(p.inputs),
-                     "outputs": tensors(p.outputs)}
+            p.name: {"file": p.name, "signature": None, "layout": "NCHW", "macs": p.macs,
+                     "inputs": tensors(p.inputs), "outputs": tensors(p.outputs)}
             for p in assembly.programs
         },
         "schedules": list(assembly.schedules),
@@ -229,12 +230,12 @@ def compared(
     """What the exporter's comparison says of a plan, after it was held to exactness."""
     canvas = canvas or plan.canvas
     taps = taps or some_taps(canvas)
-    found = check_replay(network.oracle(canvas), replay_of(plan, canvas), taps)
-    errors = found["relative_error"]
+    found = check_replay(replay_of(plan, canvas), [(network.oracle(canvas), taps)])
+    errors = found.relative_error
     assert set(errors) == {level.output(k) for level in plan.levels for k in KINDS} | {"mask"}
     assert max(errors.values()) <= 1e-12, errors
-    assert found["level_flips"] == 0
-    assert found["taps"] == len(taps)
+    assert found.level_flips == 0
+    assert found.taps == len(taps)
     return found
 
 
@@ -280,8 +281,8 @@ def picture_readers(plan: SchedulePlan) -> list[PlacedPiece]:
 def test_warm_gives_the_whole_mask_everywhere(tiny: Exact, canvas: Size) -> None:
     plan = planned(tiny, "warm", canvas)
     found = compared(tiny, plan, taps=some_taps(canvas, inside=12))
-    assert found["truncated"] == 0
-    assert found["mask_iou_mean"] == 1.0
+    assert found.truncated == 0
+    assert found.iou_mean == found.whole_iou_mean == 1.0
     replay = replay_of(plan)
     arrays = replay.encode(tiny.oracle(canvas).canvas)
     assert IMAGE not in arrays
@@ -297,8 +298,8 @@ def test_warm_gives_the_whole_mask_everywhere(tiny: Exact, canvas: Size) -> None
 @pytest.mark.parametrize("shape", CLOSED_CANVASES)
 def test_full(tiny: Exact, shape: str) -> None:
     found = compared(tiny, planned(tiny, "full", CLOSED_CANVASES[shape]))
-    assert found["truncated"] == 0
-    assert found["mask_iou_mean"] == 1.0
+    assert found.truncated == 0
+    assert found.iou_mean == found.whole_iou_mean == 1.0
 
 
 OPEN_SCHEDULES: dict[str, tuple[int | None, ...]] = {"P3": (64,), "P3-P5": (64, 128), "all": (64,)}
@@ -351,8 +352,8 @@ def test_any_tap_on_any_canvas_that_is_served(
     canvas = 128, 128 * data.draw(st.integers(8, 16))
     one_tap = st.tuples(st.integers(0, canvas[1] - 1), st.integers(0, canvas[0] - 1))
     taps = data.draw(st.lists(one_tap, min_size=1, max_size=4))
-    found = check_replay(tiny.oracle(canvas), replay_of(wide_plan, canvas), taps)
-    assert max(found["relative_error"].values()) <= 1e-12, found["relative_error"]
+    found = check_replay(replay_of(wide_plan, canvas), [(tiny.oracle(canvas), taps)])
+    assert max(found.relative_error.values()) <= 1e-12, found.relative_error
 
 
 @pytest.mark.parametrize("name", ["all", "P3", "warm", "full"])
@@ -390,8 +391,8 @@ def test_the_comparison_sees(tiny: Exact, disturbed: str) -> None:
         with torch.no_grad():
             next(assembly.programs[0].module.buffers()).add_(1e-3)
     replay = Replay(manifest, schedule, *canvas, table, TorchEngine(assembly.programs))
-    found = check_replay(tiny.oracle(canvas), replay, some_taps(canvas))
-    assert max(found["relative_error"].values()) > 1e-5
+    found = check_replay(replay, [(tiny.oracle(canvas), some_taps(canvas))])
+    assert max(found.relative_error.values()) > 1e-5
 
 
 class Circle(nn.Module):
@@ -522,12 +523,14 @@ def test_parity_taps_are_corners_edges_and_others() -> None:
 def test_onnx_runtime(small: SmallExport, name: str, canvas: Size, count: int) -> None:
     manifest = Bundle.open(small.folder).manifest
     (schedule,) = (v for v in manifest.schedules if v.name == name)
-    engine = load_engine("onnxruntime", Bundle.open(small.folder), 1, sorted(schedule.programs()))
+    engine, _ = load_engine(
+        "onnxruntime", Bundle.open(small.folder), EngineSettings(1), sorted(schedule.programs())
+    )
     replay = Replay(manifest, schedule, *canvas, checked_table(manifest, schedule, *canvas), engine)
     oracle = FullNetOracle(small.source.network, generate_scene(*canvas, seed=5))
-    found = check_replay(oracle, replay, parity_taps(*canvas, count=count, seed=5))
-    assert found["taps"] == count
-    assert max(found["relative_error"].values()) <= 1e-4, found["relative_error"]
+    found = check_replay(replay, [(oracle, parity_taps(*canvas, count=count, seed=5))])
+    assert found.taps == count
+    assert max(found.relative_error.values()) <= 1e-4, found.relative_error
 
 
 def test_onnx_runtime_without_the_comparison(small: SmallExport) -> None:
@@ -535,7 +538,7 @@ def test_onnx_runtime_without_the_comparison(small: SmallExport) -> None:
     bundle = Bundle.open(small.folder)
     schedule = bundle.manifest.schedules[0]
     table = checked_table(bundle.manifest, schedule, *CANVAS)
-    engine = load_engine("onnxruntime", bundle, 1)
+    engine, _ = load_engine("onnxruntime", bundle, EngineSettings(1))
     replay = Replay(bundle.manifest, schedule, *CANVAS, table, engine)
     picture, (x, y) = generate_scene(*CANVAS, seed=6), (201, 75)
     with torch.inference_mode():

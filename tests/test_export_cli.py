@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from tool_checks import assert_one_sentence
 
 from tracenet.model import LEVELS, Level
-from tracenet_export import cli
+from tracenet_export import check, cli
 from tracenet_export.errors import ExportError
 from tracenet_export.schedule import (
     LADDER,
@@ -24,6 +26,7 @@ from tracenet_export.schedule import (
     plan_schedule,
 )
 from tracenet_export.targets import open_target
+from tracenet_runtime.engines import ENGINES
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,16 +39,16 @@ def _one_thread() -> None:
 
 def test_targets() -> None:
     target, precision, converter = open_target("onnx", None)
-    assert (target.engine, precision) == ("onnxruntime", "fp32")
+    assert (target.calibrated, precision) == (("int8",), "fp32")
     assert callable(converter.convert)
 
 
 @pytest.mark.parametrize(
     ("name", "precision", "said"),
     [
-        ("tflite", None, "no target 'tflite'; the targets are onnx, coreml"),
-        ("onnx", "int4", "no precision 'int4'; it has fp32"),
-        ("coreml", "int8", "no precision 'int8'; it has fp16, fp32"),
+        ("tflite", None, "no target 'tflite'; the targets are onnx, coreml, litert"),
+        ("onnx", "int4", "no precision 'int4'; it has fp32, fp16, int8"),
+        ("coreml", "bf16", "no precision 'bf16'; it has fp16, fp32, int8"),
     ],
 )
 def test_unknown_targets(name: str, precision: str | None, said: str) -> None:
@@ -55,7 +58,11 @@ def test_unknown_targets(name: str, precision: str | None, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("target", "package", "extra"),
-    [("onnx", "onnxscript", "export"), ("coreml", "coremltools", "coreml")],
+    [
+        ("onnx", "onnxscript", "export"),
+        ("coreml", "coremltools", "coreml"),
+        ("litert", "litert_torch", "litert-export"),
+    ],
 )
 def test_a_missing_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str],
@@ -70,6 +77,68 @@ def test_a_missing_package(
     said = f"needs {package}; run: pip install 'tracenet[{extra}]'"
     assert_one_sentence(cli.main, arguments, said, capsys)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--precision", "int8"], "onnx in int8 is calibrated on photos; give --calibration DIR"),
+        (
+            ["--target", "coreml", "--precision", "int8", "--calibration", "photos"],
+            "coreml in int8 is not calibrated; leave --calibration out",
+        ),
+        (
+            ["--target", "litert", "--precision", "int8", "--calibration", "no/such/folder"],
+            "calibration folder no/such/folder cannot be read: No such file",
+        ),
+    ],
+)
+def test_calibration_is_for_what_is_calibrated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    out = tmp_path / "bundle"
+    assert_one_sentence(cli.main, ["--untrained", "--out", str(out), *arguments], said, capsys)
+    assert not out.exists()
+
+
+def test_list_targets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name in ("ai_edge_litert", "litert_torch") else find_spec(name),
+    )
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert cli.main(["--list-targets", "--json"]) == 0
+    targets = {target["target"]: target for target in json.loads(capsys.readouterr().out)}
+    assert list(targets) == ["onnx", "coreml", "litert"]
+    assert targets["onnx"]["missing"] is None
+    assert targets["onnx"]["precisions"] == ["fp32", "fp16", "int8"]
+    assert targets["onnx"]["engines"] == [{"engine": "onnxruntime", "own": True, "missing": None}]
+    assert targets["litert"]["missing"] == (
+        "litert_torch, ai_edge_litert not installed; run: pip install 'tracenet[litert-export]'"
+    )
+    (engine,) = targets["litert"]["engines"]
+    assert "run: pip install 'tracenet[litert]'" in engine["missing"]
+    own, reference = targets["coreml"]["engines"]
+    assert (own["engine"], own["own"]) == ("coreml", True)
+    assert "does not run on this system" in own["missing"]
+    assert reference == {"engine": "coreml-reference", "own": False, "missing": None}
+    assert cli.main(["--list-targets"]) == 0
+    shown = capsys.readouterr().out
+    for name, target in targets.items():
+        assert f"{name}: " in shown
+        assert target["missing"] is None or target["missing"] in shown
+
+
+def test_a_target_that_cannot_be_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(check, "all_engines", lambda: {"coreml": ENGINES["coreml"]})
+    monkeypatch.setattr(sys, "platform", "linux")
+    arguments = ["--untrained", "--target", "coreml", "--out", str(tmp_path / "bundle")]
+    said = "an export for coreml cannot be checked here: The engine coreml does not run"
+    assert_one_sentence(cli.main, arguments, said, capsys)
 
 
 # The command line
@@ -266,8 +335,8 @@ def test_a_readable_report(
         for schedule in small.report["schedules"] if schedule["schedule"] == "warm"
     )  # fmt: skip
     assert f"; once per photo {encode_share:.3f}" in said
-    assert said.count("28 taps against FullNet") == 4
-    assert "programs: onnxruntime" in said
+    assert said.count("28 taps on photos against FullNet") == 4
+    assert "checked by: onnxruntime" in said
 
 
 # Mistakes
@@ -289,7 +358,7 @@ def test_a_readable_report(
         (["--schedule", "P3@wide"], "'wide' is no canvas; give height x width"),
         (["--schedule", "P5@0"], "'0' is no canvas"),
         (["--schedule", "P5", "--windows", "8"], "multiples of 32 px"),
-        (["--target", "litert"], "there is no target 'litert'"),
+        (["--target", "tflite"], "there is no target 'tflite'"),
         (["--precision", "fp8"], "no precision 'fp8'"),
     ],
 )

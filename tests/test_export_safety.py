@@ -21,14 +21,17 @@ from tool_checks import assert_one_sentence
 from tracenet_export import bundle as bundle_module
 from tracenet_export import cli
 from tracenet_export.assemble import Assembly, assemble
-from tracenet_export.bundle import export_bundle, replacing_bundle
+from tracenet_export.bundle import export_bundle
 from tracenet_export.errors import ExportError, ParityError
-from tracenet_export.parity import Differences, refuse_above
+from tracenet_export.manifest import Source
+from tracenet_export.parity import LIMITS, Differences, refuse_programs
 from tracenet_export.programs import Program, mask_head_program
+from tracenet_export.replacing import replacing_bundle
 from tracenet_export.schedule import SchedulePlan, ScheduleRequest
-from tracenet_export.targets import open_target
+from tracenet_export.targets import Converted, open_target
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.errors import BundleError
+from tracenet_runtime.replay import Engine
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,16 +39,26 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def parity_of(small: SmallExport) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((small.folder / "parity.json").read_text())
+    return content
+
+
 @pytest.fixture
 def quick(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> SmallExport:
     """Exporting the small bundle again takes its plans and programs as they are."""
 
-    def convert(programs: Sequence[Program], folder: Path, precision: str) -> dict[str, str]:
+    operators = {name: found["operators"] for name, found in parity_of(small)["programs"].items()}
+
+    def convert(programs: Sequence[Program], folder: Path, *others: Any) -> dict[str, Converted]:
         folder.mkdir()
-        files = {program.name: f"{program.name}.onnx" for program in programs}
-        for name in (*files.values(), "weights.bin"):
+        converted = {
+            program.name: Converted(f"{program.name}.onnx", operators[program.name])
+            for program in programs
+        }
+        for name in (*(made.file for made in converted.values()), "weights.bin"):
             shutil.copy(small.folder / "programs" / name, folder)
-        return files
+        return converted
 
     def plan_schedule(graphs: Any, request: ScheduleRequest) -> SchedulePlan:
         assert small.plans[request.name].canvas == request.canvas
@@ -53,7 +66,7 @@ def quick(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> SmallExport:
 
     monkeypatch.setattr("tracenet_export.schedule.plan_schedule", plan_schedule)
     monkeypatch.setattr("tracenet_export.targets.onnx.convert", convert)
-    monkeypatch.setattr("tracenet_export.bundle.REPLAYED_TAPS", 12)
+    monkeypatch.setattr("tracenet_export.check.REPLAYED_TAPS", 40)
     return small
 
 
@@ -100,7 +113,7 @@ def test_exporting_again_gives_the_same_bundle(quick: SmallExport, tmp_path: Pat
     (out / "manifest.json").write_text(json.dumps(manifest))
     export_again(quick, out)
     before, after = snapshot(quick.folder), snapshot(out)
-    for name in ("parity.json", "manifest.json"):  # fewer taps
+    for name in ("parity.json", "parity.md", "manifest.json"):  # fewer taps
         assert before.pop(name) != after.pop(name)
     assert before == after
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
@@ -137,13 +150,14 @@ def test_a_broken_program(
     convert = target.convert
     program = call["program"]
 
-    def break_one(programs: Sequence[Program], folder: Path, precision: str) -> dict[str, str]:
-        files = convert(programs, folder, precision)
-        scale_output(folder / files[program], output, 1.001)
-        return files
+    def break_one(programs: Sequence[Program], folder: Path, *others: Any) -> dict[str, Converted]:
+        converted = convert(programs, folder, *others)
+        scale_output(folder / converted[program].file, output, 1.001)
+        return converted
 
     monkeypatch.setattr(target, "convert", break_one)
-    with pytest.raises(ParityError, match=f"{program}/{output} differs from PyTorch by 1.0e-03"):
+    said = rf"{program}/{output} \(.*\) differs from PyTorch by 1.0e-03"
+    with pytest.raises(ParityError, match=said):
         export_again(quick, out)
 
 
@@ -181,7 +195,7 @@ def test_a_wrong_table(quick: SmallExport, out: Path, monkeypatch: pytest.Monkey
 def test_another_network(quick: SmallExport, out: Path) -> None:
     """Programs and plan fit each other; FullNet is another: only the replay can see it."""
     network = type(quick.source.network)(quick.source.network.config).eval()
-    other = bundle_module.Source(network, quick.source.sha256, quick.source.licence)
+    other = Source(network, quick.source.sha256, quick.source.licence)
     with pytest.raises(ParityError):
         export_bundle(other, [quick.plans["all"]], "onnx", None, out, threads=1)
 
@@ -193,8 +207,8 @@ def test_a_golden_tap_that_does_not_replay(
 ) -> None:  # fmt: skip
     write_golden = bundle_module._write_golden
 
-    def write_wrongly(bundle: Bundle, assembly: Assembly) -> None:
-        write_golden(bundle, assembly)
+    def write_wrongly(bundle: Bundle, engine: Engine) -> None:
+        write_golden(bundle, engine)
         path = bundle.folder / "golden.json"
         golden = json.loads(path.read_text())
         golden["answers"][schedule][-1]["score"] += 0.01
@@ -217,7 +231,7 @@ def test_an_interrupted_export(
     quick: SmallExport, out: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], interruption: BaseException, code: int, said: str,
 ) -> None:  # fmt: skip
-    def convert(programs: Sequence[Program], folder: Path, precision: str) -> dict[str, str]:
+    def convert(programs: Sequence[Program], folder: Path, *others: Any) -> dict[str, Converted]:
         folder.mkdir()
         (folder / "half.onnx").write_bytes(b"half")
         raise interruption
@@ -240,7 +254,7 @@ def test_a_program_that_does_not_convert(
     monkeypatch.setattr(torch.onnx, "export", refuse)
     said = message.partition("\n")[0] or "RuntimeError"
     with pytest.raises(ExportError, match=f"mask_head_4x4 does not convert to ONNX: {said}$"):
-        open_target("onnx", None)[2].convert([mask_head_program(4, 4)], tmp_path, "fp32")
+        open_target("onnx", None)[2].convert([mask_head_program(4, 4)], tmp_path, "fp32", None)
 
 
 # The place of a bundle
@@ -356,7 +370,7 @@ def test_relative_difference(value: list[float], reference: list[float], error: 
     accepted = contextlib.nullcontext()
     refused = pytest.raises(ParityError, match="tensor differs from PyTorch")
     with accepted if error <= 1e-4 else refused:
-        refuse_above(1e-4, found)
+        refuse_programs(LIMITS["onnx", "fp32"], found)
 
 
 def test_a_difference_is_relative_to_the_largest_value_of_all() -> None:

@@ -1,11 +1,13 @@
 """Engines: the registry, and ONNX Runtime with hostile models."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from runtime_fixtures import (
@@ -19,7 +21,7 @@ from runtime_fixtures import (
 
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.consistency import checked_table
-from tracenet_runtime.engines import load_engine
+from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.engines.onnx_files import external_locations
 from tracenet_runtime.errors import BundleError, EngineUnavailable
 from tracenet_runtime.replay import Replay
@@ -42,7 +44,7 @@ def test_onnx_runtime_agrees_with_numpy(
     photo = random_photo(2, height, width)
     replays = [
         Replay(bundle.manifest, schedule, height, width, table, engine)
-        for engine in (NumpyEngine(), load_engine("onnxruntime", bundle, threads=1))
+        for engine in (NumpyEngine(), load_engine("onnxruntime", bundle, EngineSettings(1))[0])
     ]
     for tap in ((0, 0), (41, 30), (width - 1, height - 1)):
         queries = [replay.answer_query(replay.encode(photo), tap) for replay in replays]
@@ -62,7 +64,7 @@ def test_onnx_runtime_agrees_with_numpy(
 def test_only_the_programs_asked_for_are_opened(folder: Path) -> None:
     bundle = Bundle.open(folder)
     whole = {"image": np.zeros((1, 3, 64, 96), np.float32)}
-    engine = load_engine("onnxruntime", bundle, 1, ["trunk_whole"])
+    engine, _ = load_engine("onnxruntime", bundle, EngineSettings(1), ["trunk_whole"])
     assert set(engine.run("trunk_whole", whole)) == {"p3", "p4"}
     with pytest.raises(KeyError):
         engine.run("features_all", whole)
@@ -77,8 +79,8 @@ def test_a_broken_program_of_another_schedule_does_no_harm(folder: Path) -> None
 
 
 def test_unknown_engine(folder: Path) -> None:
-    with pytest.raises(EngineUnavailable, match="engines are onnxruntime"):
-        load_engine("tpu", Bundle.open(folder), 1)
+    with pytest.raises(EngineUnavailable, match="engines are coreml, coreml-reference, litert, "):
+        load_engine("tpu", Bundle.open(folder), EngineSettings())
 
 
 def test_engine_for_another_target(folder: Path) -> None:
@@ -86,6 +88,37 @@ def test_engine_for_another_target(folder: Path) -> None:
     manifest["target"] = "coreml"
     write_manifest(folder, manifest)
     with pytest.raises(EngineUnavailable, match="runs onnx bundles and this one is for coreml"):
+        TapSegmenter.load(folder, engine="onnxruntime")
+
+
+def test_the_engine_is_that_of_the_target(folder: Path) -> None:
+    segmenter = TapSegmenter.load(folder, threads=1)
+    report = segmenter.engine_report
+    assert report is not None
+    assert report.name == "onnxruntime"
+    assert report.requested == EngineSettings(threads=1)
+    assert report.actual == {"version": onnxruntime.__version__, "threads": 1}
+
+
+def test_a_target_without_an_engine(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    manifest["target"] = "abacus"
+    write_manifest(folder, manifest)
+    with pytest.raises(EngineUnavailable, match="No engine runs bundles for 'abacus'"):
+        TapSegmenter.load(folder)
+
+
+def test_compute_units_are_for_core_ml(folder: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="onnxruntime has no compute units"):
+        TapSegmenter.load(folder, compute_units="cpu_only")
+
+
+def test_engine_of_another_system(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    manifest = read_manifest(folder)
+    manifest["target"] = "coreml"
+    write_manifest(folder, manifest)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(EngineUnavailable, match=r"coreml does not run on this .* coreml-reference"):
         TapSegmenter.load(folder)
 
 

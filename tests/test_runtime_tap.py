@@ -327,7 +327,7 @@ def test_cli_errors_are_one_line_and_exit_2(
         ["a.png", "--at", "1,2", "--threads", "0"],
         ["a.png", "--at", "1,2", "--threads", "1025"],
         ["a.png", "--at", "1,2", "--threads", "9" * 5000],
-        ["a.png", "--at", "1,2", "--engine", "tpu"],
+        ["a.png", "--at", "1,2", "--compute-units", "tpu"],
         ["a.png", "--at", "1,2", "--canvas", "640"],
         ["a.png", "--at", "1,2", "--canvas", "640x0"],
         ["a.png", "--at", "1,2", "--canvas", "640x16385"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import platform
 import statistics
@@ -16,7 +17,8 @@ from tracenet_runtime.tool import canvas_size, run_tool, thread_count
 EXAMPLE = """examples:
   tracenet-export --model r50-fpn --untrained --schedule all full --out out/r50
   tracenet-bench --bundle out/r50 --schedule all --baseline full --threads 1
-  tracenet-bench --bundle out/r50 --schedule all --cuts --threads 1"""
+  tracenet-bench --bundle out/r50 --schedule all --cuts --threads 1
+  tracenet-bench --bundle out/int8 --baseline all --baseline-bundle out/fp32 --threads 2"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,8 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--schedule", help="of the bundle (default: chosen by the photo)")
     parser.add_argument("--canvas", type=canvas_size, metavar="HxW", help="for the schedule")
+    parser.add_argument("--baseline", help="schedule to compare with, such as full")
     parser.add_argument(
-        "--baseline", help="schedule of the same bundle to compare with, such as full"
+        "--baseline-bundle",
+        type=Path,
+        help="bundle of the baseline, on the engine of its own target (default: the same bundle)",
     )
     parser.add_argument(
         "--baseline-canvas", type=canvas_size, metavar="HxW", help="for the baseline"
@@ -46,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--taps", type=int, default=20, help="random taps on the photo")
     parser.add_argument("--warm-up", type=int, default=3, help="taps before the first counted one")
     parser.add_argument("--threads", type=thread_count, default=1)
-    parser.add_argument("--engine", default="onnxruntime")
+    parser.add_argument("--engine", help="default: that of the bundle's target")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser
@@ -60,10 +65,10 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--taps is at least 1, --warm-up and --seed at least 0")
     if arguments.cuts and arguments.baseline:
         parser.error("--cuts has its own baseline; leave --baseline out")
-    if arguments.cuts and arguments.engine != "onnxruntime":
+    if arguments.cuts and arguments.engine not in (None, "onnxruntime"):
         parser.error("--cuts joins ONNX programs; it runs on onnxruntime only")
-    if arguments.baseline_canvas and not arguments.baseline:
-        parser.error("--baseline-canvas is for --baseline; name that too")
+    if (arguments.baseline_canvas or arguments.baseline_bundle) and not arguments.baseline:
+        parser.error("--baseline-canvas and --baseline-bundle are for --baseline; name that too")
 
     def work() -> None:
         if arguments.cuts:
@@ -80,19 +85,24 @@ def _bench(arguments: argparse.Namespace) -> dict[str, Any]:
     # Imported here so that what is missing can be said in a sentence.
     from tracenet_bench.latency import median_ratio, random_taps, time_taps
 
-    asked = {"tap": (arguments.schedule, arguments.canvas)}
-    if arguments.baseline:
-        asked["baseline"] = (arguments.baseline, arguments.baseline_canvas)
+    def load(bundle: Path, engine: str | None, **asked: Any) -> TapSegmenter:
+        return TapSegmenter.load(bundle, engine=engine, threads=arguments.threads, **asked)
+
     segmenters = {
-        name: TapSegmenter.load(
+        "tap": load(
             arguments.bundle,
-            engine=arguments.engine,
-            threads=arguments.threads,
-            schedule=schedule,
-            canvas=canvas,
+            arguments.engine,
+            schedule=arguments.schedule,
+            canvas=arguments.canvas,
         )
-        for name, (schedule, canvas) in asked.items()
     }
+    if arguments.baseline:
+        segmenters["baseline"] = load(
+            arguments.baseline_bundle or arguments.bundle,
+            None if arguments.baseline_bundle else arguments.engine,
+            schedule=arguments.baseline,
+            canvas=arguments.baseline_canvas,
+        )
     bundle = segmenters["tap"].bundle
     photo = load_photo(arguments.photo or bundle.golden_photo)
     taps = random_taps(photo, arguments.taps, arguments.seed)
@@ -100,15 +110,18 @@ def _bench(arguments: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {
         "bundle": str(arguments.bundle),
         "network": bundle.manifest.name,
-        "precision": bundle.manifest.precision,
         "threads": arguments.threads,
-        "engine": arguments.engine,
         "machine": platform.machine(),
         "photo": {"height": photo.shape[0], "width": photo.shape[1]},
         "taps": arguments.taps,
     }
-    for name in segmenters:
-        report[name] = latencies[name].to_dict()
+    for name, segmenter in segmenters.items():
+        assert segmenter.engine_report is not None
+        report[name] = {
+            "precision": segmenter.bundle.manifest.precision,
+            "engine": dataclasses.asdict(segmenter.engine_report),
+            **latencies[name].to_dict(),
+        }
     if arguments.baseline:
         tap, baseline = latencies["tap"], latencies["baseline"]
         report["baseline_over_tap"] = round(median_ratio(baseline, tap), 3)
@@ -160,9 +173,8 @@ def _readable_cuts(report: dict[str, Any]) -> str:
 
 def _readable(report: dict[str, Any]) -> str:
     lines = [
-        f"{report['bundle']}, {report['network']} {report['precision']}, {report['engine']}, "
-        f"{report['threads']} thread(s), photo {report['photo']['width']} x "
-        f"{report['photo']['height']}, {report['taps']} taps"
+        f"{report['bundle']}, {report['network']}, {report['threads']} thread(s), photo "
+        f"{report['photo']['width']} x {report['photo']['height']}, {report['taps']} taps"
     ]
     for name in ("tap", "baseline"):
         if name not in report:
@@ -170,8 +182,9 @@ def _readable(report: dict[str, Any]) -> str:
         part = report[name]
         stages = ", ".join(f"{stage} {ms:.1f}" for stage, ms in part["stages_ms"].items())
         lines.append(
-            f"{name:9}{part['schedule']} {part['canvas'][0]}x{part['canvas'][1]}: median "
-            f"{part['median_ms']:.1f} ms (p10 {part['p10_ms']:.1f}, p90 {part['p90_ms']:.1f}), "
+            f"{name:9}{part['schedule']} {part['canvas'][0]}x{part['canvas'][1]}, "
+            f"{part['engine']['name']} {part['precision']}: median {part['median_ms']:.1f} ms "
+            f"(p10 {part['p10_ms']:.1f}, p90 {part['p90_ms']:.1f}), "
             f"{part['outside_engine']:.1%} outside the engine; ms by stage: {stages}"
         )
     if "baseline_over_tap" in report:

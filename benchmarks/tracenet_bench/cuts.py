@@ -23,7 +23,7 @@ from onnx import ModelProto, TensorProto, helper
 from tqdm.auto import tqdm
 
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.engines import load_engine
+from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.engines.onnxruntime import session_options
 from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.replay import Array, PlacedArray, Replay
@@ -94,7 +94,7 @@ def measure_cuts(
         )
     size = canvas.shape[0], canvas.shape[1]
     table = make_table(schedule, *size)
-    engine = load_engine("onnxruntime", bundle, threads)
+    engine, _ = load_engine("onnxruntime", bundle, EngineSettings(threads))
     costs = []
     for mask in schedule.masks:
         # All calls as one query, without the head: that needs the answer of the best level.

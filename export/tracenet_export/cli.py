@@ -13,10 +13,13 @@ from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.tool import run_tool, thread_count
 
 if TYPE_CHECKING:
+    from tracenet_export.calibration import Photo
     from tracenet_export.schedule import SchedulePlan, ScheduleRequest
+    from tracenet_export.targets import Target
 
 EXAMPLE = """examples:
   tracenet-export --target onnx --out out/bundle
+  tracenet-export --target litert --precision int8 --calibration photos --out out/litert-int8
   tracenet-export --schedule all warm P3-P5@1536x2048 --out out/bundle
   tracenet-export --checkpoint runs/first/network.safetensors --schedule full --out out/full"""
 
@@ -47,8 +50,21 @@ def build_parser() -> argparse.ArgumentParser:
         default="640x640",
         help="height x width of what the network sees, or one side; padded to multiples of 128",
     )
-    parser.add_argument("--target", default="onnx", help="onnx or coreml (default: onnx)")
-    parser.add_argument("--precision", help="fp32 or fp16 (default: the target's)")
+    parser.add_argument(
+        "--target", default="onnx", help="onnx, coreml or litert (default: %(default)s)"
+    )
+    parser.add_argument("--precision", help="fp32, fp16 or int8 (default: the target's)")
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="photos of the kind that users tap, to choose the scales of int8 for onnx and litert",
+    )
+    parser.add_argument(
+        "--list-targets",
+        action="store_true",
+        help="say what can be converted and checked on this machine, and what is missing",
+    )
     parser.add_argument(
         "--schedule",
         nargs="+",
@@ -77,6 +93,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def work() -> None:
+        if arguments.list_targets:
+            from tracenet_export.targets_report import list_targets, targets_table
+
+            targets = list_targets()
+            print(json.dumps(targets) if arguments.json else targets_table(targets))
+            return
         report = _export(arguments)
         print(json.dumps(report) if arguments.json else _readable(report))
 
@@ -141,11 +163,12 @@ def open_source(arguments: argparse.Namespace) -> Any:
         shipped_checkpoint,
         untrained_network,
     )
-    from tracenet_export.bundle import Source
+    from tracenet_export.manifest import Source
 
     if arguments.untrained:
         network = untrained_network(arguments.model or DEFAULT_MODEL)
-        return Source(network, hashlib.sha256(b"untrained").hexdigest(), "untrained: no licence")
+        digest = hashlib.sha256(b"untrained").hexdigest()
+        return Source(network, digest, "untrained: no licence", trained=False)
     path = arguments.checkpoint or shipped_checkpoint(arguments.model or DEFAULT_MODEL)
     network = load_checkpoint(path)
     if arguments.model not in (None, network.config.name):
@@ -180,12 +203,16 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     # Imported here so that --help and mistakes on the command line need not wait for torch.
     import torch
 
-    from tracenet_export.bundle import check_replaceable, export_bundle
+    from tracenet_export.bundle import export_bundle
+    from tracenet_export.check import checking_engine
+    from tracenet_export.replacing import check_replaceable
     from tracenet_export.schedule import captured, plan_schedule
     from tracenet_export.targets import open_target
 
     requests = parse_requests(arguments)
-    open_target(arguments.target, arguments.precision)
+    target, precision, _ = open_target(arguments.target, arguments.precision)
+    checking_engine(arguments.target)
+    photos = _calibration(arguments, target, precision)
     check_replaceable(arguments.out)
     source = open_source(arguments)
     torch.set_num_threads(arguments.threads)
@@ -195,16 +222,35 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
         source,
         plans,
         arguments.target,
-        arguments.precision,
+        precision,
         arguments.out,
+        calibration=photos,
         threads=arguments.threads,
     )
     return {
         "bundle": str(arguments.out),
         "target": arguments.target,
+        "precision": precision,
         "schedules": [_described(plan) for plan in plans],
         "parity": parity,
     }
+
+
+def _calibration(arguments: argparse.Namespace, target: Target, precision: str) -> list[Photo]:
+    from tracenet_export.calibration import calibration_photos
+    from tracenet_export.errors import ExportError
+
+    described = f"{arguments.target} in {precision}"
+    if precision not in target.calibrated:
+        if arguments.calibration:
+            raise ExportError(f"{described} is not calibrated; leave --calibration out")
+        return []
+    if not arguments.calibration:
+        raise ExportError(
+            f"{described} is calibrated on photos; give --calibration DIR, a folder with some of "
+            "the kind that users will tap"
+        )
+    return calibration_photos(arguments.calibration)
 
 
 def _described(tap_plan: SchedulePlan) -> dict[str, Any]:
@@ -222,7 +268,11 @@ def _described(tap_plan: SchedulePlan) -> dict[str, Any]:
 
 def _readable(report: dict[str, Any]) -> str:
     parity = report["parity"]
-    lines = [f"{report['bundle']}: {report['target']}"]
+    size, weights = parity["program_bytes"], parity["checkpoint_bytes"]
+    lines = [
+        f"{report['bundle']}: {report['target']} {report['precision']}, programs of "
+        f"{size / 1e6:.1f} MB, {size / weights:.2f} of the weights in fp16"
+    ]
     for schedule, checked in zip(report["schedules"], parity["schedules"], strict=True):
         replay = checked["replay"]
         name, worst = max(replay["relative_error"].items(), key=lambda item: item[1])
@@ -233,13 +283,24 @@ def _readable(report: dict[str, Any]) -> str:
             "  multiply-adds of a tap, share of FullNet's, by mask window: "
             + shares
             + (f"; once per photo {encode:.3f}" if encode else ""),
-            f"  {replay['taps']} taps against FullNet: largest relative error {worst:.1e} "
-            f"({name}), {replay['level_flips']} level flips, mean IoU "
-            f"{replay['mask_iou_mean']:.4f} with whole masks "
-            f"({replay['truncated']} reach beyond their window)",
+            f"  {replay['taps']} taps on photos against FullNet: mean IoU "
+            f"{replay['iou_mean']:.4f}, 5th percentile {replay['iou_p5']:.4f}, "
+            f"{replay['level_flips']} level flips, {replay['truncated']} masks reach beyond their "
+            f"window; largest relative error {worst:.1e} ({name})",
         ]
-    lines.append(f"programs: {parity['programs_checked_by']}")
-    return "\n".join(lines)
+    errors = {
+        error["described"]: error["max"]
+        for found in parity["programs"].values()
+        for error in found["outputs"].values()
+    }
+    name, worst = max(errors.items(), key=lambda item: item[1])
+    return "\n".join(
+        [
+            *lines,
+            f"programs against PyTorch: largest relative error {worst:.1e} ({name})",
+            f"checked by: {parity['checked_by']}; see {report['bundle']}/parity.md",
+        ]
+    )
 
 
 def _size(canvas: list[int]) -> str:

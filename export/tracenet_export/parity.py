@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,55 @@ from tracenet.model import LEVELS, TapAnswers, TraceNet, answer_taps
 from tracenet_export.errors import ParityError
 from tracenet_export.programs import Program
 from tracenet_runtime.canvas import PROBABILITY_STRIDE
-from tracenet_runtime.replay import Engine, LevelAnswer, MaskAnswer, Replay
+from tracenet_runtime.replay import Engine, LevelAnswer, MaskAnswer, QueryAnswer, Replay
 
 FloatArray = npt.NDArray[Any]
 
-TOLERANCE = {"fp32": 1e-4}
-"""Largest |a - b| over largest |b|, per tensor, that an engine may show in a precision."""
+
+@dataclass(frozen=True)
+class Limits:
+    """What an export must reach, or it fails.
+
+    Attributes:
+        program_error: a program's tensors may differ from PyTorch's by this, given the same inputs:
+            the largest |a - b| over the largest |b|.
+        replay_error: the same for scores, boxes, filters and masks of the whole replay against
+            FullNet.
+        iou_mean: mean over taps of the IoU with FullNet's mask inside the window; a tap that
+            another level answers counts as 0.
+        iou_p5: their 5th percentile.
+    """
+
+    program_error: float
+    replay_error: float
+    iou_mean: float
+    iou_p5: float
+
+
+_FP32 = Limits(program_error=1e-4, replay_error=1e-4, iou_mean=0.999, iou_p5=0.99)
+_FP16 = Limits(program_error=0.05, replay_error=0.5, iou_mean=0.99, iou_p5=0.95)
+_INT8 = Limits(program_error=0.5, replay_error=2.0, iou_mean=0.8, iou_p5=0.0)
+_INT8_WEIGHTS = Limits(program_error=0.2, replay_error=1.0, iou_mean=0.9, iou_p5=0.5)
+
+LIMITS: Mapping[tuple[str, str], Limits] = {
+    ("onnx", "fp32"): _FP32,
+    ("onnx", "fp16"): _FP16,
+    ("onnx", "int8"): _INT8,
+    ("coreml", "fp32"): _FP32,
+    ("coreml", "fp16"): _FP16,
+    ("coreml", "int8"): _INT8_WEIGHTS,
+    ("litert", "fp32"): _FP32,
+    ("litert", "fp16"): _FP16,
+    ("litert", "int8"): _INT8,
+}
+"""By target and precision."""
 
 REPLAYED_TAPS = 64
-"""Taps of the replay's comparison, corners and edges among them."""
+"""Taps of the replay's comparison, over all photos; corners and edges of each among them."""
 
 _TINY = 1e-30
-_PROGRAM_TAPS = 5
-_EDGE_TAPS = 5
+_PROGRAM_TAPS = 2
+_SMALLEST_UNION = 64
 
 
 class TorchEngine:
@@ -45,49 +82,64 @@ class TorchEngine:
 
 
 class Differences:
-    """The largest difference of each tensor, relative to the largest value it is compared with."""
+    """How tensors differ, relative to the largest value that each is compared with."""
 
     def __init__(self) -> None:
-        self._difference: dict[str, float] = {}
+        self._largest: dict[str, float] = {}
+        self._sum: dict[str, float] = {}
+        self._count: dict[str, int] = {}
         self._scale: dict[str, float] = {}
 
     def add(self, name: str, value: FloatArray, reference: FloatArray) -> None:
         """Compare once more; a value that is not finite is infinitely wrong."""
-        worst = float(np.max(np.abs(value.astype(np.float64) - reference)))
-        worst = worst if np.isfinite(worst) else float("inf")
-        self._difference[name] = max(self._difference.get(name, 0.0), worst)
+        differences = np.abs(value.astype(np.float64) - reference)
+        worst, total = float(np.max(differences)), float(np.sum(differences))
+        if not np.isfinite(total):
+            worst = total = float("inf")
+        self._largest[name] = max(self._largest.get(name, 0.0), worst)
+        self._sum[name] = self._sum.get(name, 0.0) + total
+        self._count[name] = self._count.get(name, 0) + differences.size
         self._scale[name] = max(self._scale.get(name, 0.0), float(np.max(np.abs(reference))))
 
     def relative(self) -> dict[str, float]:
-        """By tensor, in the order of the first comparison."""
+        """The largest difference by tensor, in the order of the first comparison."""
+        return {name: self._relative(name, worst) for name, worst in self._largest.items()}
+
+    def mean_relative(self) -> dict[str, float]:
+        """The mean difference by tensor, likewise."""
         return {
-            name: worst / max(self._scale[name], _TINY) if np.isfinite(worst) else worst
-            for name, worst in self._difference.items()
+            name: self._relative(name, total / self._count[name])
+            for name, total in self._sum.items()
         }
+
+    def _relative(self, name: str, difference: float) -> float:
+        if not np.isfinite(difference):
+            return difference
+        return difference / max(self._scale[name], _TINY)
 
 
 class ComparingEngine:
     """Runs every program on two engines and notes how they differ; answers as the first."""
 
-    def __init__(self, reference: Engine, other: Engine) -> None:
+    def __init__(self, reference: Engine, other: Engine, differences: Differences) -> None:
         self._reference, self._other = reference, other
-        self.differences = Differences()
+        self._differences = differences
 
     def run(self, program: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """See :class:`tracenet_runtime.replay.Engine`."""
         reference = self._reference.run(program, inputs)
         other = self._other.run(program, inputs)
         for name, value in reference.items():
-            self.differences.add(f"{program}/{name}", other[name], value)
+            self._differences.add(f"{program}/{name}", other[name], value)
         return reference
 
 
 def parity_taps(height: int, width: int, count: int, seed: int = 0) -> list[tuple[int, int]]:
-    """Canvas taps (x, y): the four corners, some on each edge, the rest anywhere."""
+    """Taps (x, y) on a picture: the four corners, a quarter on the edges, the rest anywhere."""
     random = np.random.default_rng(seed)
     last_x, last_y = width - 1, height - 1
     taps = [(0, 0), (last_x, 0), (0, last_y), (last_x, last_y)]
-    for _ in range(_EDGE_TAPS):
+    while len(taps) < count // 2:
         x, y = int(random.integers(width)), int(random.integers(height))
         taps += [(x, 0), (x, last_y), (0, y), (last_x, y)]
     while len(taps) < count:
@@ -138,90 +190,166 @@ class FullNetOracle:
         return answer_taps(self._outputs, torch.tensor([tap]), probability=True)
 
 
+@dataclass(frozen=True)
+class ReplayParity:
+    """How a replay compares with FullNet.
+
+    Attributes:
+        taps: how many were compared.
+        iou_mean, iou_p5: IoU with FullNet's mask inside the window, mean and 5th percentile; a tap
+            that another level answers counts as 0, and two masks that cover less than 64 cells
+            (16 x 16 canvas pixels) together as 1.
+        level_flips: taps that another level answered than FullNet's best of the asked ones.
+        truncated: taps whose window cut off some of FullNet's mask.
+        whole_iou_mean: IoU with FullNet's mask of the whole canvas, which that lowers.
+        relative_error: by tensor, see :class:`Differences`.
+    """
+
+    taps: int
+    iou_mean: float
+    iou_p5: float
+    level_flips: int
+    truncated: int
+    whole_iou_mean: float
+    relative_error: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
 def check_replay(
-    oracle: FullNetOracle, replay: Replay, taps: Sequence[tuple[int, int]]
-) -> dict[str, Any]:
+    replay: Replay, cases: Sequence[tuple[FullNetOracle, Sequence[tuple[int, int]]]]
+) -> ReplayParity:
     """Compare a replay with FullNet, tap by tap.
 
     Every level's score, box and filter, the mask that a user would get, and one more mask with
     level and window in turn, so that all pairs come up.
 
     Args:
-        oracle: FullNet on a canvas.
-        replay: the schedule on a canvas of that size.
-        taps: (x, y) canvas pixels.
-
-    Returns:
-        ``relative_error`` by tensor; ``mask_iou_mean`` with FullNet's mask of the whole canvas,
-        ``truncated``: taps whose window cut off some of it, ``level_flips``: taps that another
-        level answered than FullNet's best of the asked ones.
+        replay: the schedule on a canvas.
+        cases: FullNet on canvases of that size, with taps (x, y), canvas pixels, for each.
     """
-    asked = [index for index, level in enumerate(LEVELS) if level.name in replay.schedule.levels]
-    differences, ious, truncated, flips = Differences(), [], 0, 0
-    arrays = replay.encode(oracle.canvas)
-    described = f"{replay.schedule.name} against FullNet"
-    for number, tap in enumerate(tqdm(taps, unit="tap", desc=described)):
-        answers = oracle.answer(tap)
-        full_mask = answers.mask[0, asked].numpy()
-        query = replay.answer_query(arrays, tap)
-        for level, index in zip(query.levels, asked, strict=True):
-            _compare_level(differences, level, answers.score[0, index], answers.box[0, index],
-                           answers.filter[0, index])  # fmt: skip
+    comparison = _ReplayComparison(replay)
+    taps = [(oracle, tap) for oracle, some in cases for tap in some]
+    arrays: Mapping[str, Any] = {}
+    before: FullNetOracle | None = None
+    for oracle, tap in tqdm(taps, unit="tap", desc=f"{replay.schedule.name} against FullNet"):
+        if oracle is not before:
+            arrays, before = replay.encode(oracle.canvas), oracle
+        comparison.add(oracle.answer(tap), replay.answer_query(arrays, tap))
+    return comparison.result()
+
+
+class _ReplayComparison:
+    """Adds up what :func:`check_replay` finds."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        names = replay.schedule.levels
+        self._asked = [index for index, level in enumerate(LEVELS) if level.name in names]
+        self._differences = Differences()
+        self._ious: list[float] = []
+        self._whole_ious: list[float] = []
+        self._flips = self._truncated = 0
+
+    def add(self, answers: TapAnswers, query: QueryAnswer) -> None:
+        """Compare one tap with FullNet's answers."""
+        masks = answers.mask[0, self._asked].numpy()
+        for level, index in zip(query.levels, self._asked, strict=True):
+            self._compare_level(level, answers, index)
         best = query.best_level
-        flips += best != int(answers.score[0, asked].argmax())
-        given = replay.compute_mask(query, best, replay.choose_mask(query, best))
-        _compare_mask(differences, given, full_mask[best])
-        iou, cut = _whole_mask(given, full_mask[best])
-        ious.append(iou)
-        truncated += cut
-        windows = len(replay.schedule.masks)
-        other = number // windows % len(asked)
-        answer = replay.compute_mask(query, other, number % windows)
-        _compare_mask(differences, answer, full_mask[other])
-    return {
-        "taps": len(taps),
-        "relative_error": differences.relative(),
-        "mask_iou_mean": float(np.mean(ious)),
-        "truncated": truncated,
-        "level_flips": flips,
-    }
+        flipped = best != int(answers.score[0, self._asked].argmax())
+        given = self._mask(query, best, self._replay.choose_mask(query, best), masks)
+        inside, whole, truncated = _overlaps(given, masks[best])
+        self._flips += flipped
+        self._truncated += truncated
+        self._whole_ious.append(whole)
+        number, windows = len(self._ious), len(self._replay.schedule.masks)
+        self._ious.append(0.0 if flipped else inside)
+        self._mask(query, number // windows % len(self._asked), number % windows, masks)
+
+    def result(self) -> ReplayParity:
+        """Of all taps."""
+        return ReplayParity(
+            taps=len(self._ious),
+            iou_mean=float(np.mean(self._ious)),
+            iou_p5=float(np.percentile(self._ious, 5)),
+            level_flips=self._flips,
+            truncated=self._truncated,
+            whole_iou_mean=float(np.mean(self._whole_ious)),
+            relative_error=self._differences.relative(),
+        )
+
+    def _compare_level(self, given: LevelAnswer, answers: TapAnswers, index: int) -> None:
+        name = given.level.name.lower()
+        for kind, value, reference in (
+            ("score", np.array(given.score), answers.score),
+            ("box", np.array(given.box), answers.box),
+            ("filter", given.filter.ravel(), answers.filter),
+        ):
+            self._differences.add(f"{name}_{kind}", value, reference[0, index].numpy())
+
+    def _mask(self, query: QueryAnswer, level: int, window: int, masks: FloatArray) -> MaskAnswer:
+        given = self._replay.compute_mask(query, level, window)
+        self._differences.add("mask", given.probability, masks[level][_cells(given)])
+        return given
 
 
-def refuse_above(tolerance: float, errors: Mapping[str, float]) -> None:
-    """Raise :class:`ParityError` that names the worst tensor when one is out of tolerance."""
+def refuse_programs(limits: Limits, errors: Mapping[str, float]) -> None:
+    """Raise :class:`ParityError` that names the worst tensor when one is out of limits."""
+    _refuse_above(limits.program_error, errors)
+
+
+def refuse_replay(
+    limits: Limits, name: str, parity: ReplayParity, programs: Mapping[str, float]
+) -> None:
+    """Raise :class:`ParityError` when a schedule's replay is out of limits.
+
+    Args:
+        limits: of the target and precision.
+        name: of the schedule.
+        parity: of its replay.
+        programs: the largest relative error of each program's tensors, to name the worst one.
+    """
+    _refuse_above(limits.replay_error, parity.relative_error)
+    if parity.iou_mean >= limits.iou_mean and parity.iou_p5 >= limits.iou_p5:
+        return
+    tensor, worst = max(programs.items(), key=lambda item: item[1])
+    raise ParityError(
+        f"the masks of {name} overlap FullNet's by {parity.iou_mean:.4f} on average and "
+        f"{parity.iou_p5:.4f} at the 5th percentile (IoU), {parity.level_flips} of {parity.taps} "
+        f"taps are answered by another level; at least {limits.iou_mean} and {limits.iou_p5} are "
+        f"asked for. The tensor that differs most from PyTorch is {tensor}, by {worst:.1e} of its "
+        "largest value; nothing was written"
+    )
+
+
+def _refuse_above(limit: float, errors: Mapping[str, float]) -> None:
     name, worst = max(errors.items(), key=lambda item: item[1])
-    if not worst <= tolerance:
+    if not worst <= limit:
         raise ParityError(
             f"{name} differs from PyTorch by {worst:.1e} of its largest value, more than the "
-            f"{tolerance:.0e} that is allowed; nothing was written"
+            f"{limit:.0e} that is allowed; nothing was written"
         )
 
 
-def _compare_level(
-    differences: Differences,
-    answer: LevelAnswer,
-    score: torch.Tensor,
-    box: torch.Tensor,
-    filter: torch.Tensor,
-) -> None:
-    name = answer.level.name.lower()
-    differences.add(f"{name}_score", np.array(answer.score), score.numpy())
-    differences.add(f"{name}_box", np.array(answer.box), box.numpy())
-    differences.add(f"{name}_filter", answer.filter.ravel(), filter.numpy())
-
-
-def _compare_mask(differences: Differences, answer: MaskAnswer, full: FloatArray) -> None:
+def _cells(answer: MaskAnswer) -> tuple[slice, slice]:
+    """Rows and columns of a mask's window in cells of the probability map."""
     x0, y0, x1, y1 = (side // PROBABILITY_STRIDE for side in answer.window)
-    differences.add("mask", answer.probability, full[y0:y1, x0:x1])
+    return slice(y0, y1), slice(x0, x1)
 
 
-def _whole_mask(answer: MaskAnswer, full: FloatArray) -> tuple[float, bool]:
-    """IoU with FullNet's mask of the whole canvas, and whether the window cut off some of it."""
-    x0, y0, x1, y1 = (side // PROBABILITY_STRIDE for side in answer.window)
-    wanted = full > 0.5
+def _overlaps(answer: MaskAnswer, full: FloatArray) -> tuple[float, float, bool]:
+    """IoU with FullNet's mask, inside the window and as a whole; did the window cut some off?"""
+    wanted, inside = full > 0.5, _cells(answer)
     given = np.zeros_like(wanted)
-    given[y0:y1, x0:x1] = answer.probability > 0.5
-    union = np.count_nonzero(wanted | given)
-    inside = np.count_nonzero(wanted[y0:y1, x0:x1])
-    cut = bool(inside < np.count_nonzero(wanted))
-    return (np.count_nonzero(wanted & given) / union if union else 1.0), cut
+    given[inside] = answer.probability > 0.5
+    truncated = bool(np.count_nonzero(wanted[inside]) < np.count_nonzero(wanted))
+    return _iou(given[inside], wanted[inside]), _iou(given, wanted), truncated
+
+
+def _iou(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
+    union = np.count_nonzero(one | other)
+    # Of a few cells, one that lies at 0.5 would decide.
+    return np.count_nonzero(one & other) / union if union >= _SMALLEST_UNION else 1.0

@@ -1,6 +1,7 @@
 """tracenet-tap: one tap on one photo, from the command line."""
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tracenet_runtime.engines import ENGINES
+from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES
 from tracenet_runtime.errors import OutputError
 from tracenet_runtime.overlay import draw_overlay
 from tracenet_runtime.photo import load_photo
@@ -36,7 +37,7 @@ anything wrong with the arguments, the photo, the bundle or the engine, and 130 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tracenet-tap`` with these arguments (the process's by default); the exit code."""
     arguments = _parser().parse_args(argv)
-    return run_tool("tracenet-tap", arguments.engine, lambda: _run(arguments))
+    return run_tool("tracenet-tap", arguments.engine or "onnxruntime", lambda: _run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,9 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--engine",
-        choices=sorted(ENGINES),
-        default="onnxruntime",
-        help="what runs it (default: %(default)s)",
+        metavar="NAME",
+        help=f"what runs it: {', '.join(ENGINES)} (default: that of the bundle's target)",
     )
     parser.add_argument(
         "--schedule",
@@ -86,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
         help="threads of the engine (default: %(default)s)",
     )
     parser.add_argument(
+        "--compute-units",
+        choices=COMPUTE_UNITS,
+        help=f"what Core ML may run on (default: {COMPUTE_UNITS[0]})",
+    )
+    parser.add_argument(
         "--mask", type=Path, metavar="FILE", help="write the mask as a PNG of 0 and 255"
     )
     parser.add_argument(
@@ -104,6 +109,7 @@ def _run(arguments: argparse.Namespace) -> None:
         arguments.threads,
         schedule=arguments.schedule,
         canvas=arguments.canvas,
+        compute_units=arguments.compute_units,
     )
     result = segmenter.tap(photo, arguments.at)
     if arguments.mask is not None:
@@ -113,10 +119,10 @@ def _run(arguments: argparse.Namespace) -> None:
         picture = draw_overlay(photo, result.mask, arguments.at, result.box)
         _write_picture(picture, arguments.overlay, _OVERLAY_FORMATS)
     if arguments.json:
-        print(_as_json(result, arguments))
+        print(_as_json(result, segmenter, arguments.bundle))
     else:
         choice = segmenter.choice(photo.shape[0], photo.shape[1])
-        print(_as_text(result, choice.schedule))
+        print(_as_text(result, choice.schedule, segmenter))
 
 
 def _position(text: str) -> tuple[float, float]:
@@ -165,7 +171,8 @@ def _write_picture(picture: npt.NDArray[np.uint8], path: Path, formats: dict[str
     print(f"wrote {path}", file=sys.stderr)
 
 
-def _as_json(result: TapResult, arguments: argparse.Namespace) -> str:
+def _as_json(result: TapResult, segmenter: TapSegmenter, bundle: Path) -> str:
+    assert segmenter.engine_report is not None
     return json.dumps(
         {
             "score": result.score,
@@ -179,13 +186,13 @@ def _as_json(result: TapResult, arguments: argparse.Namespace) -> str:
                 {"level": v.level, "score": v.score, "box": v.box} for v in result.candidates
             ],
             "timings_ms": result.timings_ms,
-            "engine": arguments.engine,
-            "bundle": str(arguments.bundle),
+            "engine": dataclasses.asdict(segmenter.engine_report),
+            "bundle": str(bundle),
         }
     )
 
 
-def _as_text(result: TapResult, schedule: Schedule) -> str:
+def _as_text(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> str:
     others = ", ".join(f"{v.level} {v.score:.3f}" for v in result.candidates[1:])
     height, width = result.canvas
     lines = [
@@ -194,11 +201,25 @@ def _as_text(result: TapResult, schedule: Schedule) -> str:
         "box    " + ", ".join(f"{side:.1f}" for side in result.box),
         f"area   {result.area} pixels, {result.area / result.mask.size:.1%} of the photo",
         f"ran    {result.schedule} on a canvas of {height} x {width}",
+        f"on     {_engine(segmenter)}",
         _cost(result, schedule),
         "",
         *_time_table(result),
     ]
     return "\n".join(lines)
+
+
+def _engine(segmenter: TapSegmenter) -> str:
+    report = segmenter.engine_report
+    assert report is not None
+    asked = {"threads": report.requested.threads, "compute units": report.requested.compute_units}
+    actual = {name.replace("_", " "): value for name, value in report.actual.items()}
+    settings = "; ".join(
+        f"{name}: {value} asked for, {actual.get(name, 'not reported')}"
+        for name, value in asked.items()
+        if value is not None
+    )
+    return f"{report.name} {report.actual['version']} ({settings})"
 
 
 def _cost(result: TapResult, schedule: Schedule) -> str:

@@ -7,7 +7,7 @@ fit together is checked in ``consistency.py``.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tracenet_runtime.checked_json import JsonValue
 from tracenet_runtime.errors import BundleError
@@ -23,8 +23,10 @@ from tracenet_runtime.schedule import (
     Window,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST_NAME = "manifest.json"
+
+Layout = Literal["NCHW", "NHWC"]
 
 MAX_SIDE = 16384
 """Pixels; no side of a canvas, and of no tensor, may be longer."""
@@ -40,6 +42,7 @@ _MAX_PHASES = 1 << 12
 _MAX_PHASE = 1 << 20
 _MAX_ADVANCE = 1 << 14
 _AXES: Mapping[str, Axis] = {"y": "y", "x": "x"}
+_LAYOUTS: Mapping[str, Layout] = {"NCHW": "NCHW", "NHWC": "NHWC"}
 # Letters that mean the same to every file system; no part may begin with a dot, so no "..".
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
@@ -55,9 +58,15 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Program:
-    """A static-shape model file; ``macs`` are the multiply-adds of one run."""
+    """A static-shape model; ``macs`` are the multiply-adds of one run.
+
+    ``signature`` is its name in ``file`` where that holds several. ``layout`` is the order of the
+    axes in the file; the shapes of ``inputs`` and ``outputs`` are in the order N, C, H, W always.
+    """
 
     file: str
+    signature: str | None
+    layout: Layout
     macs: int
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
@@ -87,10 +96,12 @@ class FileRecord:
 class Manifest:
     """The parsed manifest; paths are relative to the bundle, with forward slashes."""
 
+    identity: str
     name: str
     licence: str
     target: str
     precision: str
+    checked_by: str
     producer: Mapping[str, str]
     network: Mapping[str, Any]
     weights_sha256: str
@@ -128,10 +139,12 @@ def parse_manifest(root: JsonValue) -> Manifest:
     red, green, blue = (v.integer(0, 255) for v in preprocessing["pad_value"].tuple_of(3))
     network = root["network"]
     return Manifest(
+        identity=_sha256(root["identity"]),
         name=root["name"].text(),
         licence=root["licence"].prose(),
         target=root["target"].text(),
-        precision=root["precision"].text_among("fp32", "fp16"),
+        precision=root["precision"].text_among("fp32", "fp16", "int8"),
+        checked_by=root["checked_by"].prose(),
         producer={tool: version.text() for tool, version in root["producer"].members()},
         network={key: member.value for key, member in network.members()},
         weights_sha256=_sha256(root["weights_sha256"]),
@@ -177,6 +190,8 @@ def _level(level: JsonValue) -> Level:
 def _program(program: JsonValue) -> Program:
     return Program(
         file=_path(program["file"]),
+        signature=None if program["signature"].value is None else program["signature"].text(),
+        layout=_LAYOUTS[program["layout"].text_among(*_LAYOUTS)],
         macs=program["macs"].integer(0, _MAX_MACS),
         inputs=_tensors(program["inputs"]),
         outputs=_tensors(program["outputs"]),

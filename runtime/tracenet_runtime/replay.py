@@ -26,7 +26,11 @@ class Engine(Protocol):
     """Runs the programs of one bundle."""
 
     def run(self, program: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """All outputs of a program by name, for C-contiguous inputs of the shapes it declares."""
+        """All outputs of a program by name, for inputs of the shapes it declares.
+
+        All are 1 x C x H x W. Inputs are contiguous in the layout that the program declares, so
+        for NHWC they are views of such an array, as the outputs may be.
+        """
         ...
 
 
@@ -273,9 +277,10 @@ class Replay:
     ) -> FloatArray:
         with timed(timings, "canvas" if window.array == IMAGE else "cut"):
             cut = arrays[window.array].cut(*start, window.height, window.width)
-            if cut.dtype == np.uint8:
-                return np.ascontiguousarray(cut, program.inputs[window.name].dtype)
-            return np.ascontiguousarray(cut)
+            dtype = program.inputs[window.name].dtype if cut.dtype == np.uint8 else None
+            if program.layout == "NHWC":
+                return np.ascontiguousarray(cut.transpose(0, 2, 3, 1), dtype).transpose(0, 3, 1, 2)
+            return np.ascontiguousarray(cut, dtype)
 
     def _run(
         self, program: str, inputs: Mapping[str, FloatArray], timings: Timings

@@ -13,7 +13,7 @@ from tracenet_runtime.canvas import Canvas, CanvasImage
 from tracenet_runtime.choose import Choice, choose, loadable_schedules
 from tracenet_runtime.consistency import checked_table
 from tracenet_runtime.encoded import EncodedPhoto, answer_tap
-from tracenet_runtime.engines import load_engine
+from tracenet_runtime.engines import EngineReport, EngineSettings, load_engine
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.golden import golden_difference
 from tracenet_runtime.photo import check_photo, load_photo
@@ -41,13 +41,14 @@ class TapSegmenter:
         schedules: Sequence[Schedule] | None = None,
         canvas: tuple[int, int] | None = None,
     ) -> None:
-        """A segmenter whose engine is open already.
+        """A segmenter whose engine is open already, and therefore has no ``engine_report``.
 
         ``schedules``, all of the bundle's by default, are those that a photo may be answered with;
         ``canvas`` (height, width) is one that one of them serves, and without it each photo gets
         that which suits it.
         """
         self.bundle = bundle
+        self.engine_report: EngineReport | None = None
         self._engine = engine
         self._schedules = tuple(bundle.manifest.schedules if schedules is None else schedules)
         self._canvas = canvas
@@ -59,17 +60,21 @@ class TapSegmenter:
     def load(
         cls,
         bundle_dir: str | os.PathLike[str],
-        engine: str = "onnxruntime",
+        engine: str | None = None,
         threads: int = 2,
         verify: bool = True,
         schedule: str | None = None,
         canvas: tuple[int, int] | None = None,
+        compute_units: str | None = None,
     ) -> "TapSegmenter":
         """Open a bundle on an engine, with ``threads`` threads for each program.
 
-        ``schedule`` is a name, ``canvas`` a height and width in pixels; what is not given is chosen
-        for each photo by the rule of docs/bundle.md. Only the programs that may be needed are
-        opened, and with ``verify`` the first golden tap of each schedule that may be is replayed.
+        The engine is by default that of the bundle's target; ``compute_units``, one of
+        ``engines.COMPUTE_UNITS``, are for Core ML. What was asked for and what the engine says it
+        took is then in ``engine_report``. ``schedule`` is a name, ``canvas`` a height and width in
+        pixels; what is not given is chosen for each photo by the rule of docs/bundle.md. Only the
+        programs that may be needed are opened, and with ``verify`` the first golden tap of each
+        schedule that may be is replayed.
 
         Raises ``BundleError`` when the bundle is missing, damaged, malformed, has no such schedule,
         serves no such canvas or does not give the golden answer, and ``EngineUnavailable`` when the
@@ -78,7 +83,10 @@ class TapSegmenter:
         bundle = Bundle.open(bundle_dir)
         schedules = loadable_schedules(bundle.manifest.schedules, schedule, canvas)
         programs = sorted(frozenset[str]().union(*(v.programs() for v in schedules)))
-        segmenter = cls(bundle, load_engine(engine, bundle, threads, programs), schedules, canvas)
+        settings = EngineSettings(threads, compute_units)
+        loaded, report = load_engine(engine, bundle, settings, programs)
+        segmenter = cls(bundle, loaded, schedules, canvas)
+        segmenter.engine_report = report
         if verify:
             segmenter._check_golden(first_only=True)
         return segmenter

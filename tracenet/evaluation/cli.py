@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--taps", type=int, default=10, help="per instance (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the taps")
-    parser.add_argument("--engine", default="onnxruntime", help="for --bundle")
+    parser.add_argument("--engine", help="for --bundle (default: that of its target)")
     parser.add_argument("--threads", type=thread_count, default=2)
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
     return parser

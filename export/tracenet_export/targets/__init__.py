@@ -4,23 +4,63 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
+from tracenet_runtime.engines import engine_for, why_unavailable
+
+Calibration = Mapping[str, Sequence[Mapping[str, npt.NDArray[np.float32]]]]
+"""Program -> what it was given, run by run: input name -> 1 x C x H x W."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A program as a target's file holds it.
+
+    Attributes:
+        file: or folder, relative to the folder of the programs.
+        operators: type -> how often it occurs.
+        signature: the program's name within the file, where that holds several.
+        layout: the order of the axes of its inputs and outputs.
+        partitions: into how many pieces the target's delegate takes it; None where there is no
+            delegate. One is the whole graph.
+    """
+
+    file: str
+    operators: Mapping[str, int]
+    signature: str | None = None
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    partitions: int | None = None
 
 
 class Converter(Protocol):
     """What a target's module offers."""
 
-    def convert(self, programs: Sequence[Program], folder: Path, precision: str) -> dict[str, str]:
+    def convert(
+        self,
+        programs: Sequence[Program],
+        folder: Path,
+        precision: str,
+        calibration: Calibration | None,
+    ) -> dict[str, Converted]:
         """Write the programs into ``folder`` and check that they load again.
 
-        Returns:
-            program name -> file (or folder), relative to ``folder``.
+        Args:
+            programs: what to convert.
+            folder: where to.
+            precision: one of the target's.
+            calibration: what the programs see, where the precision needs to know.
+
+        Raises:
+            ExportError: a program cannot be converted.
         """
         ...
 
@@ -34,14 +74,17 @@ class Target:
         packages: what converting needs, by import name.
         extra: what installs them.
         precisions: the first is the default.
-        engine: the runtime's engine that runs such a bundle here, if there is one.
+        calibrated: those of them that need photos to calibrate with.
+        reference: ours, with an ``open_engine`` like the runtime's, where programs can be worked
+            through on a machine without the target's engine.
     """
 
     module: str
     packages: tuple[str, ...]
     extra: str
     precisions: tuple[str, ...]
-    engine: str | None
+    calibrated: tuple[str, ...] = ()
+    reference: str | None = None
 
 
 TARGETS: Mapping[str, Target] = {
@@ -49,13 +92,29 @@ TARGETS: Mapping[str, Target] = {
         "tracenet_export.targets.onnx",
         ("onnx", "onnxscript", "onnxruntime"),
         "export",
-        ("fp32",),
-        "onnxruntime",
+        ("fp32", "fp16", "int8"),
+        calibrated=("int8",),
     ),
     "coreml": Target(
-        "tracenet_export.targets.coreml", ("coremltools",), "coreml", ("fp16", "fp32"), None
+        "tracenet_export.targets.coreml",
+        ("coremltools",),
+        "coreml",
+        ("fp16", "fp32", "int8"),
+        reference="tracenet_export.targets.coreml_reference",
+    ),
+    "litert": Target(
+        "tracenet_export.targets.litert",
+        ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
+        "litert-export",
+        ("fp32", "fp16", "int8"),
+        calibrated=("int8",),
     ),
 }
+
+
+def missing_packages(target: Target) -> list[str]:
+    """What converting needs and is not installed."""
+    return [package for package in target.packages if importlib.util.find_spec(package) is None]
 
 
 def open_target(name: str, precision: str | None) -> tuple[Target, str, Converter]:
@@ -72,7 +131,7 @@ def open_target(name: str, precision: str | None) -> tuple[Target, str, Converte
         raise ExportError(
             f"the target {name} has no precision {chosen!r}; it has {', '.join(target.precisions)}"
         )
-    missing = [p for p in target.packages if importlib.util.find_spec(p) is None]
+    missing = missing_packages(target)
     if missing:
         raise ExportError(
             f"the target {name} needs {', '.join(missing)}; run: pip install "

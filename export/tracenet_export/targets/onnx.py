@@ -5,39 +5,53 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
 import torch
+from onnx import numpy_helper
 from onnx.external_data_helper import set_external_data
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
+from tracenet_export.targets import Calibration, Converted
+from tracenet_export.targets.onnx_float16 import to_float16
+from tracenet_export.targets.onnx_int8 import to_int8
 
 WEIGHTS = "weights.bin"
 _ALIGNMENT = 64
-_SMALLEST_EXTERNAL = 1024
+# Of a smaller tensor the reference would take about as much of the model as its content.
+_SMALLEST_EXTERNAL = 128
 
 
-def convert(programs: Sequence[Program], folder: Path, precision: str) -> dict[str, str]:
+def convert(
+    programs: Sequence[Program],
+    folder: Path,
+    precision: str,
+    calibration: Calibration | None,
+) -> dict[str, Converted]:
     """See :class:`~tracenet_export.targets.Converter`.
 
     Weights that several programs use are stored once.
     """
-    assert precision == "fp32"
     folder.mkdir(parents=True, exist_ok=True)
     weights = _Weights(folder / WEIGHTS)
+    converted = {}
     for program in programs:
-        model = _to_onnx(program)
+        model = _in_precision(program.name, _to_onnx(program), precision, calibration or {})
+        converted[program.name] = Converted(f"{program.name}.onnx", _operators(model))
         for initializer in model.graph.initializer:
             weights.move_out(initializer)
         onnx.save_model(model, folder / f"{program.name}.onnx")
     weights.write()
     for program in programs:
         _check(program, folder / f"{program.name}.onnx")
-    return {program.name: f"{program.name}.onnx" for program in programs}
+    return converted
 
 
 class _Weights:
@@ -50,18 +64,74 @@ class _Weights:
 
     def move_out(self, tensor: onnx.TensorProto) -> None:
         """Keep a large tensor's content in the file instead of in the model."""
-        data = tensor.raw_data
+        data = numpy_helper.to_array(tensor).tobytes()
         if len(data) < _SMALLEST_EXTERNAL:
             return
         if data not in self._offsets:
             self._content.extend(bytes(-len(self._content) % _ALIGNMENT))
             self._offsets[data] = len(self._content)
             self._content.extend(data)
+        for field in ("float_data", "int32_data", "int64_data"):
+            tensor.ClearField(field)
+        tensor.raw_data = data
         set_external_data(tensor, self._path.name, offset=self._offsets[data], length=len(data))
         tensor.ClearField("raw_data")
 
     def write(self) -> None:
         self._path.write_bytes(bytes(self._content))
+
+
+def _in_precision(
+    name: str, model: onnx.ModelProto, precision: str, calibration: Calibration
+) -> onnx.ModelProto:
+    if precision == "fp16":
+        model = to_float16(name, _folded(model))
+    elif precision == "int8":
+        model = to_int8(name, _folded(model), calibration.get(name, ()))
+    _strip(model)
+    return model
+
+
+def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """BatchNorm folded into the convolution before it, as ONNX Runtime does when it loads."""
+    with tempfile.TemporaryDirectory() as folder:
+        # In memory the model would lose the content of its constants.
+        source, result = Path(folder, "model.onnx"), Path(folder, "folded.onnx")
+        onnx.save_model(model, source)
+        quant_pre_process(source, result, skip_symbolic_shape=True)
+        return onnx.load_model(result)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take out what runs without: notes, and shapes and names that a reader works out or makes up.
+
+    The names within the graph become numbers; those of inputs and outputs stay.
+    """
+    graph = model.graph
+    model.ClearField("metadata_props")
+    model.ClearField("producer_version")
+    graph.ClearField("metadata_props")
+    graph.ClearField("value_info")
+    used = {node.domain for node in graph.node}
+    opsets = [opset for opset in model.opset_import if opset.domain in used]
+    model.ClearField("opset_import")
+    model.opset_import.extend(opsets)
+
+    names = {value.name: value.name for value in (*graph.input, *graph.output)} | {"": ""}
+    for node in graph.node:
+        for field in ("metadata_props", "doc_string", "name"):
+            node.ClearField(field)
+        for values in (node.input, node.output):
+            values[:] = [names.setdefault(name, str(len(names))) for name in values]
+    for tensor in graph.initializer:
+        tensor.ClearField("doc_string")
+        tensor.name = names[tensor.name]
+    for value in (*graph.input, *graph.output):
+        value.ClearField("metadata_props")
+
+
+def _operators(model: onnx.ModelProto) -> dict[str, int]:
+    return dict(Counter(node.op_type for node in model.graph.node))
 
 
 def _to_onnx(program: Program) -> onnx.ModelProto:
@@ -81,15 +151,7 @@ def _to_onnx(program: Program) -> onnx.ModelProto:
             f"the program {program.name} does not convert to ONNX: {reason}"
         ) from error
     assert exported is not None
-    model = exported.model_proto
-    # What the exporter notes about the code it traced is of no use to a phone.
-    for node in model.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        value.ClearField("metadata_props")
-    model.graph.ClearField("metadata_props")
-    return model
+    return exported.model_proto
 
 
 def _check(program: Program, path: Path) -> None:

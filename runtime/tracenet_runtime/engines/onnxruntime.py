@@ -8,6 +8,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.engines.onnx_files import external_locations
 from tracenet_runtime.errors import BundleError
 
@@ -18,6 +19,12 @@ class OnnxRuntimeEngine:
     """One inference session per program, all created at once."""
 
     def __init__(self, sessions: Mapping[str, Any]) -> None:
+        self.actual = {
+            "version": onnxruntime.__version__,
+            "threads": min(
+                session.get_session_options().intra_op_num_threads for session in sessions.values()
+            ),
+        }
         self._sessions = sessions
         self._output_names = {
             program: [output.name for output in session.get_outputs()]
@@ -49,13 +56,15 @@ def session_options(threads: int) -> Any:
     return options
 
 
-def open_engine(bundle: Bundle, programs: Collection[str], threads: int) -> OnnxRuntimeEngine:
+def open_engine(
+    bundle: Bundle, programs: Collection[str], settings: EngineSettings
+) -> OnnxRuntimeEngine:
     """A session for each of these programs of a bundle.
 
     Raises ``BundleError`` when ONNX Runtime refuses a model, or when a model keeps weights in a
     file that the bundle does not list (releases before 1.24 would open any file named there).
     """
-    options = session_options(threads)
+    options = session_options(settings.threads)
     sessions = {}
     for name in programs:
         _check_external_data(bundle, name)

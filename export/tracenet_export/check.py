@@ -1,0 +1,224 @@
+"""Checks a bundle before it is finished: on by default, with the engine that a user would run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from tracenet_export.assemble import Assembly
+from tracenet_export.engine_process import EngineProcess
+from tracenet_export.errors import ExportError
+from tracenet_export.manifest import PROGRAMS, Source
+from tracenet_export.parity import (
+    LIMITS,
+    REPLAYED_TAPS,
+    ComparingEngine,
+    Differences,
+    FullNetOracle,
+    Limits,
+    TorchEngine,
+    check_replay,
+    parity_taps,
+    refuse_programs,
+    refuse_replay,
+    run_few_taps,
+)
+from tracenet_export.photos import parity_photos
+from tracenet_export.targets import Converted
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.canvas import Canvas, Placement
+from tracenet_runtime.engines import EngineReport, all_engines, engine_for, why_unavailable
+from tracenet_runtime.replay import Replay
+from tracenet_runtime.schedule import Schedule
+from tracenet_runtime.table import make_table
+
+Tap = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the check of a bundle found; parity.json holds it.
+
+    Attributes:
+        target, precision: of the bundle.
+        engine: that ran the programs.
+        limits: what had to be reached; None where they were not enforced.
+        programs: name -> ``operators``, ``partitions``, and for every output its name in words, and
+            the largest and the mean difference from PyTorch.
+        schedules: ``schedule``, ``canvas``, ``replay``.
+        program_bytes: of all files of the programs.
+        checkpoint_bytes: what the network's weights take in fp16.
+    """
+
+    target: str
+    precision: str
+    engine: EngineReport
+    limits: Limits | None
+    programs: dict[str, dict[str, Any]]
+    schedules: list[dict[str, Any]]
+    program_bytes: int
+    checkpoint_bytes: int
+
+    @property
+    def checked_by(self) -> str:
+        """In words, as the manifest says it."""
+        version = self.engine.actual["version"]
+        if self.engine.name == engine_for(self.target):
+            return f"{self.engine.name} {version}"
+        return f"reference executor ({self.engine.name} {version}), not run on {self.target}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"checked_by": self.checked_by, **asdict(self)}
+
+
+def checking_engine(target: str) -> str:
+    """The engine that checks bundles for a target here: its own, or else a reference executor.
+
+    Raises:
+        ExportError: there is none.
+    """
+    own = engine_for(target)
+    reasons = []
+    for name, row in sorted(all_engines().items(), key=lambda item: item[0] != own):
+        if row.target == target:
+            reason = why_unavailable(name, row)
+            if reason is None:
+                return name
+            reasons.append(reason)
+    raise ExportError(f"an export for {target} cannot be checked here: {reasons[0]}")
+
+
+def check_bundle(
+    source: Source,
+    bundle: Bundle,
+    assembly: Assembly,
+    engine: EngineProcess,
+    converted: Mapping[str, Converted],
+) -> Checked:
+    """Compare every program with PyTorch and every schedule's replay with FullNet, on photos.
+
+    Args:
+        source: the network.
+        bundle: has its programs and table.
+        assembly: what the programs were made of.
+        engine: with the bundle's programs open.
+        converted: what the converter said of them.
+
+    Raises:
+        ParityError: a program or a replay is out of the limits of the target and precision.
+    """
+    manifest = bundle.manifest
+    limits = _limits(source, manifest.target, manifest.precision)
+    photos = _Photos(source, manifest.pad_value)
+    described = _described(manifest.schedules)
+    differences = Differences()
+    schedules = []
+    for schedule in manifest.schedules:
+        height, width = schedule.canvas
+        table = make_table(schedule, height, width)
+        comparing = ComparingEngine(TorchEngine(assembly.programs), engine, differences)
+        comparison = Replay(manifest, schedule, height, width, table, comparing)
+        for oracle, _ in photos.cases(schedule):
+            run_few_taps(comparison, oracle.canvas)
+        errors = {described[name]: error for name, error in differences.relative().items()}
+        if limits:
+            refuse_programs(limits, errors)
+        replay = Replay(manifest, schedule, height, width, table, engine)
+        parity = check_replay(replay, photos.cases(schedule))
+        if limits:
+            refuse_replay(limits, schedule.name, parity, errors)
+        schedules.append(
+            {"schedule": schedule.name, "canvas": [height, width], "replay": parity.to_dict()}
+        )
+    files = (path for path in (bundle.folder / PROGRAMS).rglob("*") if path.is_file())
+    return Checked(
+        target=manifest.target,
+        precision=manifest.precision,
+        engine=engine.report,
+        limits=limits,
+        programs=_programs(assembly, converted, differences, described),
+        schedules=schedules,
+        program_bytes=sum(path.stat().st_size for path in files),
+        checkpoint_bytes=_half_bytes(source),
+    )
+
+
+def _limits(source: Source, target: str, precision: str) -> Limits | None:
+    # Random weights answer with scores that differ by less than any rounding; such bundles are
+    # for measuring costs, and fp32 shows that they are put together as they should be.
+    return LIMITS[target, precision] if source.trained or precision == "fp32" else None
+
+
+class _Photos:
+    """The photos of the check with FullNet's answers, computed once for each canvas."""
+
+    def __init__(self, source: Source, pad_value: tuple[int, int, int]) -> None:
+        self._pad_value = pad_value
+        self._source = source
+        self._on_canvas = functools.cache(self._compute)
+
+    def cases(self, schedule: Schedule) -> list[tuple[FullNetOracle, list[Tap]]]:
+        """FullNet on each photo, with taps on it, canvas pixels."""
+        return self._on_canvas(*schedule.canvas)
+
+    def _compute(self, height: int, width: int) -> list[tuple[FullNetOracle, list[Tap]]]:
+        canvas = Canvas(height, width, self._pad_value)
+        photos = parity_photos()
+        cases = []
+        for number, photo in enumerate(photos):
+            pixels, placement = canvas.fit(photo)
+            oracle = FullNetOracle(self._source.network, pixels)
+            cases.append((oracle, _taps(placement, REPLAYED_TAPS // len(photos), number)))
+        return cases
+
+
+def _taps(placement: Placement, count: int, seed: int) -> list[Tap]:
+    taps = parity_taps(placement.photo_height, placement.photo_width, count, seed)
+    return [placement.to_canvas(*tap) for tap in taps]
+
+
+def _described(schedules: Sequence[Schedule]) -> dict[str, str]:
+    """program/tensor -> the same with the arrays that it becomes, which say what it is."""
+    arrays: dict[str, list[str]] = {}
+    for schedule in schedules:
+        for call in (*schedule.encode, *schedule.tap_calls()):
+            for window in call.outputs:
+                names = arrays.setdefault(f"{call.program}/{window.name}", [])
+                array = window.array.split("/")[-1]
+                if array not in names:
+                    names.append(array)
+    return {name: f"{name} ({', '.join(found)})" for name, found in arrays.items()}
+
+
+def _programs(
+    assembly: Assembly,
+    converted: Mapping[str, Converted],
+    differences: Differences,
+    described: Mapping[str, str],
+) -> dict[str, dict[str, Any]]:
+    largest, mean = differences.relative(), differences.mean_relative()
+    return {
+        program.name: {
+            "operators": dict(converted[program.name].operators),
+            "partitions": converted[program.name].partitions,
+            "outputs": {
+                spec.name: {
+                    "described": described[f"{program.name}/{spec.name}"],
+                    "max": largest[f"{program.name}/{spec.name}"],
+                    "mean": mean[f"{program.name}/{spec.name}"],
+                }
+                for spec in program.outputs
+            },
+        }
+        for program in assembly.programs
+    }
+
+
+def _half_bytes(source: Source) -> int:
+    tensors = source.network.state_dict().values()
+    return sum(2 * tensor.numel() for tensor in tensors if tensor.dtype == torch.float32)

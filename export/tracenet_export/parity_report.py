@@ -1,0 +1,94 @@
+"""parity.json for people: parity.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def parity_markdown(parity: Mapping[str, Any]) -> str:
+    """The page that lies in the bundle beside parity.json."""
+    return "\n".join(
+        [
+            f"# Parity: {parity['target']} {parity['precision']}",
+            "",
+            f"Checked by: {parity['checked_by']}. {_limits(parity)}",
+            "",
+            f"The programs' files take {parity['program_bytes']:,} bytes, "
+            f"{parity['program_bytes'] / parity['checkpoint_bytes']:.2f} of the network's weights "
+            "in fp16.",
+            "",
+            "## The whole replay against FullNet in PyTorch, on photos",
+            "",
+            "IoU of the answering level's mask with FullNet's, inside the window; a tap that "
+            "another level answers (a flip) counts as 0. A truncated mask is one that reaches "
+            "beyond its window.",
+            "",
+            "| schedule | canvas | taps | mean IoU | 5th percentile | flips | truncated | mean IoU of "
+            "whole masks | largest error |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            *map(_schedule_row, parity["schedules"]),
+            "",
+            "## Each program against PyTorch, on the same inputs",
+            "",
+            "Differences relative to the largest value of the tensor; the worst come first.",
+            "",
+            "| tensor | largest | mean |",
+            "| --- | --- | --- |",
+            *_tensor_rows(parity["programs"]),
+            "",
+            "## Operators",
+            "",
+            "| program | delegate partitions | operators |",
+            "| --- | --- | --- |",
+            *_operator_rows(parity["programs"]),
+            "",
+        ]
+    )
+
+
+def _limits(parity: Mapping[str, Any]) -> str:
+    limits = parity["limits"]
+    if limits is None:
+        return (
+            "The weights are random, so nothing was enforced in this precision: their answers turn "
+            "on the smallest rounding."
+        )
+    return (
+        f"Enforced: a program's tensors within {limits['program_error']:g} and the replay's within "
+        f"{limits['replay_error']:g} of their largest value, mean IoU at least "
+        f"{limits['iou_mean']:g}, 5th percentile at least {limits['iou_p5']:g}."
+    )
+
+
+def _schedule_row(checked: Mapping[str, Any]) -> str:
+    replay = checked["replay"]
+    tensor, worst = max(replay["relative_error"].items(), key=lambda item: item[1])
+    height, width = checked["canvas"]
+    return (
+        f"| {checked['schedule']} | {height} x {width} | {replay['taps']} | "
+        f"{replay['iou_mean']:.4f} | {replay['iou_p5']:.4f} | {replay['level_flips']} | "
+        f"{replay['truncated']} | {replay['whole_iou_mean']:.4f} | {worst:.1e} ({tensor}) |"
+    )
+
+
+def _tensor_rows(programs: Mapping[str, Any]) -> list[str]:
+    errors = [
+        (error["max"], error["mean"], error["described"])
+        for found in programs.values()
+        for error in found["outputs"].values()
+    ]
+    return [
+        f"| {name} | {largest:.1e} | {mean:.1e} |"
+        for largest, mean, name in sorted(errors, reverse=True)
+    ]
+
+
+def _operator_rows(programs: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for program, found in programs.items():
+        counts = sorted(found["operators"].items(), key=lambda item: (-item[1], item[0]))
+        listed = ", ".join(f"{count} {operator}" for operator, count in counts)
+        partitions = "-" if found["partitions"] is None else found["partitions"]
+        rows.append(f"| {program} | {partitions} | {listed} |")
+    return rows

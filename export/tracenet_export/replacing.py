@@ -1,0 +1,70 @@
+"""A folder that is replaced as a whole, or left as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tracenet_export.errors import ExportError
+from tracenet_runtime.manifest import MANIFEST_NAME
+
+
+@contextlib.contextmanager
+def replacing_bundle(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its place when the block succeeds, and else vanishes.
+
+    Raises:
+        ExportError: ``out`` exists and is no bundle, or cannot be written.
+    """
+    check_replaceable(out)
+    try:
+        out = out.resolve()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
+    old = folder.with_name(f"{folder.name}-old")
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if out.exists():
+            out.replace(old)
+        folder.replace(out)
+    except OSError as error:
+        raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
+    finally:
+        if old.exists() and not out.exists():
+            old.replace(out)
+        for leftover in (folder, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse what is neither absent, nor an empty folder, nor a bundle and nothing besides.
+
+    Raises:
+        ExportError: it holds something else, or cannot be read.
+    """
+    try:
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return
+        # Others have a manifest.json too.
+        manifest = json.loads((out / MANIFEST_NAME).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        manifest = None
+    except OSError as error:
+        raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
+    listed = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(listed, dict) or "schema_version" not in manifest:
+        raise ExportError(f"{out} exists and is no bundle; give another --out")
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    foreign = sorted(there - listed.keys() - {MANIFEST_NAME})
+    if foreign:
+        raise ExportError(
+            f"{out} holds {foreign[0]}, which is no part of the bundle there and would be lost; "
+            "move it or give another --out"
+        )

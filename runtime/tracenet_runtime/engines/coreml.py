@@ -1,0 +1,72 @@
+"""Core ML through coremltools, on macOS."""
+
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.engines import COMPUTE_UNITS, EngineSettings
+from tracenet_runtime.errors import BundleError
+
+# What coremltools says, in a warning alone, of a package that Core ML refused.
+_REFUSED = "You will not be able to run predict"
+
+
+class CoreMLEngine:
+    """One model per program, all loaded at once on the same compute units."""
+
+    def __init__(self, models: Mapping[str, Any], version: str) -> None:
+        units = sorted({model.compute_unit.name.lower() for model in models.values()})
+        self.actual: Mapping[str, str | int] = {
+            "version": version,
+            "threads": "not reported",
+            "compute_units": ", ".join(units),
+        }
+        self._models = models
+
+    def run(self, program: str, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """All outputs of a program by name; ``BundleError`` when Core ML refuses to run."""
+        given = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
+        try:
+            outputs = self._models[program].predict(given)
+            return {name: np.asarray(value) for name, value in outputs.items()}
+        except Exception as error:  # its errors share no base class
+            raise BundleError(
+                f"Core ML cannot run the program {program!r}: {_first_line(error)}; "
+                "export the bundle again."
+            ) from error
+
+
+def open_engine(
+    bundle: Bundle, programs: Collection[str], settings: EngineSettings
+) -> CoreMLEngine:
+    """A model for each of these programs of a bundle; Core ML chooses its threads by itself.
+
+    Raises ``BundleError`` when Core ML refuses a package.
+    """
+    # Not at the top, because it is slow, and because coremltools imports torch where that is
+    # installed; where it is not, as with the extra `coreml`, it does without.
+    import coremltools
+
+    units = coremltools.ComputeUnit[(settings.compute_units or COMPUTE_UNITS[0]).upper()]
+    models = {}
+    for name in programs:
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message=_REFUSED)
+                models[name] = coremltools.models.MLModel(
+                    str(bundle.program_path(name)), compute_units=units
+                )
+        except Exception as error:  # its errors share no base class
+            raise BundleError(
+                f"Core ML does not accept the program {name!r}: {_first_line(error)}; "
+                "export the bundle again."
+            ) from error
+    return CoreMLEngine(models, coremltools.__version__)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".;")

@@ -1,0 +1,157 @@
+"""docs/android.md: its names and numbers are those of the shipped network's default bundle."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracenet.model import LEVELS, load_checkpoint, shipped_checkpoint
+from tracenet.model.config import FILTER_SIZE
+from tracenet_export.assemble import Assembly, assemble
+from tracenet_export.programs import Program
+from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+
+CANVAS = (640, 640)
+PREFIX = "all_640x640_"
+PAGE = Path(__file__).parents[1] / "docs" / "android.md"
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return PAGE.read_text()
+
+
+@pytest.fixture(scope="module")
+def assembly() -> Assembly:
+    network = load_checkpoint(shipped_checkpoint("mobilenetv2-fpn"))
+    return assemble([plan_schedule(captured(network), parse_schedule("all", CANVAS))])
+
+
+@pytest.fixture(scope="module")
+def schedule(assembly: Assembly) -> dict[str, Any]:
+    return assembly.schedules[0]
+
+
+@pytest.fixture(scope="module")
+def programs(assembly: Assembly) -> dict[str, Program]:
+    return {program.name: program for program in assembly.programs}
+
+
+def by(sizes: Sequence[int | str]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def channels_last(shape: Sequence[int]) -> list[int]:
+    return [shape[axis] for axis in (0, 2, 3, 1)]
+
+
+def table(page: str, header: str) -> list[str]:
+    """The rows of the table whose header begins so."""
+    lines = page.split("\n")
+    first = next(i for i, line in enumerate(lines) if line.startswith(f"| {header} "))
+    last = next(i for i in range(first, len(lines)) if not lines[i].startswith("|"))
+    return lines[first + 2 : last]
+
+
+def numbers(program: Program) -> int:
+    return sum(math.prod(output.shape) for output in program.outputs)
+
+
+def test_sizes(page: str, assembly: Assembly, schedule: dict[str, Any]) -> None:
+    rows, entries = len(schedule["rows"]), CANVAS[0] // LEVELS[0].stride
+    assert len(assembly.table) == rows * entries
+    assert f"with {len(assembly.programs)} signatures" in page
+    assert f"| {rows} rows of {entries} int32, {assembly.table.nbytes} bytes" in page
+    assert f"of P3: {LEVELS[0].stride} canvas pixels, {entries} x {entries} of them" in page
+    assert f"`table[{entries} * row + cell]`" in page
+    assert f"at least {schedule['reach_slack']} times" in page
+    assert f"the filter, {FILTER_SIZE} numbers" in page
+    assert f"as a tensor 1 x {CANVAS[0]} x {CANVAS[1]} x 3" in page
+    assert schedule["key_level"] == "P3"
+    assert schedule["canvas"] == {"height": CANVAS[0], "width": CANVAS[1]}
+    # "it serves one canvas"
+    assert schedule["serves"] == {"height": [CANVAS[0]] * 2, "width": [CANVAS[1]] * 2}
+
+
+def test_levels(page: str) -> None:
+    assert table(page, "level") == [
+        f"| {level.name} | {level.stride} | {level.size_of_interest} "
+        f"| {by([side // level.stride for side in CANVAS])} | "
+        + ", ".join(f"`{level.output(kind)}`" for kind in ("score", "box", "filter"))
+        + " |"
+        for level in LEVELS
+    ]
+
+
+def test_query(page: str, schedule: dict[str, Any], programs: dict[str, Program]) -> None:
+    wanted = []
+    for index, call in enumerate(schedule["query"], 1):
+        shapes = {
+            tensor.name: by(channels_last(tensor.shape)[1:])
+            for tensor in programs[call["program"]].inputs
+        }
+        inputs = [
+            f"`{w['name']}` {shapes[w['name']]} of `{w['array']}`, step {w['step']}"
+            for w in call["inputs"]
+        ]
+        origin = call["origin"]
+        wanted.append(
+            f"| {index} | `{call['program']}` | {origin['y']}, {origin['x']} "
+            f"| {'; '.join(inputs)} | {len(call['outputs'])} |"
+        )
+    assert table(page, "call") == wanted
+    names = [call["program"] for call in schedule["query"]]
+    assert f"{len(set(names))} signatures in {len(wanted)} calls" in page
+    assert names.count(f"{PREFIX}query_3") == 3  # "runs three times in a tap"
+
+
+def test_first_call_does_not_depend_on_the_tap(
+    assembly: Assembly, schedule: dict[str, Any]
+) -> None:
+    entries = CANVAS[0] // LEVELS[0].stride
+    for row in schedule["query"][0]["origin"].values():
+        assert not assembly.table[entries * row : entries * (row + 1)].any()
+
+
+def test_mask_windows(page: str, schedule: dict[str, Any]) -> None:
+    wanted = []
+    for mask in schedule["masks"]:
+        head = mask["head"]
+        names = [f"`{call['program'].removeprefix(PREFIX)}`" for call in mask["calls"]]
+        wanted.append(
+            f"| `{mask['name']}` | {mask['reach'] or 'all'} | {', '.join(names)} "
+            f"| `{head['program']}` | {by(head['inputs'][0]['size'])} "
+            f"| {by(head['outputs'][0]['size'])} |"
+        )
+    assert table(page, "window") == wanted
+
+
+def test_mask_head(page: str, programs: dict[str, Program]) -> None:
+    rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in table(page, "tensor")}
+    for height, width in ((17, 17), (65, 65)):
+        program = programs[f"mask_head_{height}x{width}"]
+        shapes = {f"`{v.name}`": by(channels_last(v.shape)) for v in program.inputs}
+        shapes |= {f"`{v.name}` (output)": by(channels_last(v.shape)) for v in program.outputs}
+        letters = {"4h": 4 * height, "4w": 4 * width, "h": height, "w": width}
+        found = {
+            name: by([letters.get(side, side) for side in shape.split(" x ")])
+            for name, shape in rows.items()
+        }
+        assert found == shapes
+
+
+def test_memory(page: str, schedule: dict[str, Any], programs: dict[str, Program]) -> None:
+    kept = numbers(programs[f"{PREFIX}query_0"])
+    assert f"`{PREFIX}query_0` are {kept} numbers, {4 * kept / 2**20:.1f} MiB" in page
+    most = max(
+        sum(numbers(programs[call["program"]]) for call in mask["calls"])
+        for mask in schedule["masks"]
+    )
+    assert f"give at most {4 * most / 2**20:.1f} MiB more" in page.replace("\n  ", " ")
+    assert f"The image is {4 * 3 * math.prod(CANVAS) / 2**20:.1f} MiB" in page
+
+
+def test_what_was_not_checked_is_said(page: str) -> None:
+    assert "nothing was run on a phone" in " ".join(page.split())

@@ -1,0 +1,293 @@
+"""The check that every export must pass: photos, fresh process, calibration, limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from export_fixtures import WARM_CANVAS, SmallExport
+from PIL import Image
+
+from tracenet_export.assemble import assemble
+from tracenet_export.calibration import (
+    FEWEST_PHOTOS,
+    MOST_PHOTOS,
+    calibrate,
+    calibration_photos,
+)
+from tracenet_export.check import checking_engine
+from tracenet_export.engine_process import EngineProcess
+from tracenet_export.errors import ExportError, ParityError
+from tracenet_export.parity import (
+    LIMITS,
+    FullNetOracle,
+    Limits,
+    ReplayParity,
+    TorchEngine,
+    check_replay,
+    parity_taps,
+    refuse_replay,
+)
+from tracenet_export.photos import parity_photos
+from tracenet_export.targets import TARGETS
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.engines import EngineSettings, load_engine
+from tracenet_runtime.errors import EngineUnavailable, PhotoError
+from tracenet_runtime.replay import Engine, Replay
+from tracenet_runtime.table import make_table
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def inputs_of(bundle: Bundle, program: str) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {
+        name: random.normal(size=spec.shape).astype(np.float32)
+        for name, spec in bundle.manifest.programs[program].inputs.items()
+    }
+
+
+# A process of its own
+
+
+def test_the_process_gives_what_the_engine_gives(
+    small: SmallExport, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Bundle.open(small.folder)
+    here, report = load_engine("onnxruntime", bundle, EngineSettings(1))
+    with EngineProcess("onnxruntime", bundle, EngineSettings(1)) as there:
+        assert there.report == report
+        for program in list(bundle.manifest.programs)[-3:]:
+            inputs = inputs_of(bundle, program)
+            expected, given = here.run(program, inputs), there.run(program, inputs)
+            assert set(given) == set(expected)
+            for name, value in expected.items():
+                np.testing.assert_array_equal(given[name], value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_no_torch_in_the_process(small: SmallExport) -> None:
+    with EngineProcess("onnxruntime", Bundle.open(small.folder), EngineSettings(1)) as engine:
+        loaded = Path(f"/proc/{engine._process.pid}/maps").read_text()
+    assert "onnxruntime" in loaded
+    assert "torch" not in loaded
+
+
+def test_a_crash_is_one_sentence(small: SmallExport) -> None:
+    bundle = Bundle.open(small.folder)
+    program = list(bundle.manifest.programs)[-1]
+    with EngineProcess("onnxruntime", bundle, EngineSettings(1)) as engine:
+        pid = engine._process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        engine._process.join(10)
+        with pytest.raises(ParityError, match=rf"onnxruntime crashed in the program {program}"):
+            engine.run(program, inputs_of(bundle, program))
+
+
+def test_errors_come_through(small: SmallExport) -> None:
+    bundle = Bundle.open(small.folder)
+    with pytest.raises(EngineUnavailable, match="litert runs litert bundles"):
+        EngineProcess("litert", bundle, EngineSettings(1))
+    program = list(bundle.manifest.programs)[-1]
+    with EngineProcess("onnxruntime", bundle, EngineSettings(1)) as engine:
+        with pytest.raises(Exception, match="cannot run the program"):
+            engine.run(program, {})
+        engine.run(program, inputs_of(bundle, program))  # it is still there
+
+
+def test_ctrl_c_is_for_the_exporter_alone(small: SmallExport) -> None:
+    bundle = Bundle.open(small.folder)
+    program = list(bundle.manifest.programs)[-1]
+    with EngineProcess("onnxruntime", bundle, EngineSettings(1)) as engine:
+        pid = engine._process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGINT)
+        engine.run(program, inputs_of(bundle, program))
+    assert not engine._process.is_alive()
+
+
+# Photos
+
+
+def test_parity_photos() -> None:
+    photos = parity_photos()
+    assert len(photos) == 4
+    assert all(photo.dtype == np.uint8 and min(photo.shape[:2]) >= 300 for photo in photos)
+    # Landscape and square ones: taps on them reach every side of a square canvas.
+    assert any(photo.shape[0] == photo.shape[1] for photo in photos)
+
+
+def photo_folder(folder: Path, count: int, suffix: str = ".jpg") -> Path:
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(count):
+        picture = random.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"{number:03}{suffix}")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_calibration_photos(tmp_path: Path, suffix: str) -> None:
+    folder = photo_folder(tmp_path / "photos", MOST_PHOTOS + 10, suffix)
+    (folder / "index.jsonl").write_text("{}")
+    photos = calibration_photos(folder)
+    assert len(photos) == MOST_PHOTOS
+    assert all(photo.shape == (20, 30, 3) for photo in photos)
+    again = calibration_photos(folder)
+    assert all(np.array_equal(a, b) for a, b in zip(photos, again, strict=True))
+
+
+def test_instance_maps_are_no_photos(tmp_path: Path) -> None:
+    folder = photo_folder(tmp_path / "photos", FEWEST_PHOTOS)
+    for path in list(folder.iterdir()):
+        Image.new("L", (7, 7)).save(path.with_suffix(".png"))
+    assert {photo.shape for photo in calibration_photos(folder)} == {(20, 30, 3)}
+
+
+def test_too_few_or_broken_photos(tmp_path: Path) -> None:
+    folder = photo_folder(tmp_path / "photos", FEWEST_PHOTOS - 1)
+    with pytest.raises(ExportError, match="holds 7 photos; int8 is calibrated with 8 at least"):
+        calibration_photos(folder)
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    with pytest.raises(PhotoError, match=r"broken\.jpg"):
+        calibration_photos(folder)
+
+
+def test_calibration_sees_what_the_programs_see(small: SmallExport) -> None:
+    manifest = Bundle.open(small.folder).manifest
+    assembly = assemble(list(small.plans.values()))
+    photos = parity_photos()[:2]
+    samples = calibrate(manifest, assembly.programs, photos)
+    assert set(samples) == set(manifest.programs)
+    for name, program in manifest.programs.items():
+        assert len(samples[name]) >= len(photos), name
+        for sample in samples[name]:
+            assert {k: v.shape for k, v in sample.items()} == {
+                k: spec.shape for k, spec in program.inputs.items()
+            }
+            assert all(value.dtype == np.float32 for value in sample.values())
+    # Not the same tap twice, and photos as they are: levels from 0 to 255.
+    (head,) = (name for name in manifest.programs if name == "mask_head_32x32")
+    filters = {sample["filter"].tobytes() for sample in samples[head]}
+    assert len(filters) > len(photos)
+    image = samples[manifest.schedules[0].query[0].program][0]
+    assert any(value.shape[1] == 3 and value.max() > 200 for value in image.values())
+
+
+# The replay's comparison and its limits
+
+
+class ChangingEngine:
+    """PyTorch, with some outputs changed."""
+
+    def __init__(self, engine: Engine, changes: Mapping[str, float]) -> None:
+        self._engine, self._changes = engine, changes
+
+    def run(self, program: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        outputs = self._engine.run(program, inputs)
+        return {
+            name: value + self._changes.get(f"{program}/{name}", 0.0)
+            for name, value in outputs.items()
+        }
+
+
+def compared(small: SmallExport, change: tuple[str, float] | None, count: int = 20) -> ReplayParity:
+    """`warm` on a photo, with something added to one of its outputs, by array."""
+    manifest = Bundle.open(small.folder).manifest
+    (schedule,) = (s for s in manifest.schedules if s.name == "warm")
+    changes = {}
+    if change:
+        array, shift = change
+        changes = {
+            f"{call.program}/{window.name}": shift
+            for call in (*schedule.encode, *schedule.tap_calls())
+            for window in call.outputs
+            if window.array == array
+        }
+        assert changes
+    assembly = assemble(list(small.plans.values()))
+    engine = ChangingEngine(TorchEngine(assembly.programs), changes)
+    table = make_table(schedule, *WARM_CANVAS)
+    photo = parity_photos()[0][: WARM_CANVAS[0], : WARM_CANVAS[1]]
+    oracle = FullNetOracle(small.source.network, np.ascontiguousarray(photo))
+    replay = Replay(manifest, schedule, *WARM_CANVAS, table, engine)
+    return check_replay(replay, [(oracle, parity_taps(*WARM_CANVAS, count))])
+
+
+def test_a_faithful_replay(small: SmallExport) -> None:
+    found = compared(small, None)
+    assert (found.taps, found.iou_mean, found.iou_p5, found.level_flips) == (20, 1.0, 1.0, 0)
+    for limits in LIMITS.values():
+        refuse_replay(limits, "warm", found, {"x": 0.0})
+
+
+def test_flips_count_as_failures(small: SmallExport) -> None:
+    """One level shouts all others down: it answers every tap, with a mask that is right."""
+    found = [compared(small, (f"p{level}_score", 10.0)) for level in (3, 7)]
+    for one in found:
+        assert one.iou_mean == pytest.approx(1 - one.level_flips / one.taps)
+        assert one.whole_iou_mean == 1.0
+    assert max(one.level_flips for one in found) > 1
+    assert min(one.iou_p5 for one in found) == 0.0
+
+
+def test_a_wrong_mask(small: SmallExport) -> None:
+    found = compared(small, ("mask_features", 3.0))
+    assert found.level_flips == 0
+    assert found.iou_mean < 0.9
+    assert found.relative_error["mask"] > 0.1
+    assert found.relative_error["p3_score"] < 1e-5
+
+
+def parity_of(**found: float) -> ReplayParity:
+    plain = ReplayParity(64, 1.0, 1.0, 0, 0, 1.0, {"mask": 0.0})
+    return dataclasses.replace(plain, **found)  # type: ignore[arg-type]
+
+
+LIMIT = Limits(program_error=0.1, replay_error=0.2, iou_mean=0.99, iou_p5=0.95)
+
+
+@pytest.mark.parametrize("found", [{"iou_mean": 0.98}, {"iou_p5": 0.9}])
+def test_below_the_limits(found: dict[str, float]) -> None:
+    said = r"the masks of P4 overlap .* differs most from PyTorch is b/y \(p3\), by 2.0e-02"
+    with pytest.raises(ParityError, match=said):
+        refuse_replay(LIMIT, "P4", parity_of(**found), {"a/x (p4)": 0.01, "b/y (p3)": 0.02})
+
+
+def test_a_replay_that_is_not_finite() -> None:
+    parity = dataclasses.replace(parity_of(), relative_error={"mask": float("nan")})
+    with pytest.raises(ParityError, match="mask differs from PyTorch"):
+        refuse_replay(LIMIT, "P4", parity, {"a": 0.0})
+
+
+def test_every_target_and_precision_has_limits() -> None:
+    assert set(LIMITS) == {
+        (name, precision) for name, target in TARGETS.items() for precision in target.precisions
+    }
+    for (_, precision), limits in LIMITS.items():
+        if precision == "fp32":
+            assert limits.program_error <= 1e-3
+            assert limits.iou_mean >= 0.999
+        if precision == "fp16":
+            assert limits.iou_mean >= 0.99
+            assert limits.iou_p5 >= 0.95
+
+
+def test_core_ml_is_checked_by_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    assert checking_engine("coreml") == "coreml-reference"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert checking_engine("coreml") == "coreml"
+    assert checking_engine("onnx") == "onnxruntime"
