@@ -16,7 +16,7 @@ import torch
 
 from tracenet.model import save_checkpoint, untrained_network
 from tracenet_export import bundle as bundle_module
-from tracenet_export import check, cli
+from tracenet_export import check, cli, schedule
 from tracenet_export.manifest import Source
 from tracenet_export.plan import partition
 from tracenet_export.schedule import SchedulePlan
@@ -57,9 +57,10 @@ class SmallExport:
 
 @contextlib.contextmanager
 def few_programs() -> Iterator[None]:
-    """Plans with fewer, larger programs: each takes a second to convert."""
+    """Plans with fewer, larger programs: each takes a second to convert; and every mask window."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(partition, "MACS_PER_CALL", 20_000_000)
+        patch.setattr(schedule, "WORTHWHILE", -1.0)
         yield
 
 

@@ -493,6 +493,17 @@ def test_parity_page(small: SmallExport) -> None:
     assert parity["checked_by"] in page
 
 
+def test_programs_say_what_bundle_they_belong_to(small: SmallExport) -> None:
+    manifest = small.manifest
+    for program in manifest["programs"].values():
+        model = onnx.load_model(small.folder / program["file"], load_external_data=False)
+        assert {prop.key: prop.value for prop in model.metadata_props} == {
+            "org.tracenet.bundle": manifest["identity"],
+            "org.tracenet.weights_sha256": manifest["weights_sha256"],
+            "org.tracenet.schedules": "all 256x384, P3 128x1024, warm 256x256, full 256x384",
+        }
+
+
 def test_sizes(small: SmallExport) -> None:
     parity = json.loads((small.folder / "parity.json").read_text())
     files = small.manifest["files"]

@@ -14,16 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tool_checks import assert_one_sentence
 
-from tracenet.model import LEVELS, Level
+from tracenet.model import LEVELS, Level, untrained_network
 from tracenet_export import check, cli
 from tracenet_export.errors import ExportError
 from tracenet_export.schedule import (
     LADDER,
+    WORTHWHILE,
     ScheduleRequest,
     captured,
     parse_levels,
     parse_schedule,
     plan_schedule,
+    tap_macs,
 )
 from tracenet_export.targets import open_target
 from tracenet_runtime.engines import ENGINES
@@ -287,8 +289,22 @@ def test_each_schedule_has_its_canvas() -> None:
 
 def test_windows_that_were_asked_for_are_taken() -> None:
     arguments = ["--windows", "all,96", "--schedule", "all", "P4", "warm", "full"]
+    assert [r.chosen for r in requests_of(*arguments)] == [True, True, True, True]
     ladders = [request.ladder for request in requests_of(*arguments)]
     assert ladders == [(96, None), (96, None), (None,), (None,)]
+
+
+def test_windows_that_save_little_are_left_out() -> None:
+    graphs = captured(untrained_network("mobilenetv2-fpn"))
+    asked, default = (
+        tap_macs(plan_schedule(graphs, parse_schedule("all", (256, 384), ladder)))
+        for ladder in ((64, 128, None), ())
+    )
+    assert list(asked.masks) == ["64px", "128px", "all"]
+    taps = {name: asked.query + macs for name, macs in asked.masks.items()}
+    assert taps["128px"] > (1 - WORTHWHILE) * taps["all"]
+    assert taps["64px"] < (1 - WORTHWHILE) * taps["all"]
+    assert list(default.masks) == ["64px", "all"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,14 @@ from tracenet_export.assemble import assemble
 from tracenet_export.calibration import Photo, calibrate
 from tracenet_export.check import Checked, check_bundle, checking_engine
 from tracenet_export.engine_process import EngineProcess
-from tracenet_export.manifest import PROGRAMS, Source, list_files, make_manifest, place_programs
+from tracenet_export.manifest import (
+    PROGRAMS,
+    Source,
+    list_files,
+    make_manifest,
+    place_programs,
+    program_labels,
+)
 from tracenet_export.parity import few_taps
 from tracenet_export.parity_report import parity_markdown
 from tracenet_export.replacing import replacing_bundle
@@ -72,6 +79,7 @@ def export_bundle(
             samples = calibrate(_parsed(manifest), assembly.programs, calibration)
         converted = converter.convert(assembly.programs, folder / PROGRAMS, precision, samples)
         del samples  # may be a gigabyte
+        converter.label(folder / PROGRAMS, program_labels(manifest))
         place_programs(manifest, converted)
         (folder / "table.bin").write_bytes(assembly.table.tobytes())
         manifest["files"] = list_files(folder)

@@ -117,6 +117,19 @@ def place_programs(manifest: dict[str, Any], converted: Mapping[str, Converted])
         }
 
 
+def program_labels(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What the model files themselves say of the bundle that they belong to."""
+    schedules = (
+        f"{schedule['name']} {schedule['canvas']['height']}x{schedule['canvas']['width']}"
+        for schedule in manifest["schedules"]
+    )
+    return {
+        "org.tracenet.bundle": manifest["identity"],
+        "org.tracenet.weights_sha256": manifest["weights_sha256"],
+        "org.tracenet.schedules": ", ".join(schedules),
+    }
+
+
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Hash and size of every file of a bundle but the manifest."""
     listing = {}

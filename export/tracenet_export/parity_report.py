@@ -24,8 +24,8 @@ def parity_markdown(parity: Mapping[str, Any]) -> str:
             "another level answers (a flip) counts as 0. A truncated mask is one that reaches "
             "beyond its window.",
             "",
-            "| schedule | canvas | taps | mean IoU | 5th percentile | flips | truncated | mean IoU of "
-            "whole masks | largest error |",
+            "| schedule | canvas | taps | mean IoU | 5th percentile | flips | truncated | "
+            "mean IoU of whole masks | largest error |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *map(_schedule_row, parity["schedules"]),
             "",

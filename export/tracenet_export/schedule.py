@@ -44,6 +44,12 @@ LADDER: tuple[int | None, ...] = (64, 128, 256, None)
 REACH_SLACK = 1.125
 """A mask window must reach this much further than the predicted box, whose sides are estimates."""
 
+WORTHWHILE = 0.01
+"""Share of a tap's multiply-adds that a mask window must save against the next larger one.
+
+Each has programs of its own, to load and, for some targets, with weights of their own.
+"""
+
 MASK_RIM = MASK_STRIDE // 2
 """Canvas pixels at the inner sides of a mask window where the mask would mix features beyond it."""
 
@@ -67,12 +73,14 @@ class ScheduleRequest:
         levels: which levels are asked, finest first.
         canvas: height and width.
         ladder: mask windows, smallest first; see `LADDER`.
+        chosen: they were asked for; of a default ladder those that save little are left out.
     """
 
     name: str
     levels: tuple[Level, ...]
     canvas: Size
     ladder: tuple[int | None, ...]
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,8 +163,9 @@ def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -
     Args:
         text: the schedule.
         canvas: height and width.
-        ladder: mask windows; by default those of `LADDER` that the levels' answers can need.
-            `warm` and `full` have the features of the whole canvas and need no others.
+        ladder: mask windows; by default those of `LADDER` that the levels' answers can need and
+            that are `WORTHWHILE`. `warm` and `full` have the features of the whole canvas and need
+            no others.
 
     Raises:
         ExportError: a name is no level, or a window does not fit the finest level.
@@ -164,6 +173,7 @@ def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -
     name = text.strip().lower()
     named = name in ("all", "warm", "full")
     levels = LEVELS if named else parse_levels(text)
+    chosen = bool(ladder)
     if not named:
         name = "all" if levels == LEVELS else _levels_name(levels)
     if name in ("warm", "full"):
@@ -180,7 +190,7 @@ def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -
             f"a mask window of {misfit[0]} px does not fit: with {levels[0].name} as the finest "
             f"level, windows are multiples of {stride} px, or `all`"
         )
-    return ScheduleRequest(name, levels, canvas, tuple(ladder))
+    return ScheduleRequest(name, levels, canvas, tuple(ladder), chosen)
 
 
 def parse_levels(text: str) -> tuple[Level, ...]:
@@ -269,13 +279,12 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
     canvas, stride = request.canvas, request.levels[0].stride
     windows = _windows(request)
     own = _setting(graphs, request, canvas, windows)
-    if request.name == "full":
-        plan = _plan_full(own)
-    else:
-        encoded = [n.name for n in own.graph.nodes.values() if part_of(n) in _ENCODED]
-        plan = make_plan(
-            own.graph, own.query, own.alternatives, encoded if request.name == "warm" else ()
-        )
+    plan = _plan(request, own)
+    worthwhile = windows if request.chosen else _worthwhile(plan, windows)
+    if worthwhile != windows:
+        windows = worthwhile
+        own = _setting(graphs, request, canvas, windows)
+        plan = _plan(request, own)
     # No window is larger than its canvas, so the middle of one four times as large is free of it.
     side = max(_LARGE_SIDE, 4 * max(canvas))
     large = _setting(graphs, request, (side, side), windows)
@@ -295,6 +304,27 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
     return SchedulePlan(
         request.name, plan, canvas, request.levels, windows, form, head_rows, serves
     )
+
+
+def _plan(request: ScheduleRequest, own: Setting) -> Plan:
+    if request.name == "full":
+        return _plan_full(own)
+    encoded = [n.name for n in own.graph.nodes.values() if part_of(n) in _ENCODED]
+    return make_plan(
+        own.graph, own.query, own.alternatives, encoded if request.name == "warm" else ()
+    )
+
+
+def _worthwhile(plan: Plan, windows: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Without those that save too little against the next larger one that is kept."""
+    kept = set[str]()
+    larger = float("inf")
+    for name in reversed(list(windows)):
+        macs = plan.query_macs + plan.alternative_macs(name)
+        if macs < (1 - WORTHWHILE) * larger:
+            kept.add(name)
+            larger = macs
+    return {name: window for name, window in windows.items() if name in kept}
 
 
 def part_of(node: Node) -> str:

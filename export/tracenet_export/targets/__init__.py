@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
-from tracenet_runtime.engines import engine_for, why_unavailable
 
 Calibration = Mapping[str, Sequence[Mapping[str, npt.NDArray[np.float32]]]]
 """Program -> what it was given, run by run: input name -> 1 x C x H x W."""
@@ -64,6 +62,15 @@ class Converter(Protocol):
         """
         ...
 
+    def label(self, folder: Path, labels: Mapping[str, str]) -> None:
+        """Write into the model files that lie in ``folder`` what bundle they belong to.
+
+        Args:
+            folder: that of ``convert``.
+            labels: key -> value, for the place that the format has for such.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Target:
@@ -75,8 +82,6 @@ class Target:
         extra: what installs them.
         precisions: the first is the default.
         calibrated: those of them that need photos to calibrate with.
-        reference: ours, with an ``open_engine`` like the runtime's, where programs can be worked
-            through on a machine without the target's engine.
     """
 
     module: str
@@ -84,7 +89,6 @@ class Target:
     extra: str
     precisions: tuple[str, ...]
     calibrated: tuple[str, ...] = ()
-    reference: str | None = None
 
 
 TARGETS: Mapping[str, Target] = {
@@ -100,7 +104,6 @@ TARGETS: Mapping[str, Target] = {
         ("coremltools",),
         "coreml",
         ("fp16", "fp32", "int8"),
-        reference="tracenet_export.targets.coreml_reference",
     ),
     "litert": Target(
         "tracenet_export.targets.litert",

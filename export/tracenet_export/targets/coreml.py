@@ -99,17 +99,12 @@ def convert(
     return converted
 
 
-def describe(folder: Path, metadata: Mapping[str, str]) -> None:
-    """Add user-defined metadata to every package of a folder, each replaced in one step.
-
-    Args:
-        folder: where the packages are.
-        metadata: key -> value; existing keys get the new value.
-    """
+def label(folder: Path, labels: Mapping[str, str]) -> None:
+    """See :class:`~tracenet_export.targets.Converter`: as user-defined metadata."""
     for package in sorted(folder.glob("*.mlpackage")):
         path = package / MODEL
         spec = _specification(path)
-        spec.description.metadata.userDefined.update(metadata)
+        spec.description.metadata.userDefined.update(labels)
         unfinished = path.with_suffix(".unfinished")
         unfinished.write_bytes(spec.SerializeToString(deterministic=True))
         unfinished.chmod(path.stat().st_mode)

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -52,6 +52,14 @@ def convert(
     for program in programs:
         _check(program, folder / f"{program.name}.onnx")
     return converted
+
+
+def label(folder: Path, labels: Mapping[str, str]) -> None:
+    """See :class:`~tracenet_export.targets.Converter`: as the models' metadata."""
+    for path in sorted(folder.glob("*.onnx")):
+        model = onnx.load_model(path, load_external_data=False)
+        onnx.helper.set_model_props(model, dict(labels))
+        onnx.save_model(model, path)
 
 
 class _Weights:

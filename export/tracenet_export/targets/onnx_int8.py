@@ -43,8 +43,8 @@ def to_int8(name: str, model: onnx.ModelProto, samples: Sequence[Sample]) -> onn
     the program that reads it.
 
     Weights use the whole range of int8. x86 processors without VNNI add up such products with
-    saturation unless a session is opened with ``session.x64quantprecision``; seven bits would be
-    safe everywhere and cost every other processor accuracy.
+    saturation; seven bits would be safe everywhere and cost every other processor accuracy. (ONNX
+    Runtime's remedy, ``session.x64quantprecision``, fails on weights that two operators share.)
 
     Args:
         name: of the program.

@@ -1,0 +1,169 @@
+"""Every target in every precision, through the command line: the same answers, the same report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from export_fixtures import few_programs
+from PIL import Image
+from tool_checks import assert_one_sentence, run_json
+
+from tracenet_export import cli
+from tracenet_export.calibration import FEWEST_PHOTOS
+from tracenet_export.parity import LIMITS
+from tracenet_export.photos import parity_photos
+from tracenet_runtime import TapSegmenter
+from tracenet_runtime import cli as tap_cli
+from tracenet_runtime.bundle import Bundle
+
+ENGINES = {"onnx": "onnxruntime", "coreml": "coreml-reference", "litert": "litert"}
+PACKAGES = {"onnx": "onnx", "coreml": "coremltools", "litert": "litert_torch"}
+CALIBRATED = {("onnx", "int8"), ("litert", "int8")}
+QUICK = {("onnx", "fp32"), ("onnx", "fp16"), ("onnx", "int8"), ("coreml", "fp16"),
+         ("litert", "int8")}  # fmt: skip
+TAPS = [(60, 60), (200, 120), (250, 30), (130, 200), (30, 190)]
+IOU = {"fp32": 0.995, "fp16": 0.98, "int8": 0.7}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Quarters of real photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(FEWEST_PHOTOS):
+        photo = parity_photos()[number % 4]
+        height, width = photo.shape[0] // 2, photo.shape[1] // 2
+        top, left = number // 4 * height, number % 2 * width
+        quarter = photo[top : top + height, left : left + width]
+        Image.fromarray(quarter).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return np.ascontiguousarray(parity_photos()[1][:256, 40:296])
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> TapSegmenter:
+    """ONNX in fp32, which other tests compare with FullNet."""
+    folder, _ = export(tmp_path_factory.mktemp("fp32") / "bundle", photos, "onnx", "fp32")
+    return TapSegmenter.load(folder, threads=1)
+
+
+def export(out: Path, photos: Path, target: str, precision: str) -> tuple[Path, dict[str, Any]]:
+    arguments = [
+        "--target", target, "--precision", precision, "--schedule", "P4-P5", "--canvas", "256",
+        "--windows", "64", "--threads", "1", "--out", str(out), "--json",
+    ]  # fmt: skip
+    if (target, precision) in CALIBRATED:
+        arguments += ["--calibration", str(photos)]
+    with few_programs():
+        assert cli.main(arguments) == 0
+    return out, json.loads((out / "parity.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, photos: Path
+) -> tuple[str, str, Path, dict[str, Any]]:
+    """A bundle of a target in a precision, and its parity.json."""
+    target, precision = request.param
+    pytest.importorskip(PACKAGES[target])
+    folder, parity = export(
+        tmp_path_factory.mktemp(f"{target}-{precision}") / "bundle", photos, target, precision
+    )
+    return target, precision, folder, parity
+
+
+pairs = pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(key, marks=() if key in QUICK else pytest.mark.slow, id="-".join(key))
+        for key in LIMITS
+    ],
+    indirect=True,
+)
+
+
+@pairs
+def test_parity(made: tuple[str, str, Path, dict[str, Any]]) -> None:
+    target, precision, folder, parity = made
+    assert (parity["target"], parity["precision"]) == (target, precision)
+    limits = LIMITS[target, precision]
+    (schedule,) = parity["schedules"]
+    replay = schedule["replay"]
+    assert replay["taps"] == 64
+    assert replay["iou_mean"] >= limits.iou_mean
+    assert replay["iou_p5"] >= limits.iou_p5
+    errors = [e["max"] for p in parity["programs"].values() for e in p["outputs"].values()]
+    assert 0 < max(errors) <= limits.program_error
+    if precision != "fp32":  # so that a precision is not another one under its name
+        assert max(errors) > 1e-4
+    for program in parity["programs"].values():
+        assert sum(program["operators"].values()) > 0
+        assert program["partitions"] == (1 if target == "litert" else None)
+        assert "TRANSPOSE" not in program["operators"]
+    manifest = Bundle.open(folder).manifest
+    assert manifest.checked_by == parity["checked_by"]
+    assert ("not run on coreml" in manifest.checked_by) == (target == "coreml")
+    layouts = {program.layout for program in manifest.programs.values()}
+    assert layouts == {"NHWC" if target == "litert" else "NCHW"}
+
+
+@pairs
+def test_taps(
+    made: tuple[str, str, Path, dict[str, Any]], photo: np.ndarray, expected: TapSegmenter
+) -> None:
+    target, precision, folder, _ = made
+    segmenter = TapSegmenter.load(folder, engine=ENGINES[target], threads=1)
+    segmenter.check_golden()
+    report = segmenter.engine_report
+    assert report is not None
+    assert (report.name, report.requested.threads) == (ENGINES[target], 1)
+    assert report.actual["version"]
+    for tap in TAPS:
+        given, wanted = segmenter.tap(photo, tap), expected.tap(photo, tap)
+        if given.level != wanted.level:  # in int8 a close call may go the other way
+            assert precision == "int8"
+            assert abs(wanted.candidates[0].score - wanted.candidates[1].score) < 0.1
+            continue
+        assert given.mask.dtype == np.bool_
+        assert given.mask.shape == photo.shape[:2]
+        assert given.score == pytest.approx(wanted.score, abs=0.1 if precision == "int8" else 0.01)
+        union = np.count_nonzero(given.mask | wanted.mask)
+        if union > 200:
+            overlap = np.count_nonzero(given.mask & wanted.mask) / union
+            assert overlap >= IOU[precision], tap
+
+
+@pairs
+def test_the_tool_reports_the_engine(
+    made: tuple[str, str, Path, dict[str, Any]],
+    photo: np.ndarray,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    target, _, folder, _ = made
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    arguments = [str(path), "--at", "60,60", "--bundle", str(folder), "--threads", "1"]
+    arguments += ["--engine", ENGINES[target]]
+    report = run_json(tap_cli.main, arguments, capsys)
+    assert report["engine"]["name"] == ENGINES[target]
+    assert report["engine"]["requested"] == {"threads": 1, "compute_units": None}
+    assert "version" in report["engine"]["actual"]
+    assert tap_cli.main(arguments) == 0
+    assert "threads: 1 asked for, " in capsys.readouterr().out
+    if target != "coreml":
+        arguments += ["--compute-units", "cpu_only"]
+        assert_one_sentence(tap_cli.main, arguments, "has no compute units", capsys)
