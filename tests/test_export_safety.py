@@ -25,6 +25,7 @@ from tracenet_export.bundle import export_bundle
 from tracenet_export.errors import ExportError, ParityError
 from tracenet_export.manifest import Source
 from tracenet_export.parity import LIMITS, Differences, refuse_programs
+from tracenet_export.photos import parity_photos
 from tracenet_export.programs import Program, mask_head_program
 from tracenet_export.replacing import replacing_bundle
 from tracenet_export.schedule import SchedulePlan, ScheduleRequest
@@ -66,7 +67,8 @@ def quick(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> SmallExport:
 
     monkeypatch.setattr("tracenet_export.schedule.plan_schedule", plan_schedule)
     monkeypatch.setattr("tracenet_export.targets.onnx.convert", convert)
-    monkeypatch.setattr("tracenet_export.check.REPLAYED_TAPS", 40)
+    monkeypatch.setattr("tracenet_export.check.REPLAYED_TAPS", 20)
+    monkeypatch.setattr("tracenet_export.check.parity_photos", lambda: parity_photos()[:2])
     return small
 
 

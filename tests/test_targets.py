@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +55,24 @@ def photo() -> np.ndarray:
     return np.ascontiguousarray(parity_photos()[1][:256, 40:296])
 
 
+Exporting = Callable[[str, str], tuple[Path, dict[str, Any]]]
+
+
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> TapSegmenter:
+def exported(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Exporting:
+    """A target and a precision -> a bundle and its parity.json, made at the first call."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return functools.cache(
+        lambda target, precision: export(
+            folder / f"{target}-{precision}", photos, target, precision
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(exported: Exporting) -> TapSegmenter:
     """ONNX in fp32, which other tests compare with FullNet."""
-    folder, _ = export(tmp_path_factory.mktemp("fp32") / "bundle", photos, "onnx", "fp32")
-    return TapSegmenter.load(folder, threads=1)
+    return TapSegmenter.load(exported("onnx", "fp32")[0], threads=1)
 
 
 def export(out: Path, photos: Path, target: str, precision: str) -> tuple[Path, dict[str, Any]]:
@@ -74,15 +89,12 @@ def export(out: Path, photos: Path, target: str, precision: str) -> tuple[Path, 
 
 @pytest.fixture(scope="module")
 def made(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, photos: Path
+    request: pytest.FixtureRequest, exported: Exporting
 ) -> tuple[str, str, Path, dict[str, Any]]:
     """A bundle of a target in a precision, and its parity.json."""
     target, precision = request.param
     pytest.importorskip(PACKAGES[target])
-    folder, parity = export(
-        tmp_path_factory.mktemp(f"{target}-{precision}") / "bundle", photos, target, precision
-    )
-    return target, precision, folder, parity
+    return target, precision, *exported(target, precision)
 
 
 pairs = pytest.mark.parametrize(

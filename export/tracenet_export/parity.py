@@ -135,7 +135,7 @@ class ComparingEngine:
 
 
 def parity_taps(height: int, width: int, count: int, seed: int = 0) -> list[tuple[int, int]]:
-    """Taps (x, y) on a picture: the four corners, a quarter on the edges, the rest anywhere."""
+    """Taps (x, y) on a picture: its corners, then edges up to half of them, the rest anywhere."""
     random = np.random.default_rng(seed)
     last_x, last_y = width - 1, height - 1
     taps = [(0, 0), (last_x, 0), (0, last_y), (last_x, last_y)]
