@@ -1,5 +1,6 @@
 """The reference executor of Core ML programs: its operators, its rounding, and what it refuses."""
 
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +17,16 @@ from torch.nn import functional as F
 
 pytest.importorskip("coremltools")
 
+from tracenet.model import TraceNet
+from tracenet.model.backbones import ResNet
+from tracenet.model.config import CONFIGS, TraceNetConfig
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program, TensorShape
 from tracenet_export.targets import coreml, coreml_reference
 from tracenet_export.targets.coreml_compact import MODEL
 from tracenet_export.targets.coreml_reference import (
     HANDLERS,
+    CoreMLReferenceEngine,
     ReferenceProgram,
     UnknownOperator,
     open_engine,
@@ -70,6 +75,7 @@ SMALL: dict[str, Callable[..., Tensor]] = {
     "matmul and reshape": lambda x, y: torch.matmul(
         x.reshape(1, 4, 60), y.reshape(1, 60, 4)
     ).reshape(1, 4, 2, 2),
+    "max_pool": nn.MaxPool2d(3, 2, padding=1),
     "matmul, transposed": lambda x, y: torch.matmul(x, y.transpose(2, 3)),
     "relu": F.relu,
     "sigmoid": torch.sigmoid,
@@ -185,6 +191,139 @@ def test_converted_conv_computes_what_torch_does(
     found = ReferenceProgram.open(package).run({"input_0": x.numpy()})["output_0"]
     with torch.inference_mode():
         np.testing.assert_allclose(found, conv(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Parameters of a max pooling; ``pad`` is that of MIL: (top, bottom, left, right)."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pad: tuple[int, int, int, int]
+    ceil_mode: bool
+
+    def computed(self, x: Tensor, pad_type: str = "custom") -> Tensor:
+        found = HANDLERS["max_pool"](
+            x,
+            np.array(self.kernel, np.int32),
+            np.array(self.strides, np.int32),
+            pad_type,
+            np.array(self.pad, np.int32),
+            np.bool_(self.ceil_mode),
+        )
+        assert isinstance(found, Tensor)
+        return found
+
+
+@st.composite
+def torch_poolings(draw: st.DrawFn, longest_step: int | None = None) -> Pooling:
+    """Such as PyTorch has: padded alike on both sides, by at most half a kernel.
+
+    Steps are at most as long as the kernel unless they may be longer.
+    """
+    kernel = draw(pairs(4))
+    down, right = (draw(st.integers(1, longest_step or size)) for size in kernel)
+    top, left = (draw(st.integers(0, size // 2)) for size in kernel)
+    return Pooling(kernel, (down, right), (top, top, left, left), draw(st.booleans()))
+
+
+def negative(*shape: int) -> Tensor:
+    """So that padding by zeros would show."""
+    return -torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(torch_poolings(longest_step=5), st.integers(4, 9), st.integers(4, 9))
+def test_max_pool_computes_what_torch_does(pooling: Pooling, height: int, width: int) -> None:
+    x = negative(1, 3, height, width)
+    wanted = F.max_pool2d(
+        x, pooling.kernel, pooling.strides, pooling.pad[::2], ceil_mode=pooling.ceil_mode
+    )
+    assert torch.equal(pooling.computed(x), wanted)
+
+
+@settings(max_examples=50, deadline=None)
+@given(pairs(3), pairs(3), st.tuples(*[st.integers(0, 2)] * 4))
+def test_max_pool_padded_unequally(
+    kernel: tuple[int, int], strides: tuple[int, int], pad: tuple[int, int, int, int]
+) -> None:
+    """By its definition; windows of nothing but padding are -inf."""
+    x = negative(1, 2, 5, 6)
+    top, bottom, left, right = pad
+    padded = torch.full((1, 2, 5 + top + bottom, 6 + left + right), -torch.inf)
+    padded[:, :, top : top + 5, left : left + 6] = x
+    windows = padded.unfold(2, kernel[0], strides[0]).unfold(3, kernel[1], strides[1])
+    assert torch.equal(Pooling(kernel, strides, pad, False).computed(x), windows.amax((4, 5)))
+
+
+def test_max_pool_of_other_padding() -> None:
+    """``pad`` counts only where it is custom, and others are refused."""
+    pooling = Pooling((2, 2), (2, 2), (1, 1, 1, 1), False)
+    x = negative(1, 2, 4, 4)
+    assert torch.equal(pooling.computed(x, "valid"), F.max_pool2d(x, 2))
+    with pytest.raises(ExportError, match=r"max_pool with padding 'same_lower' is not known"):
+        pooling.computed(x, "same_lower")
+
+
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None)
+@given(torch_poolings())
+def test_converted_max_pool_computes_what_torch_does(
+    tmp_path_factory: pytest.TempPathFactory, pooling: Pooling
+) -> None:
+    torch.manual_seed(0)
+    pool = nn.MaxPool2d(
+        pooling.kernel, pooling.strides, pooling.pad[::2], ceil_mode=pooling.ceil_mode
+    )
+    shape = (1, 4, 9, 8)
+    package = converted(program_of(pool, shape), tmp_path_factory.mktemp("pool"), "fp32")
+    x = torch.randn(shape)
+    found = ReferenceProgram.open(package).run({"input_0": x.numpy()})["output_0"]
+    np.testing.assert_array_equal(found, pool(x).numpy())
+
+
+class FullNet(nn.Module):
+    """A network with its outputs in a tuple, cut to one layer of each kind for speed."""
+
+    def __init__(self, config: TraceNetConfig) -> None:
+        super().__init__()
+        self.network = TraceNet(dataclasses.replace(config, tower_depth=1, mask_depth=1))
+        trunk = self.network.backbone
+        if isinstance(trunk, ResNet):
+            for name in ("layer1", "layer2", "layer3", "layer4"):
+                setattr(trunk, name, getattr(trunk, name)[:1])
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(image).values())
+
+
+def torch_graph(module: nn.Module) -> torch.fx.Graph:
+    return torch.export.export(module.eval(), (torch.zeros(1, 3, 128, 128),)).graph
+
+
+def operators_of(graph: torch.fx.Graph) -> set[str]:
+    return {str(node.target) for node in graph.nodes if node.op == "call_function"}
+
+
+def test_every_operator_of_the_shipped_networks_is_known(tmp_path: Path) -> None:
+    """Of networks that differ in their depths alone, one is converted."""
+    distinct: dict[str, FullNet] = {}
+    for config in CONFIGS.values():
+        network = FullNet(config)
+        graph = torch_graph(network)
+        assert operators_of(graph) == operators_of(torch_graph(TraceNet(config))), config.name
+        distinct.setdefault(str(graph), network)
+    for index, network in enumerate(distinct.values()):
+        program = program_of_image(network)
+        ReferenceProgram.open(converted(program, tmp_path / str(index), "fp16"))
+
+
+def program_of_image(module: nn.Module) -> Program:
+    shape = (1, 3, 128, 128)
+    with torch.inference_mode():
+        values = module(torch.zeros(shape))
+    outputs = (TensorShape(f"output_{i}", tuple(v.shape)) for i, v in enumerate(values))
+    return Program("small", module, (TensorShape("image", shape),), tuple(outputs), 0)
 
 
 def test_bilinear_by_hand() -> None:
@@ -329,3 +468,23 @@ def test_engine(relu_package: Path) -> None:
     np.testing.assert_array_equal(engine.run("half", {"input_0": x})["output_0"], np.maximum(x, 0))
     with pytest.raises(KeyError):
         engine.run("other", {"input_0": x})
+
+
+def test_threads_are_set_for_a_run_only(relu_package: Path) -> None:
+    seen = []
+
+    class Watched(ReferenceProgram):
+        def run(self, inputs: Any) -> Any:
+            seen.append(torch.get_num_threads())
+            return super().run(inputs)
+
+    opened = ReferenceProgram.open(relu_package)
+    watched = Watched(**{f.name: getattr(opened, f.name) for f in dataclasses.fields(opened)})
+    engine = CoreMLReferenceEngine({"relu": watched}, EngineSettings(threads=2))
+    before = torch.get_num_threads()
+    assert (before, engine.actual["threads"]) == (1, 2)
+    engine.run("relu", {"input_0": np.zeros(SHAPE, np.float32)})
+    with pytest.raises(ExportError, match="takes input_0"):
+        engine.run("relu", {})
+    assert seen == [2, 2]
+    assert torch.get_num_threads() == before

@@ -1,6 +1,7 @@
 """The LiteRT target: its file read back by its schema, and run by the interpreter."""
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 from collections import Counter
@@ -257,6 +258,97 @@ def test_nearest_upsampling_by_other_factors() -> None:
     assert torch.equal(upsample(cells, [6, 8], None), F.interpolate(cells, (6, 8), mode="nearest"))
     with pytest.raises(ValueError, match="whole factors"):
         upsample(cells, [4, 8], None)
+
+
+@pytest.mark.parametrize("sides", [(6, 8), (7, 5)])
+def test_max_pool_without_padding_by_infinity(sides: tuple[int, int]) -> None:
+    """Exactly what torch computes, of negative cells too, which zeros would exceed."""
+    pool = litert.litert_graph._max_pool
+    cells = -torch.rand((1, 2, *sides), generator=torch.Generator().manual_seed(0)) - 1
+    kernels = itertools.product(range(1, 6), repeat=2)
+    for kernel, stride in itertools.product(kernels, ((), (1, 1), (2, 3), (3,), (5, 2))):
+        for padding in itertools.product(*(range(size // 2 + 1) for size in kernel)):
+            if any(padding):
+                wanted = F.max_pool2d(cells, kernel, stride or None, padding)
+                assert torch.equal(pool(cells, kernel, stride, padding), wanted)
+    assert torch.equal(pool(cells, (3,), (2,), (1,)), F.max_pool2d(cells, 3, 2, 1))
+
+
+def test_max_pools_that_are_left_as_they_are() -> None:
+    for pool in (
+        nn.MaxPool2d(2),
+        nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        nn.MaxPool2d(3, 2, 1, dilation=2),
+    ):
+        exported = torch.export.export(pool, (torch.zeros(1, 2, 8, 8),))
+        mended = exported.run_decompositions(litert.litert_graph._MENDED)
+        assert "cat" not in str(mended.graph)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_delegate_takes_a_resnets_stem_whole(tmp_path: Path, precision: str) -> None:
+    """Its pooling is padded on two sides only; here of values of both signs."""
+
+    class Stem(ConvRelu):
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            return (F.relu(self.conv(x)[:, :, :3, :5] + F.max_pool2d(self.conv(x), 3, 2, 1)),)
+
+    program = dataclasses.replace(
+        conv_relu(),
+        module=Stem().eval(),
+        outputs=(TensorShape("output_0", (1, 64, 3, 5)),),
+    )
+    seen = {program.name: [random_inputs(program, seed) for seed in range(4)]}
+    report = litert.convert([program], tmp_path, precision, seen)[program.name]
+    assert report.partitions == 1
+    assert "PADV2" not in report.operators
+    inputs = random_inputs(program, seed=1)
+    value = run(tmp_path / litert.FILE, program, inputs)["output_0"]
+    reference = TorchEngine([program]).run(program.name, inputs)["output_0"]
+    tolerance = {"fp32": 1e-5, "fp16": 2e-3, "int8": 0.1}[precision]
+    assert difference(value, reference) < tolerance
+
+
+def product_model(bias: int | None, activation: int) -> Any:
+    """A FULLY_CONNECTED whose weights, tensor 1, are an input."""
+    model, subgraph = schema.ModelT(), schema.SubGraphT()
+    empty, constant = schema.BufferT(), schema.BufferT()
+    constant.data = np.zeros(16, np.uint8)
+    tensors = []
+    for buffer in (0, 0, 1):
+        tensor = schema.TensorT()
+        tensor.buffer = buffer
+        tensors.append(tensor)
+    operator, code = schema.OperatorT(), schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
+    operator.opcodeIndex = 0
+    operator.inputs = np.array([0, 1] if bias is None else [0, 1, bias], np.int32)
+    operator.builtinOptions = schema.FullyConnectedOptionsT()
+    operator.builtinOptions.fusedActivationFunction = activation
+    subgraph.tensors, subgraph.operators = tensors, [operator]
+    model.buffers, model.operatorCodes, model.subgraphs = [empty, constant], [code], [subgraph]
+    return model
+
+
+@pytest.mark.parametrize("bias", [None, -1])
+def test_products_with_computed_weights(bias: int | None) -> None:
+    model = product_model(bias, schema.ActivationFunctionType.NONE)
+    litert.litert_file._use_matmul_for_computed_weights(model)
+    (operator,) = model.subgraphs[0].operators
+    code = model.operatorCodes[operator.opcodeIndex].builtinCode
+    assert code == schema.BuiltinOperator.BATCH_MATMUL
+    assert operator.inputs.tolist() == [0, 1]
+    assert operator.builtinOptions.adjY
+
+
+@pytest.mark.parametrize(
+    ("bias", "activation"),
+    [(2, schema.ActivationFunctionType.NONE), (-1, schema.ActivationFunctionType.RELU)],
+)
+def test_products_that_do_more_are_refused(bias: int, activation: int) -> None:
+    model = product_model(bias, activation)
+    with pytest.raises(ExportError, match=r"^[^.]*bias or an activation[^.]*$"):
+        litert.litert_file._use_matmul_for_computed_weights(model)
 
 
 def test_same_bytes_every_time(tmp_path: Path, calibration: Calibration) -> None:

@@ -348,6 +348,12 @@ def test_a_link_to_a_bundle_stays_one(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"bundle", "latest"}
 
 
+def test_what_lies_there_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[" * 200_000)
+    with pytest.raises(ExportError, match="exists and is no bundle; give another --out"):
+        replacing_bundle(tmp_path).__enter__()
+
+
 # How differences are measured
 
 

@@ -308,6 +308,18 @@ def test_a_core_ml_program_is_a_folder(folder: Path) -> None:
     assert Bundle.open(folder).program_path("trunk") == package
 
 
+def test_nothing_unlisted_lies_in_a_program_that_is_a_folder(folder: Path) -> None:
+    package = folder / "programs" / "trunk.mlpackage"
+    package.mkdir()
+    (package / "model.mlmodel").write_bytes(b"model")
+    manifest = read_manifest(folder)
+    manifest["programs"]["trunk"]["file"] = "programs/trunk.mlpackage"
+    write_manifest(folder, manifest)
+    Bundle.open(folder)
+    (package / "other.bin").write_bytes(b"weights that the model may name")
+    refused(folder, "has programs/trunk.mlpackage/other.bin, which its manifest does not list")
+
+
 ANY_JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -3,8 +3,10 @@
 import enum
 import subprocess
 import sys
+import threading
 import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,41 @@ def test_program_that_fails_to_run() -> None:
     message = r"^Core ML cannot run the program 'failing': .*outputs; export the bundle again\.$"
     with pytest.raises(BundleError, match=message):
         engine.run("failing", {"input_0": np.zeros((1, 1, 1, 1), np.float32)})
+
+
+def test_a_model_runs_one_prediction_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But two models may run at once, and a prediction that failed lets the next one run."""
+    engine = opened("one", "two", "failing")
+    inputs = {"input_0": np.zeros((1, 1, 1, 1), np.float32)}
+    one = StandInModel.made[0]
+    inside: list[bool] = []
+    entered, leave = threading.Event(), threading.Event()
+    predict = StandInModel.predict
+
+    def slow(self: StandInModel, data: dict[str, Any]) -> dict[str, Any]:
+        if self is one:
+            inside.append(True)
+            entered.set()
+            assert len(inside) == 1
+            leave.wait(10)
+            inside.pop()
+        return predict(self, data)
+
+    monkeypatch.setattr(StandInModel, "predict", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(engine.run, "one", inputs)
+        assert entered.wait(10)
+        second = pool.submit(engine.run, "one", inputs)
+        engine.run("two", inputs)
+        with pytest.raises(TimeoutError):
+            second.result(0.1)
+        leave.set()
+        first.result(10)
+        second.result(10)
+    assert len(one.given) == 2
+    for _ in range(2):
+        with pytest.raises(BundleError, match="outputs"):
+            engine.run("failing", inputs)
 
 
 def test_import_brings_neither_torch_nor_coremltools() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from tracenet.scene import generate_scene
 from tracenet_export.assemble import assemble
-from tracenet_export.calibration import Photo, calibrate
+from tracenet_export.calibration import calibrated
 from tracenet_export.check import Checked, check_bundle, checking_engine
 from tracenet_export.engine_process import EngineProcess
 from tracenet_export.manifest import (
@@ -47,7 +48,7 @@ def export_bundle(
     precision: str | None,
     out: Path,
     *,
-    calibration: Sequence[Photo] = (),
+    calibration: Sequence[Path] = (),
     threads: int = 2,
 ) -> dict[str, Any]:
     """Convert, check and write a bundle; ``out`` appears when everything has passed.
@@ -58,7 +59,7 @@ def export_bundle(
         target_name: a name in `TARGETS`.
         precision: the target's default for None.
         out: a folder; a bundle that is there already is replaced.
-        calibration: photos, uint8 RGB H x W x 3, where the precision is calibrated.
+        calibration: files of photos, where the precision is calibrated.
         threads: for the engine, while checking.
 
     Returns:
@@ -74,11 +75,11 @@ def export_bundle(
         assembly = assemble(plans)
         manifest = make_manifest(source, assembly, target_name, precision)
         manifest["checked_by"] = "not checked yet"
-        samples: Calibration | None = None
+        seen: contextlib.AbstractContextManager[Calibration | None] = contextlib.nullcontext()
         if precision in target.calibrated:
-            samples = calibrate(_parsed(manifest), assembly.programs, calibration)
-        converted = converter.convert(assembly.programs, folder / PROGRAMS, precision, samples)
-        del samples  # may be a gigabyte
+            seen = calibrated(_parsed(manifest), assembly.programs, calibration)
+        with seen as samples:
+            converted = converter.convert(assembly.programs, folder / PROGRAMS, precision, samples)
         converter.label(folder / PROGRAMS, program_labels(manifest))
         place_programs(manifest, converted)
         (folder / "table.bin").write_bytes(assembly.table.tobytes())

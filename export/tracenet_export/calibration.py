@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,18 @@ from tracenet_runtime.table import make_table
 MOST_PHOTOS = 24
 FEWEST_PHOTOS = 8
 _TAPS_PER_PHOTO = 2
+_MOST_BYTES = 4 << 30
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
-
-Photo = npt.NDArray[np.uint8]
 
 
 class _RecordingEngine:
-    """Runs programs in PyTorch and keeps what they are given."""
+    """Runs programs in PyTorch and keeps what they are given, in files: memory is too small."""
 
-    def __init__(self, programs: Sequence[Program]) -> None:
+    def __init__(self, programs: Sequence[Program], folder: Path) -> None:
         self._engine = TorchEngine(programs)
+        self._folder = folder
+        self._files = 0
+        self.bytes = 0
         self.inputs: dict[str, list[Mapping[str, npt.NDArray[np.float32]]]] = {
             program.name: [] for program in programs
         }
@@ -41,22 +45,33 @@ class _RecordingEngine:
         self, program: str, inputs: Mapping[str, npt.NDArray[Any]]
     ) -> dict[str, npt.NDArray[Any]]:
         """See :class:`tracenet_runtime.replay.Engine`."""
-        self.inputs[program].append(dict(inputs))
+        self.inputs[program].append({name: self._kept(value) for name, value in inputs.items()})
         return self._engine.run(program, inputs)
 
+    def _kept(self, value: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        path = self._folder / f"{self._files}.npy"
+        self._files += 1
+        self.bytes += value.nbytes
+        np.save(path, value)
+        kept: npt.NDArray[np.float32] = np.load(path, mmap_mode="r")
+        return kept
 
-def calibration_photos(folder: Path, seed: int = 0) -> list[Photo]:
-    """Some of the photos in a folder, the same ones each time.
+
+def calibration_photos(folder: Path, seed: int = 0) -> list[Path]:
+    """Some of the photos in a folder, the same ones each time, in an order of their own.
 
     Where a photo is `ID.jpg` and there is an `ID.png` as well, that is its instance map and no
     photo.
 
     Raises:
         ExportError: the folder cannot be read or holds too few photos.
-        PhotoError: a photo cannot be decoded.
     """
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+        files = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        )
     except OSError as error:
         raise ExportError(
             f"the calibration folder {folder} cannot be read: {error.strerror or error}"
@@ -71,33 +86,55 @@ def calibration_photos(folder: Path, seed: int = 0) -> list[Photo]:
             "least, of the kind that users will tap"
         )
     chosen = np.random.default_rng(seed).permutation(len(photos))[:MOST_PHOTOS]
-    return [load_photo(photos[index]) for index in sorted(chosen)]
+    return [photos[index] for index in chosen]
 
 
-def calibrate(
-    manifest: Manifest, programs: Sequence[Program], photos: Sequence[Photo], seed: int = 0
-) -> Calibration:
-    """Replay every schedule on the photos in PyTorch, with every mask window.
+@contextlib.contextmanager
+def calibrated(
+    manifest: Manifest, programs: Sequence[Program], photos: Sequence[Path], seed: int = 0
+) -> Iterator[Calibration]:
+    """Replay every schedule on photos in PyTorch, with every mask window.
+
+    Where windows are very large, fewer photos are replayed, `FEWEST_PHOTOS` at least.
 
     Args:
         manifest: has the schedules; its files are not read.
         programs: those that it names.
-        photos: uint8 RGB H x W x 3.
+        photos: their files.
         seed: of the taps.
+
+    Yields:
+        What the programs were given; it is gone when the block ends.
+
+    Raises:
+        PhotoError: a photo cannot be decoded.
     """
     random = np.random.default_rng(seed)
-    engine = _RecordingEngine(programs)
-    for schedule in manifest.schedules:
-        height, width = schedule.canvas
-        canvas = Canvas(height, width, manifest.pad_value)
-        table = make_table(schedule, height, width)
-        replay = Replay(manifest, schedule, height, width, table, engine)
-        for photo in tqdm(photos, unit="photo", desc=f"calibrating {schedule.name}"):
-            pixels, placement = canvas.fit(photo)
-            arrays = replay.encode(pixels)
-            for _ in range(_TAPS_PER_PHOTO):
-                tap = int(random.integers(photo.shape[1])), int(random.integers(photo.shape[0]))
-                query = replay.answer_query(arrays, placement.to_canvas(*tap))
-                for mask in range(len(schedule.masks)):
-                    replay.compute_mask(query, query.best_level, mask)
-    return engine.inputs
+    with tempfile.TemporaryDirectory() as folder:
+        engine = _RecordingEngine(programs, Path(folder))
+        replays = [
+            Replay(
+                manifest, schedule, *schedule.canvas, make_table(schedule, *schedule.canvas), engine
+            )
+            for schedule in manifest.schedules
+        ]
+        for number, path in enumerate(tqdm(photos, unit="photo", desc="calibrating")):
+            if number >= FEWEST_PHOTOS and engine.bytes * (number + 1) / number > _MOST_BYTES:
+                break
+            for replay in replays:
+                _replay(replay, path, manifest.pad_value, random)
+        yield engine.inputs
+
+
+def _replay(
+    replay: Replay, path: Path, pad_value: tuple[int, int, int], random: np.random.Generator
+) -> None:
+    photo = load_photo(path)
+    canvas = Canvas(replay.canvas_height, replay.canvas_width, pad_value)
+    pixels, placement = canvas.fit(photo)
+    arrays = replay.encode(pixels)
+    for _ in range(_TAPS_PER_PHOTO):
+        tap = int(random.integers(photo.shape[1])), int(random.integers(photo.shape[0]))
+        query = replay.answer_query(arrays, placement.to_canvas(*tap))
+        for mask in range(len(replay.schedule.masks)):
+            replay.compute_mask(query, query.best_level, mask)

@@ -13,7 +13,6 @@ from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.tool import run_tool, thread_count
 
 if TYPE_CHECKING:
-    from tracenet_export.calibration import Photo
     from tracenet_export.schedule import SchedulePlan, ScheduleRequest
     from tracenet_export.targets import Target
 
@@ -81,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("out/bundle"), help="folder of the bundle")
     parser.add_argument(
-        "--threads", type=thread_count, default=2, help="of the engine that checks it"
+        "--threads", type=thread_count, default=2, help="of PyTorch and of the engine that checks"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -236,7 +235,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _calibration(arguments: argparse.Namespace, target: Target, precision: str) -> list[Photo]:
+def _calibration(arguments: argparse.Namespace, target: Target, precision: str) -> list[Path]:
     from tracenet_export.calibration import calibration_photos
     from tracenet_export.errors import ExportError
 

@@ -1,19 +1,20 @@
-"""An engine in a process of its own: what the user's process will do, without torch beside it.
+"""An engine in a process of its own: what the user's process will do, apart from the exporter's.
 
 Nothing here imports torch, so that an engine proves itself in a process that the exporter's
-libraries have not touched; and one that crashes takes only its own process along.
+libraries have not touched (Core ML's reference executor, which is torch, brings it along); and one
+that crashes takes only its own process with it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
+import pickle
+import subprocess
+import sys
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,9 @@ class EngineProcess:
         bundle: need not be complete yet; golden taps are not read.
         settings: for the engine.
 
+    Attributes:
+        report: what the engine says of itself.
+
     Raises:
         TraceNetError: the engine does not open the bundle.
         ParityError: its process ended.
@@ -43,20 +47,36 @@ class EngineProcess:
 
     def __init__(self, name: str, bundle: Bundle, settings: EngineSettings) -> None:
         self._name = name
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, name, bundle, settings), daemon=True
+        # In a session of its own: Ctrl-C is for the exporter, which closes the pipe.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
-        self._process.start()
-        theirs.close()
-        self.report: EngineReport = self._receive("while it opened the bundle")
+        try:
+            self.report = cast(
+                EngineReport, self._ask((name, bundle, settings), "while it opened the bundle")
+            )
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, program: str, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """See :class:`tracenet_runtime.replay.Engine`."""
-        with contextlib.suppress(ConnectionError):  # receiving says it better
-            self._connection.send((program, dict(inputs)))
-        return cast(dict[str, npt.NDArray[Any]], self._receive(f"in the program {program}"))
+        answer = self._ask((program, dict(inputs)), f"in the program {program}")
+        return cast(dict[str, npt.NDArray[Any]], answer)
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def __enter__(self) -> EngineProcess:
         return self
@@ -67,17 +87,18 @@ class EngineProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._connection.close()
-        self._process.join(_PATIENCE)
-        self._process.kill()
+        self.close()
 
-    def _receive(self, when: str) -> Any:
+    def _ask(self, question: object, when: str) -> object:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
-            answer = self._connection.recv()
-        except (EOFError, ConnectionError) as error:
-            self._process.join(_PATIENCE)
+            _send(question, self._process.stdin)
+            answer: object = pickle.load(self._process.stdout)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
+            self.close()
             raise ParityError(
-                f"the engine {self._name} crashed {when} (exit code {self._process.exitcode}); "
+                f"the engine {self._name} crashed {when} (exit code {self._process.returncode}); "
                 "export in another precision or with another version of it; nothing was written"
             ) from error
         if isinstance(answer, BaseException):
@@ -85,26 +106,29 @@ class EngineProcess:
         return answer
 
 
-def _serve(connection: Connection, name: str, bundle: Bundle, settings: EngineSettings) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exporter decides, and closes the pipe
-    os.dup2(2, 1)  # stdout is for the exporter's report
+def _send(content: object, pipe: IO[bytes]) -> None:
+    pickle.dump(content, pipe, protocol=5)
+    pipe.flush()
+
+
+def _serve(questions: IO[bytes], answers: IO[bytes]) -> None:
+    name, bundle, settings = pickle.load(questions)
     try:
         engine, report = load_engine(name, bundle, settings)
     except (TraceNetError, ImportError) as error:
-        connection.send(error)
+        _send(error, answers)
         return
-    connection.send(report)
+    _send(report, answers)
     while True:
+        program, inputs = pickle.load(questions)
+        layout = bundle.manifest.programs[program].layout
         try:
-            program, inputs = connection.recv()
-        except (EOFError, ConnectionError):
-            return
-        try:
-            layout = bundle.manifest.programs[program].layout
-            outputs: Any = engine.run(program, {n: _laid_out(v, layout) for n, v in inputs.items()})
+            outputs: object = engine.run(
+                program, {name: _laid_out(value, layout) for name, value in inputs.items()}
+            )
         except TraceNetError as error:
             outputs = error
-        connection.send(outputs)
+        _send(outputs, answers)
 
 
 def _laid_out(values: npt.NDArray[Any], layout: str) -> npt.NDArray[Any]:
@@ -112,3 +136,15 @@ def _laid_out(values: npt.NDArray[Any], layout: str) -> npt.NDArray[Any]:
     if layout == "NHWC":
         return np.ascontiguousarray(values.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     return values
+
+
+def main() -> None:
+    """Answer until the exporter closes the pipe."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # an engine may print; the pipe is for answers alone
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        _serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

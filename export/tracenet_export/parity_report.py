@@ -21,12 +21,12 @@ def parity_markdown(parity: Mapping[str, Any]) -> str:
             "## The whole replay against FullNet in PyTorch, on photos",
             "",
             "IoU of the answering level's mask with FullNet's, inside the window; a tap that "
-            "another level answers (a flip) counts as 0. A truncated mask is one that reaches "
-            "beyond its window.",
+            "another level answers (a flip) counts as 0, and masks of less than 64 cells (small) "
+            "are left out. A truncated mask is one that reaches beyond its window.",
             "",
-            "| schedule | canvas | taps | mean IoU | 5th percentile | flips | truncated | "
-            "mean IoU of whole masks | largest error |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "| schedule | canvas | taps | mean IoU | 5th percentile | flips | small | truncated | "
+            "mean IoU of whole masks | largest error | largest mean error of scores and boxes |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *map(_schedule_row, parity["schedules"]),
             "",
             "## Each program against PyTorch, on the same inputs",
@@ -54,22 +54,35 @@ def _limits(parity: Mapping[str, Any]) -> str:
             "The weights are random, so nothing was enforced in this precision: their answers turn "
             "on the smallest rounding."
         )
+    percentile = limits["iou_p5"]
     return (
         f"Enforced: a program's tensors within {limits['program_error']:g} and the replay's within "
-        f"{limits['replay_error']:g} of their largest value, mean IoU at least "
-        f"{limits['iou_mean']:g}, 5th percentile at least {limits['iou_p5']:g}."
+        f"{limits['replay_error']:g} of their largest value, scores and boxes on average within "
+        f"{limits['answer_error']:g}; mean IoU at least {limits['iou_mean']:g}"
+        + ("." if percentile is None else f", 5th percentile at least {percentile:g}.")
     )
 
 
 def _schedule_row(checked: Mapping[str, Any]) -> str:
     replay = checked["replay"]
     tensor, worst = max(replay["relative_error"].items(), key=lambda item: item[1])
+    answers = {k: v for k, v in replay["mean_error"].items() if k.endswith(("_score", "_box"))}
+    answer, mean = max(answers.items(), key=lambda item: item[1])
     height, width = checked["canvas"]
-    return (
-        f"| {checked['schedule']} | {height} x {width} | {replay['taps']} | "
-        f"{replay['iou_mean']:.4f} | {replay['iou_p5']:.4f} | {replay['level_flips']} | "
-        f"{replay['truncated']} | {replay['whole_iou_mean']:.4f} | {worst:.1e} ({tensor}) |"
+    cells = (
+        checked["schedule"],
+        f"{height} x {width}",
+        replay["taps"],
+        f"{replay['iou_mean']:.4f}",
+        f"{replay['iou_p5']:.4f}",
+        replay["level_flips"],
+        replay["small"],
+        replay["truncated"],
+        f"{replay['whole_iou_mean']:.4f}",
+        f"{worst:.1e} ({tensor})",
+        f"{mean:.1e} ({answer})",
     )
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _tensor_rows(programs: Mapping[str, Any]) -> list[str]:

@@ -54,7 +54,7 @@ def check_replaceable(out: Path) -> None:
             return
         # Others have a manifest.json too.
         manifest = json.loads((out / MANIFEST_NAME).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         manifest = None
     except OSError as error:
         raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error

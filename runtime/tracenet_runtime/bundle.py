@@ -72,6 +72,8 @@ class Bundle:
         _refuse_links_out(folder)
         manifest = parse_manifest(parse_json(manifest_path.read_bytes(), MANIFEST_NAME))
         check_files_listed(manifest)
+        for program in manifest.programs.values():
+            _refuse_unlisted(folder, program.file, manifest)
         for name, record in manifest.files.items():
             _check_file(folder, name, record)
         data = _read_checked(folder, manifest.table_file, manifest.files[manifest.table_file])
@@ -97,6 +99,17 @@ def _refuse_links_out(folder: Path) -> None:
                 raise BundleError(
                     f"{path} links to a file outside the bundle; copy the file into it instead."
                 )
+
+
+def _refuse_unlisted(folder: Path, program: str, manifest: Manifest) -> None:
+    """What lies in a program's folder (Core ML) may be read by an engine, so it must be listed."""
+    for path in (folder / program).rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_dir() and name not in manifest.files:
+            raise BundleError(
+                f"The bundle has {name}, which its manifest does not list; remove it or export the "
+                "bundle again."
+            )
 
 
 def _check_file(folder: Path, name: str, record: FileRecord) -> None:

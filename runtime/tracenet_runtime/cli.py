@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES
+from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
 from tracenet_runtime.errors import OutputError
 from tracenet_runtime.overlay import draw_overlay
 from tracenet_runtime.photo import load_photo
@@ -37,7 +37,13 @@ anything wrong with the arguments, the photo, the bundle or the engine, and 130 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tracenet-tap`` with these arguments (the process's by default); the exit code."""
     arguments = _parser().parse_args(argv)
-    return run_tool("tracenet-tap", arguments.engine or "onnxruntime", lambda: _run(arguments))
+    return run_tool("tracenet-tap", _extra(arguments.engine), lambda: _run(arguments))
+
+
+def _extra(engine: str | None) -> str:
+    """What installs an engine's packages."""
+    row = all_engines().get(engine or "onnxruntime")
+    return row.extra if row else "onnxruntime"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,12 @@ class TraceNetError(Exception):
     """Base of every error that the project raises on purpose (exit code 2 in the tools)."""
 
 
+def first_line(error: Exception) -> str:
+    """What a library's error says, in a form that fits into a sentence."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".;")
+
+
 class PhotoError(TraceNetError):
     """The photo is missing, cannot be decoded, is too large, or is not H x W x 3 uint8."""
 

@@ -18,6 +18,7 @@ from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program, TensorShape
 from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.coreml_compact import MODEL, WEIGHTS, compact, operator_counts
+from tracenet_runtime.errors import first_line
 
 
 @contextlib.contextmanager
@@ -133,9 +134,8 @@ def _write(program: Program, path: Path, precision: str) -> None:
         try:
             model = _converted(program, str(Path(scratch) / path.name), precision)
         except Exception as error:  # torch's and coremltools' errors share no base class
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
             raise ExportError(
-                f"{program.name} cannot be converted to Core ML: {reason.rstrip('.')}"
+                f"{program.name} cannot be converted to Core ML: {first_line(error)}"
             ) from error
         model.save(str(path))
         spec = model.get_spec()

@@ -9,8 +9,10 @@ operators. Hence "checked by our reference executor, not run on Core ML".
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,13 +44,15 @@ class CoreMLReferenceEngine:
     """Programs of Core ML packages, read once and worked through in PyTorch."""
 
     def __init__(self, programs: Mapping[str, ReferenceProgram], settings: EngineSettings) -> None:
-        torch.set_num_threads(settings.threads)
+        with _threads(settings.threads):
+            threads = torch.get_num_threads()
         self.actual: Mapping[str, str | int] = {
             "version": ct.__version__,
-            "threads": torch.get_num_threads(),
+            "threads": threads,
             "compute_units": "reference executor",
         }
         self._programs = programs
+        self._threads = threads
 
     def run(
         self, program: str, inputs: Mapping[str, npt.NDArray[Any]]
@@ -58,7 +62,19 @@ class CoreMLReferenceEngine:
         Raises:
             ExportError: an input, or the result of an operator, is not what the program declares.
         """
-        return self._programs[program].run(inputs)
+        with _threads(self._threads):
+            return self._programs[program].run(inputs)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """PyTorch's threads for a while: the number is the whole process's, and others use it too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def open_engine(
@@ -268,6 +284,32 @@ def _conv(
     )
 
 
+def _max_pool(
+    x: Tensor, kernel_sizes: Any, strides: Any, pad_type: str, pad: Any, ceil_mode: Any
+) -> Tensor:
+    if pad_type not in ("valid", "custom"):
+        raise ExportError(
+            f"a max_pool with padding {pad_type!r} is not known to the reference executor"
+        )
+    margins = _integers(pad) if pad_type == "custom" else (0, 0, 0, 0)
+    kernel, steps = _integers(kernel_sizes), _integers(strides)
+    behind = []
+    for axis in (0, 1):
+        size, step = kernel[axis], steps[axis]
+        before, after = margins[2 * axis : 2 * axis + 2]
+        side = x.shape[2 + axis] + before
+        room = side + after - size
+        windows = 1 + (-(-room // step) if ceil_mode else room // step)
+        # PyTorch's rule. MIL's, without padding, keeps a window beyond the edge; what Core ML has
+        # in it is not documented, and such a program is refused for its declared shape.
+        if ceil_mode and (windows - 1) * step >= side:
+            windows -= 1
+        behind.append((windows - 1) * step + size - side)  # negative where rows are not read
+    top, _, left, _ = margins
+    padded = F.pad(x, (left, behind[1], top, behind[0]), value=-math.inf)
+    return F.max_pool2d(padded, kernel, steps)
+
+
 @functools.cache
 def _interpolation(size: int, scale: float) -> Tensor:
     """Rows of weights of the inputs, size * scale x size, from the formula in MIL's reference."""
@@ -337,6 +379,7 @@ HANDLERS: Mapping[str, Handler] = {
     "constexpr_affine_dequantize": _affine_dequantize,
     "conv": _conv,
     "matmul": _matmul,
+    "max_pool": _max_pool,
     "mul": lambda x, y: x * y,
     "relu": lambda x: F.relu(x),
     "reshape": lambda x, shape: x.reshape(_integers(shape)),

@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
+from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
 
 _OPERATOR_NAMES = {
@@ -232,6 +233,10 @@ def _use_matmul_for_computed_weights(model: Any) -> None:
     """The delegate takes FULLY_CONNECTED only with constant weights, BATCH_MATMUL with any.
 
     The converter makes the former of a product with a transposed matrix, even a computed one.
+
+    Raises:
+        ExportError: such an operator also adds a bias or has an activation, which BATCH_MATMUL
+            has no place for.
     """
     for subgraph in model.subgraphs:
         for operator in subgraph.operators:
@@ -240,6 +245,13 @@ def _use_matmul_for_computed_weights(model: Any) -> None:
             weights = subgraph.tensors[operator.inputs[1]]
             if model.buffers[weights.buffer].data is not None:
                 continue
+            has_bias = any(index >= 0 for index in operator.inputs[2:])
+            activation = operator.builtinOptions.fusedActivationFunction
+            if has_bias or activation != schema.ActivationFunctionType.NONE:
+                raise ExportError(
+                    "a FULLY_CONNECTED with computed weights also has a bias or an activation, "
+                    "which the LiteRT target does not know how to keep"
+                )
             operator.opcodeIndex = _operator_code(model, schema.BuiltinOperator.BATCH_MATMUL)
             operator.inputs = operator.inputs[:2]
             operator.builtinOptionsType = schema.BuiltinOptions.BatchMatMulOptions

@@ -117,5 +117,39 @@ def _upsample_nearest(
     return tall.reshape(count, height * int(rows), -1, channels).permute(0, 3, 1, 2)
 
 
-_MENDED = {torch.ops.aten.upsample_nearest2d.vec: _upsample_nearest}
+def _max_pool(
+    cells: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    ceil_mode: bool = False,
+) -> Tensor:
+    """Max pooling of N x C x H x W, padded by copies of its outermost rows and columns.
+
+    The delegate cannot pad by -inf in 8 bits. The copies give the same: padding is at most half a
+    kernel, so that a window with a copy has the original too. With gaps in the kernel it need not,
+    and where ``ceil_mode`` lets a window begin depends on what is padding; those are left alone.
+    """
+    if not any(padding) or any(step != 1 for step in dilation) or ceil_mode:
+        return NotImplemented
+    steps = stride or kernel
+    for axis, size, step, margin in zip((2, 3), *map(_pair, (kernel, steps, padding)), strict=True):
+        count = cells.shape[axis]
+        windows = (count + 2 * margin - size) // step + 1
+        behind = max(0, (windows - 1) * step + size - margin - count)  # no more than is read
+        first, last = cells.narrow(axis, 0, 1), cells.narrow(axis, count - 1, 1)
+        cells = torch.cat([first] * margin + [cells] + [last] * behind, dim=axis)
+    return F.max_pool2d(cells, kernel, steps)
+
+
+def _pair(sizes: Sequence[int]) -> Sequence[int]:
+    """PyTorch's operators take one number for both axes."""
+    return sizes if len(sizes) == 2 else (*sizes, *sizes)
+
+
+_MENDED = {
+    torch.ops.aten.upsample_nearest2d.vec: _upsample_nearest,
+    torch.ops.aten.max_pool2d.default: _max_pool,
+}
 """Operators that the delegate leaves to others -> the same of those that it takes."""

@@ -22,6 +22,7 @@ from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.onnx_float16 import to_float16
 from tracenet_export.targets.onnx_int8 import to_int8
+from tracenet_runtime.errors import first_line
 
 WEIGHTS = "weights.bin"
 _ALIGNMENT = 64
@@ -154,9 +155,8 @@ def _to_onnx(program: Program) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:  # the exporter's errors share no base class
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExportError(
-            f"the program {program.name} does not convert to ONNX: {reason}"
+            f"the program {program.name} does not convert to ONNX: {first_line(error)}"
         ) from error
     assert exported is not None
     return exported.model_proto

@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from tracenet_export.errors import ExportError
+from tracenet_runtime.errors import first_line
 
 Sample = Mapping[str, npt.NDArray[np.float32]]
 
@@ -85,9 +86,8 @@ def to_int8(name: str, model: onnx.ModelProto, samples: Sequence[Sample]) -> onn
                     },
                 )
         except Exception as error:  # the quantiser's errors share no base class
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ExportError(
-                f"the program {name} cannot be quantised to int8: {reason}"
+                f"the program {name} cannot be quantised to int8: {first_line(error)}"
             ) from error
         quantized = onnx.load_model(result)
     _quantize_weights(quantized.graph, last - _narrow(model.graph))

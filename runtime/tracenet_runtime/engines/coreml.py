@@ -1,5 +1,6 @@
 """Core ML through coremltools, on macOS."""
 
+import threading
 import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import COMPUTE_UNITS, EngineSettings
-from tracenet_runtime.errors import BundleError
+from tracenet_runtime.errors import BundleError, first_line
 
 # What coremltools says, in a warning alone, of a package that Core ML refused.
 _REFUSED = "You will not be able to run predict"
@@ -26,16 +27,19 @@ class CoreMLEngine:
             "compute_units": ", ".join(units),
         }
         self._models = models
+        # A model runs one prediction at a time.
+        self._locks = {name: threading.Lock() for name in models}
 
     def run(self, program: str, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
         """All outputs of a program by name; ``BundleError`` when Core ML refuses to run."""
         given = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
         try:
-            outputs = self._models[program].predict(given)
+            with self._locks[program]:
+                outputs = self._models[program].predict(given)
             return {name: np.asarray(value) for name, value in outputs.items()}
         except Exception as error:  # its errors share no base class
             raise BundleError(
-                f"Core ML cannot run the program {program!r}: {_first_line(error)}; "
+                f"Core ML cannot run the program {program!r}: {first_line(error)}; "
                 "export the bundle again."
             ) from error
 
@@ -62,11 +66,7 @@ def open_engine(
                 )
         except Exception as error:  # its errors share no base class
             raise BundleError(
-                f"Core ML does not accept the program {name!r}: {_first_line(error)}; "
+                f"Core ML does not accept the program {name!r}: {first_line(error)}; "
                 "export the bundle again."
             ) from error
     return CoreMLEngine(models, coremltools.__version__)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".;")

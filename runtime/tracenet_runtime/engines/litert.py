@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
-from tracenet_runtime.errors import BundleError
+from tracenet_runtime.errors import BundleError, first_line
 from tracenet_runtime.manifest import Program, TensorSpec
 
 
@@ -42,7 +42,7 @@ class LiteRtEngine:
                 outputs = runner(**channels_last)
         except Exception as error:  # its errors share no base class
             raise BundleError(
-                f"LiteRT cannot run the program {program!r}: {_first_line(error)}; "
+                f"LiteRT cannot run the program {program!r}: {first_line(error)}; "
                 "export the bundle again."
             ) from error
         return {name: value.transpose(0, 3, 1, 2) for name, value in outputs.items()}
@@ -69,7 +69,7 @@ def open_engine(
             found = [runner.get_input_details(), runner.get_output_details()]
         except Exception as error:  # its errors share no base class
             raise BundleError(
-                f"LiteRT does not accept the program {name!r}: {_first_line(error)}; "
+                f"LiteRT does not accept the program {name!r}: {first_line(error)}; "
                 "export the bundle again."
             ) from error
         _check_tensors(name, program, *found)
@@ -100,7 +100,3 @@ def _check_tensors(
 def _tensor(spec: TensorSpec) -> tuple[str, tuple[int, ...]]:
     batch, channels, height, width = spec.shape
     return spec.dtype, (batch, height, width, channels)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".;")

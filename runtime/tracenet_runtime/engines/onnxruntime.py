@@ -10,7 +10,7 @@ import onnxruntime
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.engines.onnx_files import external_locations
-from tracenet_runtime.errors import BundleError
+from tracenet_runtime.errors import BundleError, first_line
 
 _ONLY_FATAL = 4
 
@@ -38,7 +38,7 @@ class OnnxRuntimeEngine:
             outputs = self._sessions[program].run(names, dict(inputs))
         except Exception as error:  # its errors share no base class
             raise BundleError(
-                f"ONNX Runtime cannot run the program {program!r}: {_first_line(error)}; "
+                f"ONNX Runtime cannot run the program {program!r}: {first_line(error)}; "
                 "export the bundle again."
             ) from error
         return dict(zip(names, outputs, strict=True))
@@ -74,7 +74,7 @@ def open_engine(
             )
         except Exception as error:  # its errors share no base class
             raise BundleError(
-                f"ONNX Runtime does not accept the program {name!r}: {_first_line(error)}; "
+                f"ONNX Runtime does not accept the program {name!r}: {first_line(error)}; "
                 "export the bundle again."
             ) from error
     return OnnxRuntimeEngine(sessions)
@@ -94,7 +94,3 @@ def _check_external_data(bundle: Bundle, program: str) -> None:
                 f"The program {program!r} keeps weights in {location!r}, which the bundle does "
                 "not list; export the bundle again."
             )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".;")
