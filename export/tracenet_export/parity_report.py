@@ -25,7 +25,7 @@ def parity_markdown(parity: Mapping[str, Any]) -> str:
             "are left out. A truncated mask is one that reaches beyond its window.",
             "",
             "| schedule | canvas | taps | mean IoU | 5th percentile | flips | small | truncated | "
-            "mean IoU of whole masks | largest error | largest mean error of scores and boxes |",
+            "mean IoU of whole masks | largest error | largest mean error of the answers |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *map(_schedule_row, parity["schedules"]),
             "",
@@ -39,8 +39,8 @@ def parity_markdown(parity: Mapping[str, Any]) -> str:
             "",
             "## Operators",
             "",
-            "| program | delegate partitions | operators |",
-            "| --- | --- | --- |",
+            "| program | delegate partitions | transpositions | operators |",
+            "| --- | --- | --- | --- |",
             *_operator_rows(parity["programs"]),
             "",
         ]
@@ -57,8 +57,8 @@ def _limits(parity: Mapping[str, Any]) -> str:
     percentile = limits["iou_p5"]
     return (
         f"Enforced: a program's tensors within {limits['program_error']:g} and the replay's within "
-        f"{limits['replay_error']:g} of their largest value, scores and boxes on average within "
-        f"{limits['answer_error']:g}; mean IoU at least {limits['iou_mean']:g}"
+        f"{limits['replay_error']:g} of their largest value, the answers (scores, boxes, masks) on "
+        f"average within {limits['answer_error']:g}; mean IoU at least {limits['iou_mean']:g}"
         + ("." if percentile is None else f", 5th percentile at least {percentile:g}.")
     )
 
@@ -66,7 +66,7 @@ def _limits(parity: Mapping[str, Any]) -> str:
 def _schedule_row(checked: Mapping[str, Any]) -> str:
     replay = checked["replay"]
     tensor, worst = max(replay["relative_error"].items(), key=lambda item: item[1])
-    answers = {k: v for k, v in replay["mean_error"].items() if k.endswith(("_score", "_box"))}
+    answers = {k: v for k, v in replay["mean_error"].items() if not k.endswith("_filter")}
     answer, mean = max(answers.items(), key=lambda item: item[1])
     height, width = checked["canvas"]
     cells = (
@@ -103,5 +103,6 @@ def _operator_rows(programs: Mapping[str, Any]) -> list[str]:
         counts = sorted(found["operators"].items(), key=lambda item: (-item[1], item[0]))
         listed = ", ".join(f"{count} {operator}" for operator, count in counts)
         partitions = "-" if found["partitions"] is None else found["partitions"]
-        rows.append(f"| {program} | {partitions} | {listed} |")
+        moved = sum(n for operator, n in counts if operator.lower() == "transpose")
+        rows.append(f"| {program} | {partitions} | {moved} | {listed} |")
     return rows

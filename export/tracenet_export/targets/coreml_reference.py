@@ -27,6 +27,7 @@ from tracenet_export.errors import ExportError
 from tracenet_export.targets.coreml import load_package, quiet
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
+from tracenet_runtime.errors import first_line
 
 with quiet():
     import coremltools as ct
@@ -163,9 +164,8 @@ class ReferenceProgram:
             with quiet():
                 spec, function = load_package(path)
         except Exception as error:  # coremltools' errors share no base class
-            reason = (str(error).strip() or type(error).__name__).split("\n")[0].rstrip(".")
             raise ExportError(
-                f"{path.name} cannot be read as a Core ML program: {reason}; "
+                f"{path.name} cannot be read as a Core ML program: {first_line(error)}; "
                 "export the bundle again."
             ) from error
         constants: dict[str, Tensor] = {}

@@ -17,6 +17,7 @@ import numpy as np
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
+from tracenet_runtime.errors import first_line
 
 
 @contextlib.contextmanager
@@ -101,8 +102,7 @@ def _to_tflite(programs: Sequence[Program]) -> bytes:
         return _lowered(programs)
     except Exception as error:  # torch's and the converter's errors share no base class
         name = _first_refused(programs)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExportError(f"{name} cannot be converted to LiteRT: {reason.rstrip('.')}") from error
+        raise ExportError(f"{name} cannot be converted to LiteRT: {first_line(error)}") from error
 
 
 def _lowered(programs: Sequence[Program]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -124,12 +125,15 @@ def _max_pool(
     padding: Sequence[int] = (0, 0),
     dilation: Sequence[int] = (1, 1),
     ceil_mode: bool = False,
-) -> Tensor:
+) -> Any:
     """Max pooling of N x C x H x W, padded by copies of its outermost rows and columns.
 
-    The delegate cannot pad by -inf in 8 bits. The copies give the same: padding is at most half a
-    kernel, so that a window with a copy has the original too. With gaps in the kernel it need not,
-    and where ``ceil_mode`` lets a window begin depends on what is padding; those are left alone.
+    The delegate leaves padding by -inf to others. The copies give the same: padding is at most half
+    a kernel, so that a window with a copy has the original too. With gaps in the kernel it need
+    not, and ``ceil_mode`` tells padding from cells; those are left alone.
+
+    Returns:
+        A tensor, or ``NotImplemented`` to leave the operator as it is.
     """
     if not any(padding) or any(step != 1 for step in dilation) or ceil_mode:
         return NotImplemented
@@ -140,7 +144,7 @@ def _max_pool(
         behind = max(0, (windows - 1) * step + size - margin - count)  # no more than is read
         first, last = cells.narrow(axis, 0, 1), cells.narrow(axis, count - 1, 1)
         cells = torch.cat([first] * margin + [cells] + [last] * behind, dim=axis)
-    return F.max_pool2d(cells, kernel, steps)
+    return F.max_pool2d(cells, list(kernel), list(steps))
 
 
 def _pair(sizes: Sequence[int]) -> Sequence[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,6 @@ from ai_edge_quantizer.utils import qsv_utils
 from tracenet_export.targets import Calibration, litert_file
 
 FloatArray = npt.NDArray[np.float32]
-Runs = Mapping[str, Sequence[Mapping[str, FloatArray]]]
-"""Program -> its inputs, run by run, 1 x H x W x C."""
-
 _LARGEST = 127
 """Of an 8-bit weight; they are symmetric."""
 
@@ -60,7 +57,7 @@ def to_int8(content: bytes, calibration: Calibration) -> bytes:
         content: a tidied file.
         calibration: for its programs and no others.
     """
-    runs = {name: _channels_last(inputs) for name, inputs in calibration.items()}
+    runs = {name: _ChannelsLast(inputs) for name, inputs in calibration.items()}
     content = _with_representable_biases(content)
     recipe = _recipe()
     ranges = calibrator.Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
@@ -71,11 +68,21 @@ def to_int8(content: bytes, calibration: Calibration) -> bytes:
     return bytes(result.quantized_model)
 
 
-def _channels_last(runs: Sequence[Mapping[str, FloatArray]]) -> list[dict[str, FloatArray]]:
-    return [
-        {name: np.ascontiguousarray(value.transpose(0, 2, 3, 1)) for name, value in run.items()}
-        for run in runs
-    ]
+class _ChannelsLast:
+    """A program's runs as the file takes them, 1 x H x W x C, one in memory at a time."""
+
+    def __init__(self, runs: Sequence[Mapping[str, FloatArray]]) -> None:
+        self._runs = runs
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[dict[str, FloatArray]]:
+        for run in self._runs:
+            yield {
+                name: np.ascontiguousarray(value.transpose(0, 2, 3, 1))
+                for name, value in run.items()
+            }
 
 
 def _recipe() -> recipe_manager.RecipeManager:
@@ -107,7 +114,9 @@ def _with_representable_biases(content: bytes) -> bytes:
     return litert_file.write(model)
 
 
-def _mean_inputs(content: bytes, runs: Runs) -> dict[tuple[str, int], npt.NDArray[np.float64]]:
+def _mean_inputs(
+    content: bytes, runs: Mapping[str, _ChannelsLast]
+) -> dict[tuple[str, int], npt.NDArray[np.float64]]:
     """The mean of every channel that goes into a convolution, by program and tensor."""
     interpreter = Interpreter(
         model_content=content, num_threads=1, experimental_preserve_all_tensors=True
