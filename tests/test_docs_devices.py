@@ -1,4 +1,4 @@
-"""docs/android.md: its names and numbers are those of the shipped network's default bundle."""
+"""docs/ios.md, docs/android.md: names and numbers are those of the shipped default bundle."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,32 @@ from tracenet.model.config import FILTER_SIZE
 from tracenet_export.assemble import Assembly, assemble
 from tracenet_export.programs import Program
 from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+from tracenet_runtime.engines import COMPUTE_UNITS
 
 CANVAS = (640, 640)
 PREFIX = "all_640x640_"
-PAGE = Path(__file__).parents[1] / "docs" / "android.md"
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module", params=["ios", "android"])
+def device(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.fixture(scope="module")
-def page() -> str:
-    return PAGE.read_text()
+def page(device: str) -> str:
+    return (DOCS / f"{device}.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def ios() -> str:
+    return (DOCS / "ios.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def android() -> str:
+    return (DOCS / "android.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +56,13 @@ def programs(assembly: Assembly) -> dict[str, Program]:
     return {program.name: program for program in assembly.programs}
 
 
+def laid_out(shape: Sequence[int], device: str) -> list[int]:
+    """1 x C x H x W in the order of the device's tensors."""
+    return [shape[axis] for axis in ((0, 2, 3, 1) if device == "android" else (0, 1, 2, 3))]
+
+
 def by(sizes: Sequence[int | str]) -> str:
     return " x ".join(map(str, sizes))
-
-
-def channels_last(shape: Sequence[int]) -> list[int]:
-    return [shape[axis] for axis in (0, 2, 3, 1)]
 
 
 def table(page: str, header: str) -> list[str]:
@@ -62,13 +80,11 @@ def numbers(program: Program) -> int:
 def test_sizes(page: str, assembly: Assembly, schedule: dict[str, Any]) -> None:
     rows, entries = len(schedule["rows"]), CANVAS[0] // LEVELS[0].stride
     assert len(assembly.table) == rows * entries
-    assert f"with {len(assembly.programs)} signatures" in page
     assert f"| {rows} rows of {entries} int32, {assembly.table.nbytes} bytes" in page
     assert f"of P3: {LEVELS[0].stride} canvas pixels, {entries} x {entries} of them" in page
     assert f"`table[{entries} * row + cell]`" in page
     assert f"at least {schedule['reach_slack']} times" in page
     assert f"the filter, {FILTER_SIZE} numbers" in page
-    assert f"as a tensor 1 x {CANVAS[0]} x {CANVAS[1]} x 3" in page
     assert schedule["key_level"] == "P3"
     assert schedule["canvas"] == {"height": CANVAS[0], "width": CANVAS[1]}
     # "it serves one canvas"
@@ -85,11 +101,13 @@ def test_levels(page: str) -> None:
     ]
 
 
-def test_query(page: str, schedule: dict[str, Any], programs: dict[str, Program]) -> None:
+def test_query(
+    page: str, device: str, schedule: dict[str, Any], programs: dict[str, Program]
+) -> None:
     wanted = []
     for index, call in enumerate(schedule["query"], 1):
         shapes = {
-            tensor.name: by(channels_last(tensor.shape)[1:])
+            tensor.name: by(laid_out(tensor.shape, device)[1:])
             for tensor in programs[call["program"]].inputs
         }
         inputs = [
@@ -103,16 +121,21 @@ def test_query(page: str, schedule: dict[str, Any], programs: dict[str, Program]
         )
     assert table(page, "call") == wanted
     names = [call["program"] for call in schedule["query"]]
-    assert f"{len(set(names))} signatures in {len(wanted)} calls" in page
+    kind = "signatures" if device == "android" else "programs"
+    assert f"{len(set(names))} {kind} in {len(wanted)} calls" in page
     assert names.count(f"{PREFIX}query_3") == 3  # "runs three times in a tap"
 
 
-def test_first_call_does_not_depend_on_the_tap(
-    assembly: Assembly, schedule: dict[str, Any]
-) -> None:
+def test_what_is_said_of_the_calls(assembly: Assembly, schedule: dict[str, Any]) -> None:
+    """The first one's outputs do not depend on the tap; the last three not on each other."""
+    query = schedule["query"]
     entries = CANVAS[0] // LEVELS[0].stride
-    for row in schedule["query"][0]["origin"].values():
+    for row in query[0]["origin"].values():
         assert not assembly.table[entries * row : entries * (row + 1)].any()
+    made = [{window["array"] for window in call["outputs"]} for call in query]
+    read = [{window["array"] for window in call["inputs"]} for call in query]
+    for i in (3, 4, 5):
+        assert not read[i] & set().union(*made[3:])
 
 
 def test_mask_windows(page: str, schedule: dict[str, Any]) -> None:
@@ -128,12 +151,12 @@ def test_mask_windows(page: str, schedule: dict[str, Any]) -> None:
     assert table(page, "window") == wanted
 
 
-def test_mask_head(page: str, programs: dict[str, Program]) -> None:
+def test_mask_head(page: str, device: str, programs: dict[str, Program]) -> None:
     rows = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in table(page, "tensor")}
     for height, width in ((17, 17), (33, 33)):
         program = programs[f"mask_head_{height}x{width}"]
-        shapes = {f"`{v.name}`": by(channels_last(v.shape)) for v in program.inputs}
-        shapes |= {f"`{v.name}` (output)": by(channels_last(v.shape)) for v in program.outputs}
+        shapes = {f"`{v.name}`": by(laid_out(v.shape, device)) for v in program.inputs}
+        shapes |= {f"`{v.name}` (output)": by(laid_out(v.shape, device)) for v in program.outputs}
         letters = {"4h": 4 * height, "4w": 4 * width, "h": height, "w": width}
         found = {
             name: by([letters.get(side, side) for side in shape.split(" x ")])
@@ -153,5 +176,25 @@ def test_memory(page: str, schedule: dict[str, Any], programs: dict[str, Program
     assert f"The image is {4 * 3 * math.prod(CANVAS) / 2**20:.1f} MiB" in page
 
 
-def test_what_was_not_checked_is_said(page: str) -> None:
-    assert "nothing was run on a phone" in " ".join(page.split())
+def test_programs_of_ios(ios: str, assembly: Assembly) -> None:
+    assert f"| {len(assembly.programs)} packages `programs/<name>.mlpackage`" in ios
+
+
+def test_programs_of_android(android: str, assembly: Assembly) -> None:
+    assert f"with {len(assembly.programs)} signatures" in android
+    assert f"as a tensor 1 x {CANVAS[0]} x {CANVAS[1]} x 3" in android
+
+
+def test_names_of_compute_units(ios: str) -> None:
+    names = [row.split("|")[2].strip() for row in table(ios, "`computeUnits`")]
+    assert names == [f"`{name}`" for name in COMPUTE_UNITS]
+
+
+def test_what_was_checked_is_said(ios: str, android: str) -> None:
+    assert "checked by our reference executor, not run on Core ML" in " ".join(ios.split())
+    assert "nothing was run on a phone" in " ".join(android.split())
+
+
+def test_int8_weights_of_ios(ios: str) -> None:
+    coreml = pytest.importorskip("tracenet_export.targets.coreml")
+    assert f"those with more than {coreml.LARGE_WEIGHT} numbers: int8" in ios
