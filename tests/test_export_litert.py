@@ -29,6 +29,7 @@ from tracenet_export.parity import TorchEngine
 from tracenet_export.programs import Program, TensorShape
 from tracenet_export.schedule import captured, parse_schedule, plan_schedule
 from tracenet_export.targets import Calibration, Converted, litert
+from tracenet_export.targets.quiet import quiet
 
 CANVAS = (128, 256)
 # The heads; the mask branch; the mask head (its window not square).
@@ -68,7 +69,7 @@ def converted(
 ) -> dict[str, tuple[Path, dict[str, Converted]]]:
     """Precision -> file and report."""
     made = {}
-    with litert._quiet():
+    with quiet():
         lowered = litert._to_tflite(programs)  # takes most of the time
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(litert, "_to_tflite", lambda programs: lowered)
@@ -186,7 +187,7 @@ def test_what_the_delegate_leaves_counts_as_pieces() -> None:
             return (torch.fmod(super().forward(x)[0], 2.0) + 1.0,)
 
     program = dataclasses.replace(conv_relu(), module=Rounded().eval())
-    with litert._quiet():
+    with quiet():
         content = litert.litert_file.tidied(litert._to_tflite([program]), [program])
         model = litert.litert_file.read(content)
         pieces = litert.litert_file.pieces(model, model.signatureDefs[0])

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +14,8 @@ from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program, TensorShape
 from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.coreml_compact import MODEL, WEIGHTS, compact, operator_counts
+from tracenet_export.targets.quiet import quiet
 from tracenet_runtime.errors import first_line
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """coremltools shows progress on stderr and warns, in logs too, of what is no concern here.
-
-    That is: it cannot run models outside macOS, and knows no torch later than it was tested with;
-    and what packages that it imports where they are installed say of each other.
-    """
-    silenced = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    silence = io.StringIO()
-    try:
-        with (
-            contextlib.redirect_stdout(silence),
-            contextlib.redirect_stderr(silence),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(silenced)
-
 
 with quiet():
     import coremltools as ct

@@ -24,7 +24,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tracenet_export.errors import ExportError
-from tracenet_export.targets.coreml import load_package, quiet
+from tracenet_export.targets.coreml import load_package
+from tracenet_export.targets.quiet import quiet
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.errors import first_line

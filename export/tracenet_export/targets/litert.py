@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
-import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +11,10 @@ import numpy as np
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
+from tracenet_export.targets.quiet import quiet
 from tracenet_runtime.errors import first_line
 
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The libraries report on stdout and stderr, from C++ too, warn, and write logs."""
-    disabled = logging.root.manager.disable
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(descriptor) for descriptor in (1, 2)]
-    logging.disable(logging.ERROR)
-    try:
-        with (
-            Path(os.devnull).open("wb") as nowhere,
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            for descriptor in (1, 2):
-                os.dup2(nowhere.fileno(), descriptor)
-            yield
-    finally:
-        for descriptor, original in zip((1, 2), kept, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
-        logging.disable(disabled)
-
-
-with _quiet():
+with quiet():
     import litert_torch
     from ai_edge_litert.interpreter import Interpreter
 
@@ -67,7 +35,7 @@ def convert(
     if precision == "int8":
         _check_calibration(programs, calibration)
     folder.mkdir(parents=True, exist_ok=True)
-    with _quiet():
+    with quiet():
         content = litert_file.tidied(_to_tflite(programs), programs)
         if precision == "fp16":
             content = litert_quantize.to_half(content)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import tempfile
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -22,6 +18,7 @@ from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.onnx_float16 import to_float16
 from tracenet_export.targets.onnx_int8 import to_int8
+from tracenet_export.targets.quiet import quiet
 from tracenet_runtime.errors import first_line
 
 WEIGHTS = "weights.bin"
@@ -145,7 +142,7 @@ def _operators(model: onnx.ModelProto) -> dict[str, int]:
 
 def _to_onnx(program: Program) -> onnx.ModelProto:
     try:
-        with _quiet():
+        with quiet():
             exported = torch.onnx.export(
                 program.module,
                 program.example_inputs(),
@@ -170,17 +167,3 @@ def _check(program: Program, path: Path) -> None:
         wanted = {spec.name: spec.shape for spec in specs}
         if found != wanted:
             raise ExportError(f"{path.name} has {found} where {wanted} was wanted")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter reports on stdout, in the log and by warnings about its own code."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
