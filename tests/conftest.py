@@ -16,3 +16,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
     from export_fixtures import export_small
 
     return export_small(tmp_path_factory.mktemp("small"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that fork come first: litert-torch brings JAX, whose threads a fork does not survive."""
+    items.sort(key=lambda item: item.path.name != "test_training.py")
