@@ -19,5 +19,5 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that fork come first: litert-torch brings JAX, whose threads a fork does not survive."""
+    """Those that fork come first: litert-torch brings JAX, whose threads do not survive a fork."""
     items.sort(key=lambda item: item.path.name != "test_training.py")
