@@ -136,7 +136,7 @@ def test_list_targets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def test_a_target_that_cannot_be_checked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(check, "all_engines", lambda: {"coreml": ENGINES["coreml"]})
+    monkeypatch.setattr(check, "engines_for", lambda target: {target: ENGINES[target]})
     monkeypatch.setattr(sys, "platform", "linux")
     arguments = ["--untrained", "--target", "coreml", "--out", str(tmp_path / "bundle")]
     said = "an export for coreml cannot be checked here: The engine coreml does not run"

@@ -32,7 +32,7 @@ from tracenet_export.photos import parity_photos
 from tracenet_export.targets import Converted
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas, Placement
-from tracenet_runtime.engines import EngineReport, all_engines, engine_for, why_unavailable
+from tracenet_runtime.engines import EngineReport, engine_for, engines_for, why_unavailable
 from tracenet_runtime.replay import Replay
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.table import make_table
@@ -83,14 +83,12 @@ def checking_engine(target: str) -> str:
     Raises:
         ExportError: there is none.
     """
-    own = engine_for(target)
     reasons = []
-    for name, row in sorted(all_engines().items(), key=lambda item: item[0] != own):
-        if row.target == target:
-            reason = why_unavailable(name, row)
-            if reason is None:
-                return name
-            reasons.append(reason)
+    for name, row in engines_for(target).items():
+        reason = why_unavailable(name, row)
+        if reason is None:
+            return name
+        reasons.append(reason)
     raise ExportError(f"an export for {target} cannot be checked here: {reasons[0]}")
 
 

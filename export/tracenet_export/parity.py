@@ -224,13 +224,14 @@ class ReplayParity:
     relative_error: dict[str, float]
     mean_error: dict[str, float]
 
-    def answer_errors(self) -> dict[str, float]:
-        """The mean errors of scores, boxes and masks: a mask shows what is wrong with a filter."""
-        return {k: error for k, error in self.mean_error.items() if not k.endswith("_filter")}
-
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
+
+
+def answer_errors(mean_error: Mapping[str, float]) -> dict[str, float]:
+    """Those of scores, boxes and masks: a mask shows what is wrong with a filter."""
+    return {name: error for name, error in mean_error.items() if not name.endswith("_filter")}
 
 
 def check_replay(
@@ -279,8 +280,10 @@ class _ReplayComparison:
         inside, whole, truncated = _overlaps(given, masks[best])
         self._flips += flipped
         self._truncated += truncated
-        if flipped or inside is not None:
-            self._ious.append(0.0 if flipped or inside is None else inside)
+        if flipped:
+            self._ious.append(0.0)
+        elif inside is not None:
+            self._ious.append(inside)
         else:
             self._small += 1
         if whole is not None:
@@ -335,8 +338,10 @@ def refuse_replay(
         programs: the largest relative error of each program's tensors, to name the worst one.
     """
     _refuse_above(limits.replay_error, parity.relative_error)
-    answers = {f"{name} on average": error for name, error in parity.answer_errors().items()}
-    _refuse_above(limits.answer_error, answers)
+    answers = answer_errors(parity.mean_error)
+    _refuse_above(
+        limits.answer_error, {f"{name} on average": error for name, error in answers.items()}
+    )
     if parity.iou_mean >= limits.iou_mean and parity.iou_p5 >= (limits.iou_p5 or 0.0):
         return
     tensor, worst = max(programs.items(), key=lambda item: item[1])

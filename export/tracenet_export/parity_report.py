@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tracenet_export.parity import answer_errors
+
 
 def parity_markdown(parity: Mapping[str, Any]) -> str:
     """The page that lies in the bundle beside parity.json."""
@@ -66,8 +68,7 @@ def _limits(parity: Mapping[str, Any]) -> str:
 def _schedule_row(checked: Mapping[str, Any]) -> str:
     replay = checked["replay"]
     tensor, worst = max(replay["relative_error"].items(), key=lambda item: item[1])
-    answers = {k: v for k, v in replay["mean_error"].items() if not k.endswith("_filter")}
-    answer, mean = max(answers.items(), key=lambda item: item[1])
+    answer, mean = max(answer_errors(replay["mean_error"]).items(), key=lambda item: item[1])
     height, width = checked["canvas"]
     cells = (
         checked["schedule"],

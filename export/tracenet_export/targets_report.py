@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracenet_export.targets import TARGETS, missing_packages
-from tracenet_runtime.engines import all_engines, engine_for, why_unavailable
+from tracenet_runtime.engines import engine_for, engines_for, why_unavailable
 
 
 def list_targets() -> list[dict[str, Any]]:
@@ -49,8 +49,7 @@ def _engines(target: str) -> list[dict[str, Any]]:
     own = engine_for(target)
     return [
         {"engine": name, "own": name == own, "missing": why_unavailable(name, row)}
-        for name, row in sorted(all_engines().items(), key=lambda item: item[0] != own)
-        if row.target == target
+        for name, row in engines_for(target).items()
     ]
 
 

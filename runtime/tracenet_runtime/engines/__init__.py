@@ -82,16 +82,19 @@ PLUGINS = "tracenet_runtime.engines"
 
 def all_engines() -> dict[str, EngineRow]:
     """By name: the engines of this package, then those that installed packages add."""
-    return {
-        **{entry.name: entry.load() for entry in importlib.metadata.entry_points(group=PLUGINS)},
-        **ENGINES,
-    }
+    added = {entry.name: entry.load() for entry in importlib.metadata.entry_points(group=PLUGINS)}
+    return {**ENGINES, **added, **ENGINES}  # in this order, and none of this package replaced
+
+
+def engines_for(target: str) -> dict[str, EngineRow]:
+    """By name: what runs a kind of bundle, this package's engine first."""
+    return {name: row for name, row in all_engines().items() if row.target == target}
 
 
 def why_unavailable(name: str, row: EngineRow) -> str | None:
     """A sentence that says why an engine cannot run on this machine; None if it can."""
     if row.platform not in (None, sys.platform):
-        others = [n for n, r in all_engines().items() if r.target == row.target and n != name]
+        others = [other for other in engines_for(row.target) if other != name]
         remedy = f"; choose {' or '.join(others)} to work the programs through" if others else ""
         return f"The engine {name} does not run on this system{remedy}."
     if any(importlib.util.find_spec(package) is None for package in row.packages):
