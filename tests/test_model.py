@@ -38,7 +38,7 @@ from tracenet.model import (
 from tracenet.model import checkpoint as checkpoint_module
 from tracenet.model.backbones import build_backbone
 from tracenet.model.config import FILTER_SIZE
-from tracenet.model.layers import LevelSharedBatchNorm
+from tracenet.model.layers import DepthwiseConv2d, LevelSharedBatchNorm
 
 SHARED_TRUNK = (
     Path(__file__).parents[2] / "shared" / "weights" / "mobilenet_v2_imagenet.safetensors"
@@ -119,6 +119,7 @@ def test_names_of_outputs_come_from_the_levels() -> None:
 def test_only_local_layers(name: str) -> None:
     local = {
         nn.Conv2d,
+        DepthwiseConv2d,
         nn.BatchNorm2d,
         LevelSharedBatchNorm,
         nn.ReLU,
@@ -519,3 +520,16 @@ def test_level_shared_batch_norm() -> None:
     plain.eval()
     for level, output in zip(levels, norm.forward_levels(levels), strict=True):
         torch.testing.assert_close(output, plain(level))
+
+
+def test_depthwise_convolution_is_full_precision_under_autocast_on_a_cpu() -> None:
+    depthwise = DepthwiseConv2d(6, 5, 2, bias=True)
+    plain = nn.Conv2d(6, 6, 5, 2, 2, groups=6)
+    plain.load_state_dict(depthwise.state_dict())
+    image = torch.randn(2, 6, 9, 12)
+    torch.testing.assert_close(depthwise(image), plain(image), rtol=0, atol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert plain(image).dtype == torch.bfloat16
+        output = depthwise(image.bfloat16())
+    assert output.dtype == torch.float32
+    torch.testing.assert_close(output, plain(image.bfloat16().float()), rtol=0, atol=0)

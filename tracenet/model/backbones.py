@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from tracenet.model.config import BackboneName
+from tracenet.model.layers import DepthwiseConv2d
 
 
 class Bottleneck(nn.Module):
@@ -72,11 +73,8 @@ class ResNet(nn.Module):
         return c3, c4, self.layer4(c4)
 
 
-def _conv_relu6(
-    in_channels: int, out_channels: int, kernel: int, stride: int, groups: int
-) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups)
-    return nn.Sequential(conv, nn.ReLU6(inplace=True))
+def _with_relu6(convolution: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.ReLU6(inplace=True))
 
 
 class InvertedResidual(nn.Module):
@@ -87,8 +85,8 @@ class InvertedResidual(nn.Module):
         hidden = in_channels * expansion
         layers: list[nn.Module] = []
         if expansion != 1:
-            layers.append(_conv_relu6(in_channels, hidden, 1, 1, 1))
-        layers.append(_conv_relu6(hidden, hidden, 3, stride, hidden))
+            layers.append(_with_relu6(nn.Conv2d(in_channels, hidden, 1)))
+        layers.append(_with_relu6(DepthwiseConv2d(hidden, 3, stride, bias=True)))
         layers.append(nn.Conv2d(hidden, out_channels, 1))
         self.conv = nn.Sequential(*layers)
         self.residual = stride == 1 and in_channels == out_channels
@@ -121,7 +119,7 @@ class MobileNetV2(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_conv_relu6(3, 32, 3, 2, 1)]
+        layers: list[nn.Module] = [_with_relu6(nn.Conv2d(3, 32, 3, 2, padding=1))]
         channels = 32
         for expansion, out_channels, repeats, stride in self._blocks:
             for index in range(repeats):
