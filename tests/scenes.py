@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from tracenet.data import AnnotatedPhoto
-from tracenet.data.examples import IGNORE
+from tracenet.data import IGNORE, AnnotatedPhoto, Instance, Problems
 from tracenet.model import TraceNetConfig
 
 TINY = TraceNetConfig(
@@ -56,7 +55,9 @@ def scene_map(height: int, width: int, seed: int = 0, things: int = 3) -> npt.ND
     return np.array(instances)
 
 
-def annotated(instances: npt.NDArray[np.uint8], *, complete: bool = True) -> AnnotatedPhoto:
+def annotated(
+    instances: npt.NDArray[np.uint8], *, complete: bool = True, name: str = "scene"
+) -> AnnotatedPhoto:
     """The scene of an instance map, every instance in its own colour."""
     photo = np.empty((*instances.shape, 3), np.uint8)
     photo[:] = BACKGROUND
@@ -64,7 +65,9 @@ def annotated(instances: npt.NDArray[np.uint8], *, complete: bool = True) -> Ann
     for instance in ids:
         photo[instances == instance] = colour_of(instance)
     masks = np.array([instances == i for i in ids], np.bool_).reshape(-1, *instances.shape)
-    return AnnotatedPhoto(photo, masks, instances == IGNORE, complete)
+    return AnnotatedPhoto(
+        photo, masks, instances == IGNORE, complete, name, tuple(Instance(i, None) for i in ids)
+    )
 
 
 class Scenes:
@@ -73,6 +76,7 @@ class Scenes:
     def __init__(self, scenes: Sequence[AnnotatedPhoto]) -> None:
         self._scenes = scenes
         self.weights = np.ones(len(scenes))
+        self.problems = Problems()
 
     def __len__(self) -> int:
         return len(self._scenes)

@@ -1,10 +1,8 @@
-"""Annotated photos, augmentation, taps: what training sees belongs together."""
+"""Augmentation and taps: what training sees belongs together."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +11,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from scenes import Scenes, annotated, colour_of, make_scene, scene_map, write_folder
+from scenes import Scenes, annotated, colour_of, make_scene
 
 from tracenet.data import (
     AnnotatedPhoto,
     Augmentation,
-    CocoDataset,
+    CopyPaste,
     DataError,
-    FolderDataset,
+    Instance,
     Recipe,
     StepDataset,
     StepSampler,
@@ -38,194 +35,6 @@ def refused(call: Any, match: str) -> None:
     with pytest.raises(DataError, match=match) as caught:
         call()
     assert "\n" not in str(caught.value)
-
-
-# A folder of instance maps
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "photos", [scene_map(48, 64, seed) for seed in range(3)])
-
-
-def test_folder(folder: Path) -> None:
-    photos = FolderDataset(folder)
-    assert len(photos) == 3
-    assert photos.weights.tolist() == [1, 1, 1]
-    for index in range(3):
-        example, truth = photos[index], make_scene(48, 64, index)
-        assert example.photo.shape == (48, 64, 3)
-        assert example.photo.dtype == np.uint8
-        difference = np.abs(example.photo.astype(int) - truth.photo)
-        assert difference.mean() < 12  # a JPEG
-        assert example.masks.dtype == example.ignore.dtype == np.bool_
-        assert np.array_equal(example.masks, truth.masks)
-        assert np.array_equal(example.ignore, truth.ignore)
-        assert truth.ignore.any()
-        assert example.complete == (index % 2 == 0)
-
-
-def test_folder_with_ids_anywhere_in_the_range_and_none(tmp_path: Path) -> None:
-    empty = np.zeros((20, 30), np.uint8)
-    sparse = empty.copy()
-    sparse[2:5], sparse[7:9], sparse[15:] = 250, 7, 255
-    photos = FolderDataset(write_folder(tmp_path / "photos", [empty, sparse]))
-    assert photos[0].masks.shape == (0, 20, 30)
-    assert not photos[0].ignore.any()
-    assert photos[1].masks.sum((1, 2)).tolist() == [60, 90]
-    assert photos[1].ignore.sum() == 150
-
-
-def test_folder_reads_palette_maps(folder: Path) -> None:
-    instances = scene_map(48, 64, 0)
-    picture = Image.fromarray(instances).convert("P")
-    assert np.array_equal(np.asarray(picture), instances)
-    picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
-    picture.save(folder / "scene_0.png")
-    assert Image.open(folder / "scene_0.png").mode == "P"
-    assert np.array_equal(FolderDataset(folder)[0].masks, make_scene(48, 64, 0).masks)
-
-
-def test_weights_of_sets(folder: Path) -> None:
-    assert FolderDataset(folder, {"odd": 2.5}).weights.tolist() == [1, 2.5, 1]
-    assert FolderDataset(folder, {"odd": 0}).weights.tolist() == [1, 0, 1]
-    refused(
-        lambda: FolderDataset(folder, {"old": 1, "even": 2}), "no set old; its sets are even, odd"
-    )
-    for weights in (
-        {"odd": -1.0},
-        {"odd": float("nan")},
-        {"odd": float("inf")},
-        {"odd": 0.0, "even": 0.0},
-    ):
-        refused(lambda weights=weights: FolderDataset(folder, weights), "not negative")
-
-
-def test_folder_without_a_usable_index(folder: Path, tmp_path: Path) -> None:
-    refused(lambda: FolderDataset(tmp_path / "nowhere"), r"index\.jsonl does not exist; give")
-    index = folder / "index.jsonl"
-    good = index.read_text()
-    for damage, match in (
-        ("\n \n", "lists no photo"),
-        (good + "{", "line 4, is damaged"),
-        (good + "[1]", "line 4, is damaged"),
-        (good + '\n{"id": "a", "complete": true}', "line 5, lacks 'set'"),
-    ):
-        index.write_text(damage)
-        refused(lambda: FolderDataset(folder), match)
-    index.write_bytes(b"\xff\xfe\x00")
-    refused(lambda: FolderDataset(folder), "cannot be read")
-
-
-def test_folder_with_unusable_photos(folder: Path) -> None:
-    photos = FolderDataset(folder)
-    photo, instances = folder / "scene_0.jpg", folder / "scene_0.png"
-    good_photo, good_map = photo.read_bytes(), instances.read_bytes()
-
-    for damage in (b"", b"no photo", good_photo[: len(good_photo) // 2]):
-        photo.write_bytes(damage)
-        refused(lambda: photos[0], r"scene_0\.jpg")
-    photo.unlink()
-    refused(lambda: photos[0], r"no photo at .*scene_0\.jpg")
-    photo.write_bytes(good_photo)
-
-    broken_checksum = bytearray(good_map)
-    broken_checksum[len(good_map) // 2] ^= 0xFF
-    for damage in (b"", b"no map", good_map[: len(good_map) // 2], bytes(broken_checksum)):
-        instances.write_bytes(damage)
-        refused(lambda: photos[0], r"scene_0\.png cannot be read")
-    instances.unlink()
-    refused(lambda: photos[0], r"scene_0\.png cannot be read")
-
-    for wrong in (
-        np.zeros((48, 63), np.uint8),
-        np.zeros((48, 64, 3), np.uint8),
-        np.zeros((48, 64), np.uint16),
-        np.zeros((48, 64), np.bool_),
-    ):
-        Image.fromarray(wrong).save(instances)
-        refused(lambda: photos[0], "one uint8 channel of the photo's size, 64 x 48")
-    instances.write_bytes(good_map)
-    assert len(photos[0].masks)
-
-
-# COCO
-
-
-def coco(root: Path, annotations: list[dict[str, Any]], **image: Any) -> CocoDataset:
-    root.mkdir(exist_ok=True)
-    for name in ("one.png", "two.png"):
-        Image.new("RGB", (20, 10), "red").save(root / name)
-    record = {"id": 9, "file_name": "one.png", "height": 10, "width": 20} | image
-    content = {
-        "images": [record, {"id": 4, "file_name": "two.png", "height": 10, "width": 20}],
-        "annotations": [
-            {"id": number, "image_id": 9, "category_id": 1, "iscrowd": 0} | annotation
-            for number, annotation in enumerate(annotations, 1)
-        ],
-        "categories": [{"id": 1, "name": "thing"}],
-    }
-    (root / "instances.json").write_text(json.dumps(content))
-    return CocoDataset(root / "instances.json", root)
-
-
-def rectangle(top: int, left: int, bottom: int, right: int) -> npt.NDArray[np.bool_]:
-    mask = np.zeros((10, 20), np.bool_)
-    mask[top:bottom, left:right] = True
-    return mask
-
-
-def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    photos = coco(
-        tmp_path,
-        [
-            {"segmentation": [[2, 1, 8, 1, 8, 5, 2, 5], [10, 6, 12, 6, 12, 9, 10, 9]]},
-            # By columns, from the top left: 15 off, 30 on, and so on.
-            {"segmentation": {"size": [10, 20], "counts": [30, 20, 150]}},
-            {"segmentation": {"size": [10, 20], "counts": [190, 10]}, "iscrowd": 1},
-            {"segmentation": {"size": [10, 20], "counts": [180, 5, 15]}, "iscrowd": 1},
-            {"segmentation": {"size": [10, 20], "counts": [200]}},
-            {"segmentation": []},
-            {"bbox": [1, 1, 3, 3]},
-        ],
-    )
-    assert capsys.readouterr().out == ""  # stdout is the tools'
-    assert len(photos) == 2
-    assert photos.weights.tolist() == [1, 1]
-    empty, full = photos[0], photos[1]  # by id
-    assert empty.masks.shape == (0, 10, 20)
-    assert not empty.ignore.any()
-    assert empty.complete
-    assert full.complete
-    assert np.array_equal(
-        full.masks, [rectangle(1, 2, 5, 8) | rectangle(6, 10, 9, 12), rectangle(0, 3, 10, 5)]
-    )
-    assert np.array_equal(full.ignore, rectangle(0, 19, 10, 20) | rectangle(0, 18, 5, 19))
-    assert full.photo[0, 0].tolist() == [255, 0, 0]
-
-
-def test_unusable_coco(tmp_path: Path) -> None:
-    refused(lambda: CocoDataset(tmp_path / "no.json", tmp_path), r"no\.json does not exist; give")
-    path = tmp_path / "instances.json"
-    for text in ("", "[]", "3", '{"annotations": []}', '{"images": [{"name": 1}]}', "\x00"):
-        path.write_text(text)
-        refused(lambda: CocoDataset(path, tmp_path), "is not COCO instances JSON|lists no image")
-    square = {"segmentation": [[2, 1, 8, 1, 8, 5, 2, 5]]}
-    refused(
-        lambda: coco(tmp_path, [square], width=21)[1],
-        r"annotation 1 is 21 x 10, its image one\.png 20 x 10",
-    )
-    refused(lambda: coco(tmp_path, [square], file_name="no.png")[1], r"no photo at .*no\.png")
-    for segmentation in ([[1, 2]], [[]], {"size": [10, 20]}, "text"):
-        refused(
-            lambda segmentation=segmentation: coco(tmp_path, [{"segmentation": segmentation}])[1],
-            "annotation 1 has no usable segmentation",
-        )
-    coco(tmp_path, [])
-    content = json.loads(path.read_text())
-    del content["images"][0]["file_name"]
-    path.write_text(json.dumps(content))
-    refused(lambda: CocoDataset(path, tmp_path)[1], "image 9 .* has no file_name")
 
 
 # Crops
@@ -326,6 +135,18 @@ def test_crops_of_extreme_photos() -> None:
     assert not len(crop_of(annotated(np.zeros((9, 9), np.uint8)), 64, (64, 64), 0).masks)
 
 
+def test_what_is_too_small_to_be_a_target_is_not_background() -> None:
+    instances = np.zeros((64, 64), np.uint8)
+    instances[10:30, 10:30], instances[40:47, 40:49] = 1, 2  # 63 pixels of the second
+    crop = crop_of(annotated(instances), 64, (64, 64), 0)
+    assert crop.masks.sum((1, 2)).tolist() == [400]
+    assert crop.tapped.tolist() == [True]
+    # All but what is known to be nothing.
+    red = crop.photo[..., 0] >= 200
+    assert np.array_equal(crop.masks[0] | crop.ignore, red)
+    assert crop.ignore.sum() == 63
+
+
 def test_crops_vary_and_repeat() -> None:
     example = make_scene(60, 80)
     crops = [crop_of(example, 64, (64, 128), seed, colour=0.3) for seed in range(12)]
@@ -350,6 +171,8 @@ def test_colours_vary_within_their_share() -> None:
         np.ones((1, 64, 64), np.bool_),
         np.zeros((64, 64), np.bool_),
         complete=False,
+        name="grey",
+        instances=(Instance(1, None),),
     )
     values = []
     for seed in range(30):
@@ -369,6 +192,7 @@ RECIPE = Recipe(
     taps_per_megapixel=2000,
     background_share=0.5,
     augmentation=Augmentation((48, 128), 0),
+    copy_paste=CopyPaste(probability=0),
 )
 
 
@@ -448,6 +272,42 @@ def test_no_background_tap_where_there_is_no_background() -> None:
         for mask, known in zip(batch.mask, batch.known, strict=True):
             assert torch.equal(known, mask == 1)
             assert known.sum() == 128
+
+
+def test_taps_in_the_centre_region() -> None:
+    ring = np.zeros((64, 64), np.uint8)
+    ring[10:50, 10:50] = 1
+    hollow = ring.copy()
+    hollow[12:50, 10:50] = 0
+    hollow[10:50, 10:12] = 1  # an angle: none of it is near the centre of its box
+    for instances, radius in ((ring, 12), (hollow, None)):
+        recipe = dataclasses.replace(
+            RECIPE,
+            taps_per_megapixel=20_000,
+            augmentation=Augmentation((64, 64), 0),
+            tap_region="centre",
+        )
+        batch = batches(annotated(instances), recipe, count=1)[0]
+        on_thing = batch.level != NOTHING
+        x0, y0, x1, y1 = batch.box[on_thing].T
+        centre = torch.stack([x0 + x1, y0 + y1], 1) / 2
+        away = (batch.taps[on_thing] + 0.5 - centre).abs()
+        if radius is None:
+            # The nearest pixels: the end of either arm's middle, whose distances are the same.
+            assert torch.equal(away.amin(1), torch.full((len(away),), 0.5))
+            assert torch.equal(away.amax(1), torch.full((len(away),), 18.5))
+        else:
+            # 1.5 cells of 8 pixels: a square region, used up to its corners.
+            assert away.max() == radius - 0.5
+            assert away.amin(1).max() > radius - 2.5
+
+
+def test_the_centre_region_grows_with_the_thing() -> None:
+    thing = np.ones((300, 300), np.bool_)
+    for side, stride in ((100, 8), (140, 16), (290, 32)):
+        region = taps_module._centre(thing[:side, :side], (0, 0, side, side))
+        assert np.sqrt(region.sum()) == 3 * stride
+        assert region[side // 2, side // 2]
 
 
 def test_masks_are_shares_of_cells() -> None:

@@ -28,9 +28,11 @@ from tracenet.data import Augmentation, DataError, Recipe, StepDataset, TapBatch
 from tracenet.data.taps import NOTHING
 from tracenet.model import LEVELS, TraceNet, load_checkpoint, save_checkpoint
 from tracenet.model.network import HeadOutputs
+from tracenet.model.score import tap_score
 from tracenet.training import cli, state
 from tracenet.training.loop import (
     Schedule,
+    averaged_network,
     freeze_early_layers,
     learning_rate_factor,
     parameter_groups,
@@ -39,7 +41,10 @@ from tracenet.training.loop import (
 from tracenet.training.losses import (
     TapLoss,
     box_loss,
+    choice_loss,
     dice_loss,
+    level_choice,
+    level_target,
     level_weights,
     mask_iou,
     near_bce,
@@ -194,11 +199,10 @@ def test_box_loss() -> None:
 class _Oracle(nn.Module):
     """Says of one tap on a 128 px canvas what is put into it, at every cell."""
 
-    def __init__(self, level: int, box: list[list[float]], mask_logit: float) -> None:
+    def __init__(self, box: list[list[float]], mask_logit: float) -> None:
         super().__init__()
         sizes = [128 // level.stride for level in LEVELS]
-        self.class_logits = [torch.full((1, 1, s, s), -30.0) for s in sizes]
-        self.class_logits[level] *= -1
+        self.class_logits = [torch.full((1, 1, s, s), 30.0) for s in sizes]
         self.quality = [torch.full((1, 1, s, s), 30.0) for s in sizes]
         self.box = [
             torch.tensor(sides).view(1, 4, 1, 1).repeat(1, 1, s, s)
@@ -214,7 +218,7 @@ class _Oracle(nn.Module):
 
 
 def oracle_and_batch() -> tuple[_Oracle, TapBatch]:
-    """A thing that fills the canvas, tapped at (70, 40)."""
+    """A thing that fills the canvas, tapped at (70, 40); every level's answer is perfect."""
     sides = []
     for level in LEVELS:
         x = (70 // level.stride + 0.5) * level.stride
@@ -230,18 +234,18 @@ def oracle_and_batch() -> tuple[_Oracle, TapBatch]:
         mask=torch.ones(1, 32, 32),
         known=torch.ones(1, 32, 32, dtype=torch.bool),
     )
-    return _Oracle(1, sides, 30.0), batch
+    return _Oracle(sides, 30.0), batch
 
 
 def test_perfect_predictions_cost_nothing() -> None:
     oracle, batch = oracle_and_batch()
     losses = TapLoss(oracle)(batch)  # type: ignore[arg-type]
-    assert set(losses) == {"mask", "box", "level", "quality", "total", "iou"}
+    assert set(losses) == {"mask", "box", "level", "quality", "choice", "total", "iou"}
     for name, loss in losses.items():
         assert float(loss) == pytest.approx(1 if name == "iou" else 0, abs=1e-4), name
 
 
-@pytest.mark.parametrize("mistake", ["mask", "box", "level", "quality"])
+@pytest.mark.parametrize("mistake", ["mask", "box", "level", "quality", "choice"])
 def test_every_mistake_costs(mistake: str) -> None:
     oracle, batch = oracle_and_batch()
     if mistake == "mask":
@@ -251,14 +255,19 @@ def test_every_mistake_costs(mistake: str) -> None:
         oracle.box[1][:, 2] = -0.1
     elif mistake == "level":
         oracle.class_logits[1] *= -1
-    else:
+    elif mistake == "quality":
         oracle.quality[4] *= -1
+    else:
+        oracle.filters[4][:, 168] = -30  # a bad mask, and its level is chosen once in five times
     losses = TapLoss(oracle)(batch)  # type: ignore[arg-type]
     assert losses[mistake] > 0.1
-    weights = {"mask": 1.0, "box": 0.5, "level": 1.0, "quality": 0.5}
+    weights = {"mask": 1.0, "box": 0.5, "level": 2.0, "quality": 0.5, "choice": 1.0}
     total = sum(weight * float(losses[name]) for name, weight in weights.items())
     assert float(losses["total"]) == pytest.approx(total)
-    if mistake != "mask":
+    if mistake == "choice":
+        assert float(losses["choice"]) == pytest.approx(0.2)
+        assert float(losses["iou"]) == pytest.approx(0.8)
+    elif mistake != "mask":
         others = [n for n in weights if n != mistake]
         assert all(float(losses[n]) == pytest.approx(0, abs=1e-4) for n in others)
 
@@ -271,7 +280,43 @@ def test_the_loss_looks_at_the_tapped_cell_of_the_tapped_image() -> None:
         maps[elsewhere] = 0
     assert TapLoss(oracle)(batch)["level"] < 1e-4  # type: ignore[arg-type]
     moved = dataclasses.replace(batch, taps=torch.tensor([[40, 70]]))
-    assert TapLoss(oracle)(moved)["level"] > 1  # type: ignore[arg-type]
+    assert TapLoss(oracle)(moved)["level"] > 0.5  # type: ignore[arg-type]
+
+
+def test_the_level_that_answers_is_trained_even_if_it_is_the_wrong_one() -> None:
+    oracle, batch = oracle_and_batch()
+    batch = dataclasses.replace(batch, level=torch.tensor([0]), reach=torch.tensor([20.0]))
+    oracle.filters[3][:, 168] = -30  # a bad mask, of a level three octaves too coarse
+    for level, maps in enumerate(oracle.class_logits):
+        maps.fill_(30.0 if level == 0 else -30.0)
+    assert TapLoss(oracle)(batch)["mask"] < 1e-4  # type: ignore[arg-type]
+    oracle.class_logits[3].fill_(30.0)
+    assert TapLoss(oracle)(batch)["mask"] > 0.5  # type: ignore[arg-type]
+
+
+def test_level_target_and_choice() -> None:
+    iou = torch.tensor([[0.1, 0.6, 0.5, 0.0, 0.6]])
+    expected = [math.exp(-5), 1.0, math.exp(-1), math.exp(-6), 1.0]
+    torch.testing.assert_close(level_target(iou), torch.tensor([expected]))
+
+    class_logit = torch.tensor([[-2.0, 0.0, 1.0, 3.0, 0.5]], requires_grad=True)
+    quality_logit = torch.tensor([[0.0, 1.0, 0.0, -3.0, 2.0]])
+    choice = level_choice(class_logit, quality_logit)
+    squared = tap_score(class_logit, quality_logit).square()
+    torch.testing.assert_close(choice, squared / squared.sum())
+    loss = choice_loss(choice, iou)
+    assert float(loss) == pytest.approx(0.6 - float((choice * iou).sum()))
+    loss.backward()
+    assert class_logit.grad is not None
+    assert (class_logit.grad[0, [1, 4]] < 0).all()  # the best levels' scores are to rise
+    assert (class_logit.grad[0, [0, 3]] > 0).all()
+
+
+def test_choice_still_learns_where_the_score_is_nearly_nothing() -> None:
+    class_logit = torch.full((1, 5), -60.0, requires_grad=True)
+    choice_loss(level_choice(class_logit, torch.zeros(1, 5)), torch.eye(5)[:1]).backward()
+    assert class_logit.grad is not None
+    assert class_logit.grad[0, 0] < -0.1
 
 
 def test_gradients_reach_every_parameter() -> None:
@@ -291,16 +336,36 @@ def test_gradients_reach_every_parameter() -> None:
 
 
 def test_learning_rate() -> None:
-    schedule = Schedule(steps=1000, warmup=100)
+    schedule = Schedule(steps=1000, warmup=100, decay=0.3)
     factors = [learning_rate_factor(step, schedule) for step in range(1001)]
     assert factors[0] == 0.01
     assert factors[49] == 0.5
-    assert factors[99] == factors[100] == 1
-    assert all(earlier > later for earlier, later in pairwise(factors[100:]))
-    assert factors[550] == pytest.approx(0.505)
+    assert all(factor == 1 for factor in factors[99:701])
+    assert all(earlier > later for earlier, later in pairwise(factors[700:]))
+    assert factors[850] == pytest.approx(0.505)
     assert factors[1000] == pytest.approx(0.01)
     assert learning_rate_factor(9999, schedule) == pytest.approx(0.01)
     assert learning_rate_factor(0, Schedule(steps=1, warmup=0)) == 1
+
+
+def test_averaged_network() -> None:
+    network = tiny_network()
+    averaged = averaged_network(network, Schedule(steps=1, average=0.2))
+    expected = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    # The first update copies; early on 2 / 11 is less than 0.2, and the third time 0.2 is less.
+    for decay in (0.0, 2 / 11, 0.2):
+        for tensor in network.state_dict().values():
+            tensor.add_(1 if tensor.dtype == torch.int64 else torch.rand_like(tensor))
+        averaged.update_parameters(network)
+        for name, tensor in network.state_dict().items():
+            old = expected[name]
+            expected[name] = (
+                tensor.clone() if tensor.dtype == torch.int64 else old.lerp(tensor, 1 - decay)
+            )
+    assert set(averaged.module.state_dict()) == set(expected)
+    for name, tensor in averaged.module.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name])
+    assert any("running_mean" in name for name in expected)
 
 
 def test_parameter_groups() -> None:
@@ -331,13 +396,16 @@ def test_training_learns(tmp_path: Path) -> None:
     before = TapLoss(tiny_network()).train()(batch)
     summary = run(tmp_path, schedule=schedule, network=network, photos=photos)
     after = TapLoss(network).train()(batch)
-    assert after["total"] < 0.75 * before["total"]
+    assert after["total"] < 0.85 * before["total"]
     assert after["mask"] < before["mask"]
 
     assert summary["steps"] == 15
-    assert set(summary["losses"]) == {"mask", "box", "level", "quality", "total", "iou"}
+    names = {"mask", "box", "level", "quality", "choice", "total", "iou"}
+    assert set(summary["losses"]) == names
     trained = load_checkpoint(tmp_path / "network.safetensors")
     assert trained.config == TINY
+    # What is left behind is the average, which lags behind the weights.
+    assert not torch.equal(trained.heads.box.weight, network.heads.box.weight)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "log.jsonl",
         "network.json",

@@ -1,22 +1,29 @@
 """Annotated photos, augmentation, and the taps that training draws."""
 
+from tracenet.data.annotated import IGNORE, AnnotatedPhoto, DataError, Instance, PhotoDataset
 from tracenet.data.augment import Augmentation
-from tracenet.data.examples import (
-    AnnotatedPhoto,
-    CocoDataset,
-    DataError,
-    FolderDataset,
-    PhotoDataset,
-)
+from tracenet.data.coco import CocoDataset
+from tracenet.data.copy_paste import CopyPaste
+from tracenet.data.folder import FolderDataset
+from tracenet.data.held_out import HeldOut
+from tracenet.data.lvis import LvisDataset
+from tracenet.data.problems import Problem, Problems
 from tracenet.data.taps import Recipe, StepDataset, StepSampler, TapBatch
 
 __all__ = [
+    "IGNORE",
     "AnnotatedPhoto",
     "Augmentation",
     "CocoDataset",
+    "CopyPaste",
     "DataError",
     "FolderDataset",
+    "HeldOut",
+    "Instance",
+    "LvisDataset",
     "PhotoDataset",
+    "Problem",
+    "Problems",
     "Recipe",
     "StepDataset",
     "StepSampler",

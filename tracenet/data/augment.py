@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from tracenet.data.examples import AnnotatedPhoto
+from tracenet.data.annotated import AnnotatedPhoto
 
 MINIMUM_AREA = 64
-"""Canvas pixels; what a crop leaves of a thing is dropped below this."""
+"""Canvas pixels; what a canvas shows of a thing is no target below this."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square training canvas: as :class:`AnnotatedPhoto`, all of one size."""
+    """A square training canvas.
+
+    Attributes:
+        photo: uint8 S x S x 3, RGB.
+        masks: bool K x S x S, one per thing, each of at least ``MINIMUM_AREA`` pixels.
+        ignore: bool S x S, pixels that count neither as thing nor as background.
+        complete: every thing of interest has a mask, so the rest is known to be background.
+        tapped: bool K, the things that taps are drawn on.
+    """
 
     photo: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
     ignore: npt.NDArray[np.bool_]
     complete: bool
+    tapped: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -29,12 +38,13 @@ class Augmentation:
     """How photos vary in training.
 
     Attributes:
-        long_side: the photo's long side becomes this many pixels (low, high; log-uniform), so that
-            things have the sizes they have on the canvases of use, whatever the crop's size.
+        long_side: the photo's long side becomes this many pixels (low, high; log-uniform): the
+            large-scale jitter of arXiv 2012.07177. In pixels rather than as a factor, so that
+            things have the sizes they have on the canvases of use, whatever the photo's size.
         colour: brightness, contrast and saturation each vary by up to this share.
     """
 
-    long_side: tuple[float, float] = (384.0, 1024.0)
+    long_side: tuple[float, float] = (224.0, 1120.0)
     colour: float = 0.3
 
 
@@ -73,21 +83,37 @@ def random_crop(
     photo = Image.fromarray(example.photo).resize(target, Image.Resampling.BILINEAR, box=box)
     canvas = np.empty((size, size, 3), np.uint8)
     canvas[:] = pad_value
-    canvas[place] = np.asarray(_recolour(photo, augmentation.colour, random))
+    canvas[place] = np.asarray(recolour(photo, augmentation.colour, random))
 
-    def crop(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        out = np.zeros((size, size), np.bool_)
-        part = Image.fromarray(mask).resize(target, Image.Resampling.NEAREST, box=box)
-        out[place] = np.asarray(part)
-        return out
+    def resized(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        return np.asarray(Image.fromarray(mask).resize(target, Image.Resampling.NEAREST, box=box))
 
-    masks = [crop(mask) for mask in example.masks]
-    kept = [mask for mask in masks if mask.sum() >= MINIMUM_AREA]
-    stacked = np.stack(kept) if kept else np.zeros((0, size, size), np.bool_)
-    ignore = crop(example.ignore)
+    stacked = np.zeros((len(example.masks), size, size), np.bool_)
+    for out, mask in zip(stacked, example.masks, strict=True):
+        out[place] = resized(mask)
+    ignore = np.zeros((size, size), np.bool_)
+    ignore[place] = resized(example.ignore)
     if random.random() < 0.5:
         canvas, stacked, ignore = canvas[:, ::-1], stacked[:, :, ::-1], ignore[:, ::-1]
-    return Crop(canvas, stacked, ignore, example.complete)
+    return drop_specks(
+        Crop(canvas, stacked, ignore, example.complete, np.ones(len(stacked), np.bool_))
+    )
+
+
+def drop_specks(crop: Crop) -> Crop:
+    """The crop without the things of which too little is seen.
+
+    Their pixels become ignored: they are not background either.
+    """
+    kept = np.count_nonzero(crop.masks, (1, 2)) >= MINIMUM_AREA
+    if kept.all():
+        return crop
+    return replace(
+        crop,
+        masks=crop.masks[kept],
+        ignore=crop.ignore | crop.masks[~kept].any(0),
+        tapped=crop.tapped[kept],
+    )
 
 
 def _start(extent: int, size: int, focus: float, random: np.random.Generator) -> int:
@@ -99,7 +125,8 @@ def _start(extent: int, size: int, focus: float, random: np.random.Generator) ->
     return int(random.integers(low, high + 1)) if high >= low else min(low, extent - size)
 
 
-def _recolour(photo: Image.Image, amount: float, random: np.random.Generator) -> Image.Image:
+def recolour(photo: Image.Image, amount: float, random: np.random.Generator) -> Image.Image:
+    """The photo with brightness, contrast and saturation each changed by up to ``amount``."""
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         photo = enhance(photo).enhance(random.uniform(1 - amount, 1 + amount))
     return photo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tracenet.data.augment import Augmentation, random_crop
-from tracenet.data.examples import DataError, PhotoDataset
+from tracenet.data.annotated import AnnotatedPhoto, DataError, PhotoDataset
+from tracenet.data.augment import Augmentation, Crop, random_crop
+from tracenet.data.copy_paste import CopyPaste, copy_paste
 from tracenet.model.config import LEVELS
 
 NOTHING = -1
@@ -20,6 +22,9 @@ NOTHING = -1
 
 TARGET_STRIDE = 4
 """Canvas pixels per cell of the masks that the loss compares."""
+
+CENTRE_RADIUS = 1.5
+"""Half the side of a centre region, in cells of the level that answers at the box's centre."""
 
 MAXIMUM_TRIES = 1000
 """Crops in a row that may show no thing before a dataset counts as empty."""
@@ -71,14 +76,19 @@ class Recipe:
         canvas_sizes: square canvas sizes; each step draws one.
         taps_per_megapixel: taps on things, per megapixel of canvas.
         background_share: taps on background per tap on a thing, on completely annotated photos.
+        tap_region: where on a thing its taps lie. ``centre`` is the centre sampling of FCOS (arXiv
+            2006.09214): within ``CENTRE_RADIUS`` cells of the centre of its box.
         augmentation: how photos vary.
+        copy_paste: how things of other photos are pasted.
     """
 
     pixels: int = 16 * 320 * 320
     canvas_sizes: tuple[int, ...] = (320,)
     taps_per_megapixel: float = 60.0
     background_share: float = 0.15
+    tap_region: Literal["anywhere", "centre"] = "anywhere"
     augmentation: Augmentation = Augmentation()  # noqa: RUF009 - frozen
+    copy_paste: CopyPaste = CopyPaste()  # noqa: RUF009 - frozen
 
 
 class StepDataset(Dataset[TapBatch]):
@@ -121,15 +131,9 @@ class StepDataset(Dataset[TapBatch]):
         taps: list[_Tap] = []
         tries = 0
         while len(images) < count:
-            photo = int(np.searchsorted(self._cumulative, random.random()))
-            crop = random_crop(
-                self.photos[min(photo, len(self.photos) - 1)],
-                size,
-                self.pad_value,
-                self.recipe.augmentation,
-                random,
-            )
-            if not len(crop.masks):
+            crop = self._random_canvas(size, random)
+            targets = crop.masks[crop.tapped]
+            if not len(targets):
                 tries += 1
                 if tries == MAXIMUM_TRIES:
                     raise DataError(
@@ -138,14 +142,25 @@ class StepDataset(Dataset[TapBatch]):
                 continue
             tries = 0
             for _ in range(taps_per_photo):
-                thing = crop.masks[random.integers(len(crop.masks))]
-                taps.append(_tap_on(thing, len(images), crop.ignore, random))
+                thing = targets[random.integers(len(targets))]
+                taps.append(
+                    _tap_on(thing, len(images), crop.ignore, self.recipe.tap_region, random)
+                )
             background = ~(crop.masks.any(axis=0) | crop.ignore)
             if crop.complete and background.any():
                 for _ in range(random.binomial(taps_per_photo, self.recipe.background_share)):
                     taps.append(_tap_beside(background, len(images), random))
             images.append(np.ascontiguousarray(crop.photo.transpose(2, 0, 1)))
         return _collate(images, taps)
+
+    def _random_canvas(self, size: int, random: np.random.Generator) -> Crop:
+        def draw() -> AnnotatedPhoto:
+            index = int(np.searchsorted(self._cumulative, random.random()))
+            return self.photos[min(index, len(self.photos) - 1)]
+
+        augmentation = self.recipe.augmentation
+        crop = random_crop(draw(), size, self.pad_value, augmentation, random)
+        return copy_paste(crop, draw, self.pad_value, augmentation, self.recipe.copy_paste, random)
 
 
 class StepSampler:
@@ -183,14 +198,30 @@ def _tap_on(
     thing: npt.NDArray[np.bool_],
     image_index: int,
     ignore: npt.NDArray[np.bool_],
+    region: Literal["anywhere", "centre"],
     random: np.random.Generator,
 ) -> _Tap:
-    x, y = _random_pixel(thing, random)
     rows, columns = np.flatnonzero(thing.any(1)), np.flatnonzero(thing.any(0))
     box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    x, y = _random_pixel(thing if region == "anywhere" else _centre(thing, box), random)
     reach = max(x + 0.5 - box[0], y + 0.5 - box[1], box[2] - x - 0.5, box[3] - y - 0.5)
     known = _shrink(ignore & ~thing) < 0.5
     return _Tap(image_index, x, y, level_of(reach), reach, box, _shrink(thing), known)
+
+
+def _centre(thing: npt.NDArray[np.bool_], box: tuple[int, int, int, int]) -> npt.NDArray[np.bool_]:
+    """The thing's pixels in its centre region, or its pixel nearest to the box's centre."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    level = level_of(max(box[2] - box[0], box[3] - box[1]) / 2)
+    radius = CENTRE_RADIUS * LEVELS[level].stride
+    rows, columns = np.nonzero(thing)
+    dx, dy = np.abs(columns + 0.5 - x), np.abs(rows + 0.5 - y)
+    inside = (dx < radius) & (dy < radius)
+    if not inside.any():
+        inside[np.argmin(dx**2 + dy**2)] = True
+    out = np.zeros_like(thing)
+    out[rows[inside], columns[inside]] = True
+    return out
 
 
 def _tap_beside(

@@ -36,6 +36,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -52,6 +59,13 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--data", type=Path, help="folder with index.jsonl, ID.jpg and ID.png")
     source.add_argument(
         "--coco", type=Path, nargs=2, metavar=("JSON", "IMAGES"), help="COCO instances JSON"
+    )
+    source.add_argument(
+        "--lvis",
+        type=Path,
+        nargs=2,
+        metavar=("JSON", "IMAGES"),
+        help="LVIS v1 JSON and COCO's images, in IMAGES or in IMAGES/train2017 and so on",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
@@ -77,6 +91,25 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="SET=W",
         help="draw photos of this set of --data W times as often; repeatable",
+    )
+    parser.add_argument(
+        "--hold-out",
+        type=_whole_number(2),
+        metavar="N",
+        help="keep every Nth photo out of training, for tracenet-eval --held-out N",
+    )
+    parser.add_argument(
+        "--taps",
+        choices=["anywhere", "centre"],
+        default="anywhere",
+        help="where on a thing training taps (default: anywhere on it)",
+    )
+    parser.add_argument(
+        "--copy-paste",
+        type=_probability,
+        default=0.5,
+        metavar="P",
+        help="share of canvases with things of other photos pasted on (default: 0.5)",
     )
     parser.add_argument("--precision", choices=["no", "bf16", "fp16"], default="bf16")
     parser.add_argument(
@@ -105,8 +138,8 @@ def main(argv: list[str] | None = None) -> int:
     # P6, and oneDNN then leaves bf16 gradients of P7's weights unset.
     if any(size <= 128 or size % 32 for size in sizes):
         parser.error("--canvas: sizes are multiples of 32 above 128")
-    if arguments.coco and set_weights:
-        parser.error("--set-weight needs --data: a COCO JSON has no sets")
+    if set_weights and not arguments.data:
+        parser.error("--set-weight needs --data: a COCO or LVIS JSON has no sets")
 
     def work() -> None:
         summary = _run(arguments, sizes, set_weights)
@@ -128,15 +161,29 @@ def _run(
     from accelerate import PartialState
     from accelerate.utils import set_seed
 
-    from tracenet.data import CocoDataset, FolderDataset, Recipe
+    from tracenet.data import (
+        CocoDataset,
+        CopyPaste,
+        FolderDataset,
+        HeldOut,
+        LvisDataset,
+        PhotoDataset,
+        Recipe,
+    )
     from tracenet.model import CheckpointError, build_network, load_checkpoint, load_trunk
     from tracenet.training.loop import Schedule, freeze_early_layers, train
 
-    photos = (
-        FolderDataset(arguments.data, set_weights)
-        if arguments.data
-        else CocoDataset(*arguments.coco)
-    )
+    photos: PhotoDataset
+    if arguments.data:
+        photos = FolderDataset(arguments.data, set_weights)
+    elif arguments.coco:
+        photos = CocoDataset(*arguments.coco)
+    else:
+        photos = LvisDataset(*arguments.lvis)
+    if photos.problems and PartialState().is_main_process:
+        print(photos.problems, file=sys.stderr)
+    if arguments.hold_out:
+        photos = HeldOut(photos, arguments.hold_out, training=True)
     set_seed(arguments.seed)  # of the weights that start at random
     if arguments.init:
         network = load_checkpoint(arguments.init)
@@ -154,7 +201,12 @@ def _run(
     summary = train(
         network,
         photos,
-        Recipe(pixels=round(arguments.pixels * 1e6), canvas_sizes=sizes),
+        Recipe(
+            pixels=round(arguments.pixels * 1e6),
+            canvas_sizes=sizes,
+            tap_region=arguments.taps,
+            copy_paste=CopyPaste(probability=arguments.copy_paste),
+        ),
         Schedule(
             steps=arguments.steps,
             learning_rate=arguments.learning_rate,

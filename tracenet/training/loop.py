@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
@@ -42,6 +43,9 @@ class Schedule:
         trunk_factor: the trunk's learning rate as a share of the peak.
         weight_decay: AdamW's, on weights of rank 2 and more.
         warmup: steps of linear warm-up.
+        decay: share of the steps, the last ones, over which the learning rate falls.
+        average: decay per step of the exponential moving average of the weights, which is what a
+            run leaves behind; early on it forgets faster.
         save_every: steps between checkpoints.
         seed: of everything random.
     """
@@ -51,16 +55,23 @@ class Schedule:
     trunk_factor: float = 0.2
     weight_decay: float = 0.02
     warmup: int = 200
+    decay: float = 0.3
+    average: float = 0.998
     save_every: int = 250
     seed: int = 0
 
 
 def learning_rate_factor(step: int, schedule: Schedule) -> float:
-    """Linear warm-up, then a cosine down to 1 % at the last step."""
+    """Linear warm-up, the peak, and a cosine down to 1 % over the last steps.
+
+    As good as a cosine over the whole run (arXiv 2405.18392), and a run can be prolonged, or be
+    brought to an end from any of its checkpoints (``--init``).
+    """
     if step < schedule.warmup:
         return (step + 1) / schedule.warmup
-    progress = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    decay = schedule.decay * schedule.steps
+    progress = 1 - min(decay, max(0, schedule.steps - step)) / decay
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def parameter_groups(network: TraceNet, schedule: Schedule) -> list[dict[str, Any]]:
@@ -78,6 +89,25 @@ def parameter_groups(network: TraceNet, schedule: Schedule) -> list[dict[str, An
         }
         for (trunk, decay), parameters in groups.items()
     ]
+
+
+def averaged_network(network: TraceNet, schedule: Schedule) -> AveragedModel:
+    """A moving average of the weights and BatchNorm's statistics, at first the weights themselves.
+
+    Few photos make the last steps' gradients noisy; their average generalises better.
+    """
+
+    def average(
+        averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int
+    ) -> None:
+        decay = min(schedule.average, (1 + int(updates)) / (10 + int(updates)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:  # BatchNorm's count of batches
+                mean.copy_(value)
+
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
 def freeze_early_layers(network: TraceNet) -> None:
@@ -99,7 +129,7 @@ def train(
     precision: str,
     workers: int,
 ) -> dict[str, Any]:
-    """Train ``network`` and leave ``out/network.safetensors`` (+ .json).
+    """Train ``network``; ``out/network.safetensors`` (+ .json) is the average of its weights.
 
     ``out/state`` holds what a later call with ``resume`` needs, ``out/log.jsonl`` the losses. State
     and network are replaced atomically. Ctrl-C saves first, when the step under way is done; so
@@ -140,6 +170,10 @@ def train(
         optimizer, lambda step: learning_rate_factor(step, schedule)
     )
     module, optimizer, scheduler = accelerator.prepare(TapLoss(network), optimizer, scheduler)
+    averaged = averaged_network(network, schedule)
+    averaged_weights = averaged.module
+    assert isinstance(averaged_weights, TraceNet)
+    accelerator.register_for_checkpointing(averaged)
     start = load_state(accelerator, out / "state", settings) if resume else 0
 
     dataset = StepDataset(
@@ -181,7 +215,7 @@ def train(
         rate = images / (time.perf_counter() - began)
         record = {"step": step, "images_per_second": round(rate, 2)}
         record |= {name: round(value, 4) for name, value in means.items()}
-        save_run(accelerator, network, out, {"step": step, **settings}, record)
+        save_run(accelerator, averaged_weights, out, {"step": step, **settings}, record)
 
     try:
         with _interrupt_asked() as asked:
@@ -194,6 +228,7 @@ def train(
                 accelerator.backward(losses["total"])
                 accelerator.clip_grad_norm_(module.parameters(), GRADIENT_NORM)
                 optimizer.step()
+                averaged.update_parameters(network)
                 scheduler.step()
                 optimizer.zero_grad()
                 for name, loss in losses.items():

@@ -13,7 +13,18 @@ from tracenet.model.mask_head import MaskHead
 from tracenet.model.network import TraceNet
 
 BOX_WEIGHT = 0.5
+LEVEL_WEIGHT = 2.0
 QUALITY_WEIGHT = 0.5
+
+CHOICE_SHARPNESS = 2.0
+"""Power of the score in the soft choice of a level."""
+
+RARELY_CHOSEN = 0.1
+"""Probability of being chosen below which a level's mask is not trained for it: the time of a step
+goes to masks."""
+
+NEARLY_AS_GOOD = 0.1
+"""IoU by which a level's mask may fall short of the best before its class target drops to 1 / e."""
 
 
 class TapLoss(nn.Module):
@@ -25,8 +36,8 @@ class TapLoss(nn.Module):
         self.mask_head = MaskHead()
 
     def forward(self, batch: TapBatch) -> dict[str, Tensor]:
-        """Scalar losses by name: ``mask``, ``box``, ``level``, ``quality`` and their ``total``,
-        and ``iou``, the mean IoU of the masks of the assigned levels (no loss).
+        """Scalar losses by name: ``mask``, ``box``, ``level``, ``quality``, ``choice`` and their
+        ``total``, and ``iou``, the mean IoU of the masks as the levels are chosen (no loss).
         """
         image = batch.image.float().contiguous(memory_format=torch.channels_last)
         heads, mask_features = self.network.predict(image)
@@ -37,28 +48,33 @@ class TapLoss(nn.Module):
                 return gather_cells(maps, batch.image_index, batch.taps).float()
 
             thing = batch.level != NOTHING
-            weight = level_weights(batch.reach, batch.level)
+            class_logit = gather(heads.class_logit).squeeze(-1)
+            quality_logit = gather(heads.quality_logit).squeeze(-1)
+            choice = level_choice(class_logit, quality_logit)
+            # A level that answers should give a good mask, be it the wrong one.
+            answers = F.threshold(choice.detach() * thing[:, None], RARELY_CHOSEN, 0.0)
+            weight = torch.maximum(level_weights(batch.reach, batch.level), answers)
             boxes = decode_boxes(gather(heads.box), batch.taps)
             mask_loss, iou = self._mask_loss(
                 mask_features.float(), gather(heads.filter), batch, weight
             )
-            quality_logit = gather(heads.quality_logit).squeeze(-1)
-            level_logit = gather(heads.class_logit).squeeze(-1)
-            level_target = F.one_hot(batch.level.clamp(min=0), len(LEVELS)) * thing[:, None]
             losses = {
                 "mask": mask_loss,
                 "box": box_loss(boxes, batch.box, weight),
-                "level": F.binary_cross_entropy_with_logits(level_logit, level_target.float())
-                * len(LEVELS),
+                "level": F.binary_cross_entropy_with_logits(
+                    class_logit, level_target(iou) * thing[:, None]
+                ),
                 "quality": F.binary_cross_entropy_with_logits(quality_logit[thing], iou[thing]),
+                "choice": choice_loss(choice[thing], iou[thing]),
             }
             losses["total"] = (
                 losses["mask"]
                 + BOX_WEIGHT * losses["box"]
-                + losses["level"]
+                + LEVEL_WEIGHT * losses["level"]
                 + QUALITY_WEIGHT * losses["quality"]
+                + losses["choice"]
             )
-            losses["iou"] = iou[level_target.bool()].mean()
+            losses["iou"] = (choice.detach() * iou)[thing].sum(1).mean()
         return losses
 
     def _mask_loss(
@@ -119,6 +135,36 @@ def level_weights(reach: Tensor, level: Tensor) -> Tensor:
     thing = level != NOTHING
     weight[thing, level[thing]] = 1.0
     return weight * thing[:, None]
+
+
+def level_choice(class_logit: Tensor, quality_logit: Tensor) -> Tensor:
+    """How probably each level answers: a soft arg-max of the score by which they are ranked.
+
+    Args:
+        class_logit, quality_logit: T x 5.
+
+    Returns:
+        T x 5, proportional to :func:`~tracenet.model.score.tap_score` to the power of
+        ``CHOICE_SHARPNESS``.
+    """
+    # In logarithms, since the score itself loses its gradient where it is nearly 0.
+    log_score = F.logsigmoid(class_logit) + F.logsigmoid(quality_logit)
+    return (CHOICE_SHARPNESS * log_score).softmax(1)
+
+
+def choice_loss(choice: Tensor, iou: Tensor) -> Tensor:
+    """The IoU that choosing levels this way loses against the best level; both T x 5."""
+    return (iou.amax(1) - (choice * iou).sum(1)).mean()
+
+
+def level_target(iou: Tensor) -> Tensor:
+    """What the class score should be: 1 at the level with the best mask, nearly 1 where the mask is
+    nearly as good; T x 5 -> T x 5.
+
+    The masks that the levels really give decide, not the size of the thing: neighbours often do
+    equally well, and a target between them would be noise.
+    """
+    return torch.exp((iou - iou.amax(1, keepdim=True)) / NEARLY_AS_GOOD)
 
 
 def dice_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:

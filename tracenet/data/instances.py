@@ -1,0 +1,241 @@
+"""Annotated photos from an instances JSON, which COCO, LVIS and many others have in common."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from tracenet.data.annotated import (
+    AnnotatedPhoto,
+    DataError,
+    Instance,
+    is_file,
+    read_photo,
+    refuse_wrong_folder,
+    stack_masks,
+)
+from tracenet.data.problems import Problem, Problems
+from tracenet.data.segmentation import Segmentation, check_segmentation, draw_mask
+from tracenet_runtime.photo import MAX_PIXELS
+
+
+class InstancesDataset:
+    """An instances JSON and its folder of images; masks are drawn by pycocotools.
+
+    The JSON is checked as a whole at the start, without reading a photo; what is kept of it is
+    compact, so that processes that load photos can share it. Crowd regions are ignored.
+
+    Args:
+        annotations: path of the JSON file.
+        images: folder with the files that it names.
+
+    Attributes:
+        problems: what was found wrong with the annotations.
+
+    Raises:
+        DataError: the JSON or a photo is missing or damaged, or they do not fit each other; see
+            :mod:`tracenet.data.problems`.
+    """
+
+    form: ClassVar[str]
+    """What such a file is called."""
+
+    exhaustive: ClassVar[bool]
+    """Every thing in a photo is annotated, if it is of one of the categories."""
+
+    def __init__(self, annotations: Path, images: Path) -> None:
+        self.problems = Problems()
+        self._images = images
+        content = _read_json(annotations, self.form)
+        photos = self._listed_photos(content["images"], annotations)
+        categories = self._categories(content["categories"])
+        kept, doubtful = self._usable_annotations(content["annotations"], photos, categories)
+        if not kept:
+            raise DataError(
+                f"{annotations} has no usable annotation: "
+                + ("; ".join(self.problems.lines()) or "it lists none")
+            )
+        self._photos = [
+            _Photo(record, tuple(kept[image_id]), self.exhaustive and image_id not in doubtful)
+            for image_id, record in sorted(photos.items())
+            if record is not None
+        ]
+        self.weights = np.ones(len(self._photos))
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitem__(self, index: int) -> AnnotatedPhoto:
+        annotated = self._photos[index]
+        record = annotated.record
+        path = self._images / record.name
+        photo = read_photo(path)
+        size = photo.shape[:2]
+        if size != (record.height, record.width):
+            raise DataError(
+                f"{path} is {size[1]} x {size[0]}, its annotations are for {record.width} x "
+                f"{record.height}"
+            )
+        ignore = np.zeros(size, np.bool_)
+        masks, instances = [], []
+        for annotation in annotated.annotations:
+            mask = draw_mask(annotation.segmentation, *size)
+            if not mask.any():
+                raise DataError(f"annotation {annotation.instance.id} of {path} has no pixel")
+            if annotation.crowd:
+                ignore |= mask
+            else:
+                masks.append(mask)
+                instances.append(annotation.instance)
+        return AnnotatedPhoto(
+            photo,
+            stack_masks(masks, *size),
+            ignore,
+            annotated.complete,
+            record.name,
+            tuple(instances),
+        )
+
+    @staticmethod
+    def names(record: dict[str, Any]) -> Sequence[str]:
+        """Where an image's file may be in the folder of images, first choice first."""
+        raise NotImplementedError
+
+    def _listed_photos(self, records: list[Any], path: Path) -> dict[int, _Record | None]:
+        """The photos by id, None for those that are skipped."""
+        photos: dict[int, _Record | None] = {}
+        for number, record in enumerate(records, 1):
+            image_id = record.get("id") if isinstance(record, dict) else None
+            if not isinstance(image_id, int):
+                self.problems.add(Problem.BROKEN_IMAGE, f"number {number} in the list")
+                continue
+            if image_id in photos:
+                raise DataError(
+                    f"{path} has two images with the id {image_id}, so it is unknown whose "
+                    "annotations are whose; give each its own"
+                )
+            photos[image_id] = self._usable_record(image_id, record)
+        refuse_wrong_folder(self.problems, len(photos), path, self._images)
+        if not any(photos.values()):
+            raise DataError(
+                f"{path} lists no usable image: "
+                + ("; ".join(self.problems.lines()) or "its list is empty")
+            )
+        return photos
+
+    def _usable_record(self, image_id: int, record: dict[str, Any]) -> _Record | None:
+        names, height, width = self.names(record), record.get("height"), record.get("width")
+        if not (
+            names
+            and isinstance(height, int)
+            and isinstance(width, int)
+            and min(height, width) > 0
+            and height * width <= MAX_PIXELS
+        ):
+            self.problems.add(Problem.BROKEN_IMAGE, f"id {image_id}")
+            return None
+        for name in names:
+            if is_file(self._images / name):
+                return _Record(name, height, width)
+        self.problems.add(Problem.MISSING_PHOTO, names[0])
+        return None
+
+    def _categories(self, records: list[Any]) -> dict[int, str]:
+        names: dict[int, str] = {}
+        for number, record in enumerate(records, 1):
+            match record:
+                case {"id": int(category), "name": str(name)} if category not in names:
+                    names[category] = name
+                case _:
+                    self.problems.add(Problem.BROKEN_CATEGORY, f"number {number} in the list")
+        return names
+
+    def _usable_annotations(
+        self, records: list[Any], photos: dict[int, _Record | None], categories: dict[int, str]
+    ) -> tuple[dict[int, list[_Annotation]], set[int]]:
+        """Annotations by photo, and the photos of which one was left out."""
+        kept: defaultdict[int, list[_Annotation]] = defaultdict(list)
+        doubtful: set[int] = set()
+        ids: set[int] = set()
+        in_use: set[str] = set()
+        for number, entry in enumerate(records, 1):
+            record = entry if isinstance(entry, dict) else {}
+            annotation_id, image_id = record.get("id"), record.get("image_id")
+            called = (
+                f"id {annotation_id}"
+                if isinstance(annotation_id, int)
+                else f"number {number} in the list"
+            )
+            if not isinstance(image_id, int) or image_id not in photos:
+                self.problems.add(Problem.UNKNOWN_IMAGE, called)
+                continue
+            photo = photos[image_id]
+            if photo is None:  # counted with the photo
+                continue
+            annotation = _check_annotation(record, photo, ids, categories)
+            if isinstance(annotation, Problem):
+                self.problems.add(annotation, called)
+                doubtful.add(image_id)
+                continue
+            ids.add(annotation.instance.id)
+            kept[image_id].append(annotation)
+            if annotation.instance.category is None:
+                self.problems.add(Problem.UNKNOWN_CATEGORY, called)
+            elif not annotation.crowd:
+                in_use.add(annotation.instance.category)
+        for category in categories.values():
+            if category not in in_use:
+                self.problems.add(Problem.EMPTY_CATEGORY, category)
+        return kept, doubtful
+
+
+class _Record(NamedTuple):
+    """An image of the JSON whose file exists; its sides in pixels."""
+
+    name: str
+    height: int
+    width: int
+
+
+class _Annotation(NamedTuple):
+    instance: Instance
+    crowd: bool
+    segmentation: Segmentation
+
+
+class _Photo(NamedTuple):
+    record: _Record
+    annotations: tuple[_Annotation, ...]
+    complete: bool
+
+
+def _check_annotation(
+    record: dict[str, Any], photo: _Record, ids: set[int], categories: dict[int, str]
+) -> _Annotation | Problem:
+    annotation_id, category = record.get("id"), record.get("category_id")
+    if not isinstance(annotation_id, int) or annotation_id in ids:
+        return Problem.BROKEN_ANNOTATION
+    segmentation = check_segmentation(record.get("segmentation"), photo.height, photo.width)
+    if isinstance(segmentation, Problem):
+        return segmentation
+    name = categories.get(category) if isinstance(category, int) else None
+    return _Annotation(Instance(annotation_id, name), bool(record.get("iscrowd")), segmentation)
+
+
+def _read_json(path: Path, form: str) -> dict[str, list[Any]]:
+    """The lists of images, annotations and categories."""
+    if not is_file(path):
+        raise DataError(f"{path} does not exist; give a {form} JSON file")
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not {form} JSON: {error}") from error
+    for name in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(name), list):
+            raise DataError(f"{path} is not {form} JSON: it has no list of {name}")
+    return {name: content[name] for name in ("images", "annotations", "categories")}
