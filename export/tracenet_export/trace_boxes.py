@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tqdm.auto import tqdm
 
 from tracenet.data import DataError, PhotoDataset
-from tracenet.evaluation.evaluate import MINIMUM_AREA, drawn_taps
+from tracenet.evaluation.protocol import MINIMUM_AREA, TapProtocol, drawn_taps
 from tracenet_export.schedule import REACH_SLACK, SchedulePlan, tap_macs
 from tracenet_runtime.canvas import Canvas, Placement
 
@@ -64,7 +64,9 @@ def report_by_true_box(
     canvas = Canvas(*tap_plan.canvas, (0, 0, 0))
     means: list[float] = []
     windows: Counter[str] = Counter(dict.fromkeys(tap_plan.windows, 0))
-    drawn = drawn_taps(photos, max(tap_plan.canvas), taps, seed)
+    drawn = drawn_taps(
+        photos, TapProtocol(taps=taps, seed=seed, scored_canvas=max(tap_plan.canvas))
+    )
     for example, groups in tqdm(drawn, total=len(photos), unit="photo", desc="true boxes"):
         placement = canvas.place(*example.photo.shape[:2])
         for instance, group in groups.items():

@@ -4,114 +4,173 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
-from tracenet_runtime.manifest import MAX_SIDE
-from tracenet_runtime.tool import run_tool, thread_count
+from tracenet_runtime.tool import canvas_size, run_tool, thread_count
 
 EXAMPLE = """examples:
-  tracenet-eval --data photos/val --canvas 640 --taps 10 --json
-  tracenet-eval --bundle out/bundle --schedule warm --data photos/val"""
+  tracenet-eval --data photos/val
+  tracenet-eval --checkpoint runs/first/network.safetensors --tap-protocol bands \\
+      --coco instances_val2017.json val2017 --out runs/first/eval
+  tracenet-eval --bundle out/bundle --schedule warm --data photos/val
+  tracenet-eval --model my_model.py:segment --taps-from runs/first/eval/taps.jsonl \\
+      --data photos/val
+  accelerate launch --multi_gpu --num_processes 8 -m tracenet.evaluation.cli \\
+      --lvis lvis_v1_val.json coco --out runs/first/lvis --resume
+
+--model runs the code that it names. docs/evaluation.md has the definitions."""
+
+_MAX_SEED = 2**32 - 1
+
+
+def _whole_number(minimum: int, maximum: int, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,12}", text) or not minimum <= int(text) <= maximum:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {minimum} to {maximum}")
+    return int(text)
+
+
+def _taps(text: str) -> int:
+    return _whole_number(1, 100_000, text)
+
+
+def _seed(text: str) -> int:
+    return _whole_number(0, _MAX_SEED, text)
+
+
+def _held_out(text: str) -> int:
+    return _whole_number(2, 100_000, text)
+
+
+def _side(text: str) -> int:
+    return canvas_size(f"{text}x{text}")[0]
+
+
+def _canvas(text: str) -> tuple[int, int]:
+    return canvas_size(text if "x" in text else f"{text}x{text}")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="tracenet-eval",
-        description="Score one-tap masks: IoU averaged over uniform taps, then over instances.",
+        description="Score one-tap masks by mIoU-T and mTA (arXiv 2406.14874).",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_mutually_exclusive_group()
+    what = parser.add_argument_group("what is scored").add_mutually_exclusive_group()
     what.add_argument(
         "--checkpoint",
         type=Path,
-        help="FullNet with these weights (.safetensors); default: the shipped mobilenetv2-fpn",
+        help="a network with these weights (.safetensors), as FullNet; default: the shipped "
+        "mobilenetv2-fpn",
     )
-    what.add_argument("--bundle", type=Path, help="the replay of this bundle, on its own canvas")
-    parser.add_argument("--schedule", help="of --bundle (default: chosen by each photo)")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with index.jsonl, ID.jpg and ID.png"
+    what.add_argument("--bundle", type=Path, help="the replay of this bundle")
+    what.add_argument(
+        "--model",
+        metavar="FILE.py:NAME",
+        help="an outside model: a callable segment(image, (x, y)) -> mask; module:name works too",
     )
-    parser.add_argument(
+    how = parser.add_argument_group("how it computes")
+    how.add_argument(
+        "--replay",
+        action="store_true",
+        help="of a checkpoint: every layer on the tap's region only, the paper's reference form; "
+        "slow",
+    )
+    how.add_argument("--schedule", help="of --bundle (default: chosen by each photo)")
+    how.add_argument("--engine", help="of --bundle (default: that of its target)")
+    how.add_argument(
         "--canvas",
-        type=int,
-        default=640,
-        help="side of the square canvas that FullNet sees, and on which instances must cover at "
-        "least 200 pixels to be scored (default: 640)",
+        type=_canvas,
+        help="one side or HEIGHTxWIDTH of the canvas that it computes on (default: 640; of "
+        "--bundle: chosen by each photo)",
     )
-    parser.add_argument("--taps", type=int, default=10, help="per instance (default: 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the taps")
-    parser.add_argument("--engine", help="for --bundle (default: that of its target)")
-    parser.add_argument("--threads", type=thread_count, default=2)
-    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
+    how.add_argument("--threads", type=thread_count, default=2, help="(default: 2)")
+    photos = parser.add_argument_group("photos")
+    photos.add_argument(
+        "--held-out",
+        type=_held_out,
+        metavar="N",
+        help="only those that tracenet-train --hold-out N does not train on, every Nth",
+    )
+    source = photos.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="folder with index.jsonl, ID.jpg and ID.png")
+    for name, form in (("--coco", "COCO instances"), ("--lvis", "LVIS v1")):
+        source.add_argument(
+            name, type=Path, nargs=2, metavar=("JSON", "IMAGES"), help=f"{form} JSON, and images"
+        )
+    taps = parser.add_argument_group("taps")
+    taps.add_argument(
+        "--tap-protocol",
+        choices=["uniform", "bands"],
+        help="over the instance's pixels, or the paper's: a fifth in each of five bands around "
+        "the centre of mass (default: uniform)",
+    )
+    taps.add_argument("--taps", type=_taps, help="per instance (default: 25)")
+    taps.add_argument("--seed", type=_seed, default=0, help="of taps and intervals (default: 0)")
+    taps.add_argument(
+        "--taps-from", type=Path, metavar="TAPS.jsonl", help="the taps of another evaluation"
+    )
+    taps.add_argument(
+        "--scored-canvas",
+        type=_side,
+        default=640,
+        help="an instance is scored if it covers at least 200 pixels of a square canvas of this "
+        "side, whatever canvas the answer is computed on (default: 640)",
+    )
+    results = parser.add_argument_group("results")
+    results.add_argument(
+        "--out",
+        type=Path,
+        help="folder for results.json, table.md, taps.jsonl, best.png and worst.png",
+    )
+    results.add_argument("--resume", action="store_true", help="go on with what --out holds")
+    results.add_argument("--json", action="store_true", help="print the results as JSON")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; the scores go to stdout. Returns the exit code."""
+    """Entry point; the results go to stdout. Returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if arguments.taps < 1 or arguments.seed < 0:
-        parser.error("--taps is at least 1, --seed at least 0")
-    if arguments.schedule and not arguments.bundle:
-        parser.error("--schedule is for --bundle; a checkpoint is evaluated as FullNet")
+    mistake = _mistake(arguments)
+    if mistake:
+        parser.error(mistake)
 
     def work() -> None:
-        report = _evaluate(arguments)
-        if arguments.json:
-            print(json.dumps(report))
-        else:
-            print("\n".join(f"{name:22} {value}" for name, value in report.items()))
+        # Imported here so that --help and mistakes on the command line need not wait for torch.
+        from tracenet.evaluation.report import markdown
+        from tracenet.evaluation.run import run
 
-    return run_tool("tracenet-eval", "export", work)
+        results = run(arguments)
+        if results is not None:
+            print(json.dumps(results) if arguments.json else markdown(results).rstrip())
+
+    def stopped() -> str:
+        if arguments.out and (arguments.out / "settings.json").exists():
+            return "stopped; --resume goes on from here"
+        return "stopped; nothing is saved" + ("" if arguments.out else " without --out")
+
+    return run_tool("tracenet-eval", "train", work, stopped)
 
 
-def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
-    # Imported here so that --help and mistakes on the command line need not wait for torch.
-    import torch
-
-    from tracenet.data import DataError, FolderDataset
-    from tracenet.evaluation.evaluate import MINIMUM_AREA, TapModel, evaluate
-    from tracenet.evaluation.metrics import summarise
-    from tracenet.evaluation.models import BundleReplay, FullNet
-    from tracenet.model import COARSEST_STRIDE, load_checkpoint, shipped_checkpoint
-    from tracenet_runtime.canvas import Canvas
-    from tracenet_runtime.errors import TraceNetError
-    from tracenet_runtime.segmenter import TapSegmenter
-
-    size = arguments.canvas
-    if not COARSEST_STRIDE <= size <= MAX_SIDE or size % COARSEST_STRIDE:
-        raise TraceNetError(
-            f"--canvas {size} does not fit; give a multiple of {COARSEST_STRIDE} up to {MAX_SIDE}"
-        )
-    photos = FolderDataset(arguments.data)
-    model: TapModel
-    if arguments.bundle:
-        segmenter = TapSegmenter.load(
-            arguments.bundle, arguments.engine, arguments.threads, schedule=arguments.schedule
-        )
-        model = BundleReplay(segmenter)
-        name = str(arguments.bundle)
-    else:
-        path = arguments.checkpoint or shipped_checkpoint("mobilenetv2-fpn")
-        network = load_checkpoint(path)
-        torch.set_num_threads(arguments.threads)
-        model, name = FullNet(network, Canvas(size, size, network.pad_value)), str(path)
-    began = time.perf_counter()
-    scores = evaluate(model, photos, size, arguments.taps, arguments.seed)
-    if not scores:
-        raise DataError(
-            f"{arguments.data} has no instance of at least {MINIMUM_AREA} pixels to score"
-        )
-    return summarise(scores).to_dict() | {
-        "evaluated": name,
-        "scored_on_canvas": size,
-        "seconds": round(time.perf_counter() - began, 1),
-    }
+def _mistake(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with options that do not go together."""
+    if (arguments.schedule or arguments.engine) and not arguments.bundle:
+        return "--schedule and --engine are for --bundle"
+    if arguments.replay and (arguments.bundle or arguments.model):
+        return "--replay is for a checkpoint; a bundle is always replayed"
+    if arguments.canvas and arguments.model:
+        return "--canvas is for our own networks; --model gets the photo as it is"
+    if arguments.taps_from and (arguments.tap_protocol or arguments.taps):
+        return "--taps-from brings its own taps; leave --tap-protocol and --taps out"
+    if arguments.tap_protocol == "bands" and (arguments.taps or 5) % 5:
+        return "--tap-protocol bands taps each of five bands equally: --taps is a multiple of 5"
+    if arguments.resume and not arguments.out:
+        return "--resume needs --out"
+    return None
 
 
 if __name__ == "__main__":

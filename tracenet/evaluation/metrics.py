@@ -1,9 +1,6 @@
-"""Scores of masks for taps."""
+"""The IoU of masks with an instance."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,67 +8,44 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 
 
+class Truth:
+    """An instance of a photo, prepared to be compared with many masks.
+
+    Its own pixels are looked at in its bounding box only; of the rest of a mask nothing but the
+    number of pixels matters.
+    """
+
+    def __init__(self, mask: Mask, ignore: Mask) -> None:
+        """``mask`` (bool H x W) is the instance; ignored pixels on it count as the instance."""
+        self.area = int(np.count_nonzero(mask))
+        self._window = bounding_window(mask)
+        self._mask = mask[self._window].copy()
+        ignored = ignore & ~mask
+        self._ignored_window = bounding_window(ignored)
+        self._ignored = ignored[self._ignored_window].copy()
+
+    def iou(self, mask: Mask) -> float:
+        """Intersection over union with a mask (bool H x W), ignored pixels left out.
+
+        Without ignored pixels this is ``pycocotools.mask.iou`` to the last bit. Two empty masks
+        have an IoU of 0, as there.
+        """
+        common = np.count_nonzero(mask[self._window] & self._mask)
+        left_out = np.count_nonzero(mask[self._ignored_window] & self._ignored)
+        union = self.area + np.count_nonzero(mask) - left_out - common
+        return float(common / union) if union else 0.0
+
+
 def mask_iou(mask: Mask, truth: Mask, ignore: Mask) -> float:
-    """Intersection over union, with ignored pixels left out, all H x W.
-
-    Without ignored pixels this is ``pycocotools.mask.iou``.
-    """
-    counted = ~(ignore & ~truth)
-    union = np.count_nonzero((mask | truth) & counted)
-    return np.count_nonzero(mask & truth) / union if union else 0.0
+    """The IoU of two masks with ignored pixels left out (see `Truth.iou`), all bool H x W."""
+    return Truth(truth, ignore).iou(mask)
 
 
-@dataclass(frozen=True)
-class InstanceScore:
-    """The taps on one instance.
-
-    Attributes:
-        photo: index of the photo in its dataset.
-        instance: index of the instance in its photo.
-        taps: (x, y) photo pixels.
-        iou: per tap, of the mask of the level that answered.
-        iou_by_level: per tap, of every level's mask, finest first.
-    """
-
-    photo: int
-    instance: int
-    taps: tuple[tuple[int, int], ...]
-    iou: tuple[float, ...]
-    iou_by_level: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Means over instances of the means over their taps.
-
-    Attributes:
-        miou_t: IoU of the mask that was given.
-        miou_t_oracle_level: IoU of the best level's mask: what a perfect choice would give.
-        share_above_0_7: share of taps with an IoU above 0.7.
-        instances, taps: how many.
-    """
-
-    miou_t: float
-    miou_t_oracle_level: float
-    share_above_0_7: float
-    instances: int
-    taps: int
-
-    def to_dict(self) -> dict[str, float]:
-        """JSON-ready, with the names that ``tracenet-eval`` prints."""
-        values = {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(self).items()}
-        values["share_above_0.7"] = values.pop("share_above_0_7")
-        return values
-
-
-def summarise(scores: Sequence[InstanceScore]) -> Summary:
-    """The means of at least one instance's scores."""
-    return Summary(
-        miou_t=float(np.mean([np.mean(s.iou) for s in scores])),
-        miou_t_oracle_level=float(
-            np.mean([np.mean([max(levels) for levels in s.iou_by_level]) for s in scores])
-        ),
-        share_above_0_7=float(np.mean([np.mean(np.array(s.iou) > 0.7) for s in scores])),
-        instances=len(scores),
-        taps=sum(len(s.taps) for s in scores),
-    )
+def bounding_window(mask: Mask) -> tuple[slice, slice]:
+    """Rows and columns of the smallest rectangle that holds a mask (H x W); may be empty."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
+    return slice(top, bottom), slice(int(columns[0]), int(columns[-1]) + 1)

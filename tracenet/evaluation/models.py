@@ -1,44 +1,86 @@
-"""What can be evaluated: FullNet from a checkpoint, and the replay of a bundle."""
+"""Our own models: FullNet, its replay by regions, and the replay of a bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from tracenet.evaluation.evaluate import LevelMasks
-from tracenet.model import TraceNet, answer_taps
-from tracenet_runtime.canvas import Canvas, place_mask
+from tracenet.evaluation.answers import LevelMasks, Photo, PhotoAnswers
+from tracenet.evaluation.metrics import Mask
+from tracenet.evaluation.protocol import Tap
+from tracenet.model import LEVELS, MaskProbability, TraceNet, answer_taps
+from tracenet.model.fullnet import gather_cells, mask_head_inputs
+from tracenet_runtime.canvas import Canvas, CanvasImage, Placement, place_mask
+from tracenet_runtime.choose import Choice
+from tracenet_runtime.replay import Array, QueryAnswer, Replay
 from tracenet_runtime.segmenter import TapSegmenter
 
+_LEVEL_NAMES = tuple(level.name for level in LEVELS)
 _TAPS_AT_ONCE = 16
 
 
 class FullNet:
-    """The network on the whole canvas."""
+    """The network on the whole canvas: once per photo, then the mask head for each tap."""
 
     def __init__(self, network: TraceNet, canvas: Canvas) -> None:
         self._network, self._canvas = network.eval(), canvas
 
     @torch.inference_mode()
-    def masks(
-        self, photo: npt.NDArray[np.uint8], taps: Sequence[tuple[int, int]]
-    ) -> Iterator[LevelMasks]:
-        """See :class:`~tracenet.evaluation.evaluate.TapModel`; each mask covers the whole photo."""
+    def open(self, photo: Photo, name: str) -> PhotoAnswers:
+        """See :class:`~tracenet.evaluation.answers.TapModel`; each mask covers the whole photo."""
         pixels, placement = self._canvas.fit(photo)
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
         outputs = self._network(image.contiguous(memory_format=torch.channels_last))
-        window = (0, 0, self._canvas.width, self._canvas.height)
-        canvas_taps = torch.tensor([placement.to_canvas(x, y) for x, y in taps])
-        for some in torch.split(canvas_taps, _TAPS_AT_ONCE):
-            answers = answer_taps(outputs, some, probability=True)
-            for score, levels in zip(answers.score, answers.mask.numpy(), strict=True):
-                yield LevelMasks(
-                    tuple(place_mask(level, window, placement) for level in levels),
-                    int(score.argmax()),
-                )
+        return _FullNetAnswers(outputs, self._canvas, placement)
+
+
+class _FullNetAnswers:
+    many = True
+
+    def __init__(self, outputs: Mapping[str, Tensor], canvas: Canvas, placement: Placement) -> None:
+        self.computed = f"FullNet on {canvas.height} x {canvas.width}"
+        self._outputs, self._placement = outputs, placement
+        self._window = (0, 0, canvas.width, canvas.height)
+
+    def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
+        for some in self._batches(taps, _TAPS_AT_ONCE):
+            with torch.inference_mode():
+                answers = answer_taps(self._outputs, some, probability=True)
+            best = answers.score.argmax(dim=1).tolist()
+            for chosen, levels in zip(best, answers.mask.numpy(), strict=True):
+                masks = tuple(place_mask(v, self._window, self._placement) for v in levels)
+                yield LevelMasks(_LEVEL_NAMES, masks, chosen)
+
+    def chosen_level(self, taps: Sequence[Tap]) -> Iterator[Mask]:
+        for some in self._batches(taps, _TAPS_AT_ONCE * len(LEVELS)):
+            with torch.inference_mode():
+                masks = self._chosen_masks(some)
+            for mask in masks.numpy():
+                yield place_mask(mask[0], self._window, self._placement)
+
+    def _chosen_masks(self, taps: Tensor) -> Tensor:
+        """Probabilities, T x 1 x h x w, of the best level's masks for T canvas taps."""
+        canvas_index = torch.zeros(len(taps), dtype=torch.long)
+
+        def gather(kind: Literal["score", "filter"]) -> Tensor:
+            maps = [self._outputs[level.output(kind)] for level in LEVELS]
+            return gather_cells(maps, canvas_index, taps)
+
+        best = gather("score").squeeze(-1).argmax(dim=1)
+        rows = torch.arange(len(taps)) * len(LEVELS) + best
+        inputs = [values[rows] for values in mask_head_inputs(gather("filter"), taps)]
+        features = self._outputs["mask_features"].expand(len(taps), -1, -1, -1)
+        masks: Tensor = MaskProbability()(features, *inputs)
+        return masks
+
+    def _batches(self, taps: Sequence[Tap], size: int) -> Iterator[Tensor]:
+        canvas_taps = [self._placement.to_canvas(*tap) for tap in taps]
+        for start in range(0, len(canvas_taps), size):
+            yield torch.tensor(canvas_taps[start : start + size])
 
 
 class BundleReplay:
@@ -47,20 +89,44 @@ class BundleReplay:
     def __init__(self, segmenter: TapSegmenter) -> None:
         self._segmenter = segmenter
 
-    def masks(
-        self, photo: npt.NDArray[np.uint8], taps: Sequence[tuple[int, int]]
-    ) -> Iterator[LevelMasks]:
-        """See :class:`~tracenet.evaluation.evaluate.TapModel`."""
+    def open(self, photo: Photo, name: str) -> PhotoAnswers:
+        """See :class:`~tracenet.evaluation.answers.TapModel`."""
         choice = self._segmenter.choice(photo.shape[0], photo.shape[1])
-        replay = self._segmenter.replay(choice)
-        pad_value = self._segmenter.bundle.manifest.pad_value
-        image = Canvas(choice.height, choice.width, pad_value).open(photo)
-        arrays = replay.encode(image)
+        canvas = Canvas(choice.height, choice.width, self._segmenter.bundle.manifest.pad_value)
+        return _BundleAnswers(choice, self._segmenter.replay(choice), canvas.open(photo))
+
+
+class _BundleAnswers:
+    def __init__(self, choice: Choice, replay: Replay, image: CanvasImage) -> None:
+        self.computed = f"{choice.schedule.name} on {choice.height} x {choice.width}"
+        self.many = bool(choice.schedule.encode)
+        self._replay, self._placement = replay, image.placement
+        self._arrays: Mapping[str, Array] = replay.encode(image)
+
+    def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
         for tap in taps:
-            query = replay.answer_query(arrays, image.placement.to_canvas(*tap))
-            masks = []
-            for level in range(len(query.levels)):
-                window = replay.choose_mask(query, level)
-                answer = replay.compute_mask(query, level, window)
-                masks.append(place_mask(answer.probability, answer.window, image.placement))
-            yield LevelMasks(tuple(masks), query.best_level)
+            query = self._query(tap)
+            names = tuple(answer.level.name for answer in query.levels)
+            masks = tuple(self._mask(query, level) for level in range(len(names)))
+            yield LevelMasks(names, masks, query.best_level)
+
+    def chosen_level(self, taps: Sequence[Tap]) -> Iterator[Mask]:
+        # Every window of a query follows from the cell of the schedule's key level, so that taps
+        # in one cell ask the same.
+        stride = self._replay.schedule.key_stride
+        queries: dict[tuple[int, int], QueryAnswer] = {}
+        for tap in taps:
+            x, y = self._placement.to_canvas(*tap)
+            cell = x // stride, y // stride
+            if cell not in queries:
+                queries[cell] = self._query(tap)
+            query = replace(queries[cell], tap=(x, y))
+            yield self._mask(query, query.best_level)
+
+    def _query(self, tap: Tap) -> QueryAnswer:
+        return self._replay.answer_query(self._arrays, self._placement.to_canvas(*tap))
+
+    def _mask(self, query: QueryAnswer, level: int) -> Mask:
+        window = self._replay.choose_mask(query, level)
+        answer = self._replay.compute_mask(query, level, window)
+        return place_mask(answer.probability, answer.window, self._placement)

@@ -1,0 +1,141 @@
+"""What a command line names: the model and the photos, each with what identifies it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tracenet.data import CocoDataset, FolderDataset, HeldOut, LvisDataset, PhotoDataset
+from tracenet.evaluation.adapter import OutsideModel
+from tracenet.evaluation.answers import TapModel
+from tracenet.evaluation.fingerprint import fingerprint
+from tracenet.evaluation.models import BundleReplay, FullNet
+from tracenet.evaluation.regions import RegionReplay
+from tracenet.model import COARSEST_STRIDE, load_checkpoint, shipped_checkpoint
+from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.manifest import MANIFEST_NAME
+from tracenet_runtime.segmenter import TapSegmenter
+
+DEFAULT_CANVAS = (640, 640)
+
+
+@dataclass(frozen=True)
+class Input:
+    """What identifies a model or a data set.
+
+    Attributes:
+        settings: equal exactly when the scores must be; holds hashes, not paths.
+        about: what else a reader wants to know.
+    """
+
+    settings: Mapping[str, Any]
+    about: Mapping[str, Any]
+
+
+def open_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
+    """The model that is to be evaluated; a ``TraceNetError`` when there is none such."""
+    if arguments.model:
+        return _outside(arguments.model)
+    if arguments.bundle:
+        return _bundle(arguments)
+    path = arguments.checkpoint or shipped_checkpoint("mobilenetv2-fpn")
+    network = load_checkpoint(path)
+    torch.set_num_threads(arguments.threads)
+    height, width = arguments.canvas or DEFAULT_CANVAS
+    if height % COARSEST_STRIDE or width % COARSEST_STRIDE:
+        raise TraceNetError(
+            f"--canvas {height}x{width} does not fit; give multiples of {COARSEST_STRIDE}"
+        )
+    canvas = Canvas(height, width, network.pad_value)
+    model = RegionReplay(network, canvas) if arguments.replay else FullNet(network, canvas)
+    settings = {
+        "form": "replay by regions" if arguments.replay else "FullNet",
+        "sha256": fingerprint([path]),
+        "canvas": [height, width],
+    }
+    return model, Input(settings, {"evaluated": str(path), "threads": arguments.threads})
+
+
+def _bundle(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
+    segmenter = TapSegmenter.load(
+        arguments.bundle,
+        arguments.engine,
+        arguments.threads,
+        schedule=arguments.schedule,
+        canvas=arguments.canvas,
+    )
+    report = segmenter.engine_report
+    assert report is not None  # it was loaded here
+    settings = {
+        "form": "bundle",
+        "sha256": fingerprint(
+            [Path(arguments.bundle) / MANIFEST_NAME]
+        ),  # which has those of the rest
+        "canvas": list(arguments.canvas) if arguments.canvas else None,
+        "schedule": arguments.schedule,
+        "engine": report.name,
+    }
+    about = {
+        "evaluated": str(arguments.bundle),
+        "threads": arguments.threads,
+        "engine_says": dict(report.actual),
+    }
+    return BundleReplay(segmenter), Input(settings, about)
+
+
+def _outside(where: str) -> tuple[TapModel, Input]:
+    model = OutsideModel.load(where)
+    source = where.rpartition(":")[0]
+    if not source.endswith(".py"):
+        spec = importlib.util.find_spec(source)
+        source = (spec.origin if spec else None) or ""
+    path = Path(source)
+    settings = {
+        "form": "outside model",
+        "callable": where.rpartition(":")[2],
+        "sha256": fingerprint([path]) if path.is_file() else None,
+    }
+    return model, Input(settings, {"evaluated": where})
+
+
+def open_photos(arguments: argparse.Namespace) -> tuple[PhotoDataset, Input]:
+    """The annotated photos; a ``DataError`` when there are none such."""
+    photos: PhotoDataset
+    if arguments.data:
+        form, root = "folder", arguments.data
+        photos = FolderDataset(root)
+        maps = sorted((path.name, path.stat().st_size) for path in root.glob("*.png"))
+        content = fingerprint([root / "index.jsonl"], repr(maps))
+    else:
+        form = "coco" if arguments.coco else "lvis"
+        root, images = arguments.coco or arguments.lvis
+        photos = (CocoDataset if arguments.coco else LvisDataset)(root, images)
+        content = fingerprint([root])
+    if arguments.held_out:
+        photos = HeldOut(photos, arguments.held_out, training=False)
+    settings = {
+        "form": form,
+        "sha256": content,
+        "held_out": arguments.held_out,
+        "photos": len(photos),
+    }
+    return photos, Input(settings, {"data": str(root)})
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that the figures may depend on, those that are installed."""
+    found = {}
+    for package in ("tracenet", "torch", "numpy", "pillow", "pycocotools", "onnxruntime"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,110 @@
+"""The best and the worst taps as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from tracenet.data import AnnotatedPhoto, PhotoDataset
+from tracenet.evaluation.answers import TapModel
+from tracenet.evaluation.metrics import Mask, bounding_window
+from tracenet.evaluation.scores import InstanceScore, PhotoScore, TapScore
+
+SHOWN = 16
+_COLUMNS = 4
+_TILE = 320
+_CAPTION = 20
+_TINT = (30, 110, 255)
+_TRUTH = (255, 215, 0)
+_TAP = (255, 40, 60)
+_MARGIN = 0.25
+
+
+@dataclass(frozen=True)
+class _Shown:
+    photo: PhotoScore
+    instance: InstanceScore
+    tap: TapScore
+
+
+def write_pictures(
+    folder: Path, scores: Sequence[PhotoScore], photos: PhotoDataset, model: TapModel
+) -> None:
+    """Write ``best.png`` and ``worst.png``: 16 taps each, no two on the same instance.
+
+    The masks are computed again. Of equal IoUs the first in the dataset's order is shown.
+    """
+    for name, pick, sign in (("best.png", max, -1), ("worst.png", min, 1)):
+        shown = [
+            _Shown(photo, instance, pick(instance.taps, key=lambda tap: tap.iou))
+            for photo in scores
+            for instance in photo.instances
+        ]
+        shown.sort(key=lambda one: sign * one.tap.iou)
+        tiles = [_tile(one, photos[one.photo.index], model) for one in shown[:SHOWN]]
+        _grid(tiles).save(folder / name)
+
+
+def _tile(shown: _Shown, example: AnnotatedPhoto, model: TapModel) -> Image.Image:
+    """The instance with the mask tinted, the truth outlined, the tap marked, and a caption."""
+    ids = [instance.id for instance in example.instances]
+    truth = example.masks[ids.index(shown.instance.instance)]
+    opened = model.open(example.photo, example.name)
+    (mask,) = opened.chosen_level([(shown.tap.x, shown.tap.y)])
+    box = _box_around(truth | mask)
+    left, top, right, bottom = box
+    scale = _TILE / max(right - left, bottom - top)
+    size = max(1, round(scale * (right - left))), max(1, round(scale * (bottom - top)))
+
+    photo = Image.fromarray(example.photo[top:bottom, left:right]).resize(size)
+    pixels = np.array(photo)
+    given, true = (
+        np.array(Image.fromarray(v[top:bottom, left:right]).resize(size, Image.Resampling.NEAREST))
+        for v in (mask, truth)
+    )
+    pixels[given] = pixels[given] // 2 + np.array(_TINT, np.uint8) // 2
+    pixels[true & ~_without_rim(true)] = _TRUTH
+
+    tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
+    tile.paste(Image.fromarray(pixels), (0, _CAPTION))
+    draw = ImageDraw.Draw(tile)
+    x, y = (shown.tap.x + 0.5 - left) * scale, (shown.tap.y + 0.5 - top) * scale + _CAPTION
+    draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=_TAP, outline="white")
+    level = f"{shown.tap.level}  " if shown.tap.level else ""
+    draw.text((4, 4), f"IoU {shown.tap.iou:.3f}  {level}{shown.photo.photo}"[:52], fill="black")
+    return tile
+
+
+def _box_around(mask: Mask) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of what is in a mask, and a margin of the photo around it."""
+    rows, columns = bounding_window(mask)
+    margin = round(_MARGIN * max(rows.stop - rows.start, columns.stop - columns.start)) + 8
+    return (
+        max(0, columns.start - margin),
+        max(0, rows.start - margin),
+        min(mask.shape[1], columns.stop + margin),
+        min(mask.shape[0], rows.stop + margin),
+    )
+
+
+def _without_rim(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The mask without its outermost two pixels."""
+    inside = mask
+    for _ in range(2):
+        wide = np.pad(inside, 1)
+        inside = inside & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return inside
+
+
+def _grid(tiles: Sequence[Image.Image]) -> Image.Image:
+    rows = -(-len(tiles) // _COLUMNS)
+    grid = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "white")
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, _COLUMNS)
+        grid.paste(tile, (column * _TILE, row * (_TILE + _CAPTION)))
+    return grid

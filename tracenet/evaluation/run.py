@@ -1,0 +1,185 @@
+"""A whole evaluation: every photo in some process, then the results in one place."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from tracenet.data import AnnotatedPhoto, DataError, PhotoDataset
+from tracenet.evaluation.answers import TapModel
+from tracenet.evaluation.evaluate import ALL_PIXELS_BELOW, THRESHOLD, score_photo
+from tracenet.evaluation.fingerprint import fingerprint
+from tracenet.evaluation.inputs import Input, open_model, open_photos, versions
+from tracenet.evaluation.pictures import write_pictures
+from tracenet.evaluation.processes import Processes
+from tracenet.evaluation.protocol import MINIMUM_AREA, TAPS, TapProtocol
+from tracenet.evaluation.report import markdown
+from tracenet.evaluation.scores import PhotoScore
+from tracenet.evaluation.store import Store, write_atomically
+from tracenet.evaluation.summary import summarise
+from tracenet.evaluation.taps_file import TAPS as TAPS_FILE
+from tracenet.evaluation.taps_file import FileTaps, tap_lines
+
+SCHEMA_VERSION = 1
+"""Of the results and of the folder of an evaluation (docs/evaluation.md)."""
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Evaluate as the command line says; the results, in the main process alone.
+
+    Raises:
+        TraceNetError: an argument, the data or a file does not fit; the message says what.
+    """
+    processes = Processes()
+    taps = _taps(arguments)
+    photos, about_photos = open_photos(arguments)
+    if photos.problems and processes.is_main:
+        print("\n".join(photos.problems.lines()), file=sys.stderr)
+    model, about_model = open_model(arguments)
+    settings = {
+        "schema_version": SCHEMA_VERSION,
+        "model": dict(about_model.settings),
+        "photos": dict(about_photos.settings),
+        "taps": _tap_settings(taps, arguments.seed),
+    }
+    store = _open_store(arguments, settings, processes)
+    began = time.perf_counter()
+    scores = _score_share(model, photos, taps, store, processes)
+    seconds = time.perf_counter() - began
+    gathered = processes.gather(scores)
+    if not processes.is_main:
+        processes.close()
+        return None
+    everything = sorted(gathered, key=lambda score: score.index)
+    if not any(score.instances for score in everything):
+        raise DataError(
+            f"{arguments.taps_from} has no tap on an instance of these photos"
+            if arguments.taps_from
+            else f"there is no instance of at least {MINIMUM_AREA} pixels on a canvas of "
+            f"{arguments.scored_canvas} pixels to score"
+        )
+    protocol = taps.protocol if isinstance(taps, FileTaps) else taps.name
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        **summarise(everything, protocol, arguments.seed),
+        "conditions": _conditions(
+            settings, [about_model, about_photos], everything, processes.count, seconds
+        ),
+        "problems": photos.problems.to_dict(),
+    }
+    if isinstance(taps, FileTaps):
+        results["conditions"]["taps_from"] = str(taps.path)
+        results["conditions"]["instances_of_taps_from_not_found"] = _not_found(taps, everything)
+    if arguments.out:
+        _write(arguments.out, results, everything, "".join(tap_lines(everything, protocol)))
+        write_pictures(arguments.out, everything, photos, model)
+    processes.close()
+    return results
+
+
+def _taps(arguments: argparse.Namespace) -> TapProtocol | FileTaps:
+    if arguments.taps_from:
+        return FileTaps.read(arguments.taps_from)
+    return TapProtocol(
+        arguments.tap_protocol or "uniform",
+        arguments.taps or TAPS,
+        arguments.seed,
+        arguments.scored_canvas,
+    )
+
+
+def _tap_settings(taps: TapProtocol | FileTaps, seed: int) -> dict[str, Any]:
+    common = {"threshold": THRESHOLD, "all_pixels_below": ALL_PIXELS_BELOW, "seed": seed}
+    if isinstance(taps, FileTaps):
+        return common | {"protocol": taps.protocol, "sha256": fingerprint([taps.path])}
+    return common | {
+        "protocol": taps.name,
+        "per_instance": taps.taps,
+        "scored_canvas": taps.scored_canvas,
+        "minimum_area": MINIMUM_AREA,
+    }
+
+
+def _open_store(
+    arguments: argparse.Namespace, settings: dict[str, Any], processes: Processes
+) -> Store | None:
+    if arguments.out is None:
+        return None
+    store = Store(arguments.out, processes.index)
+    if processes.is_main:
+        store.start(settings, arguments.resume)
+    processes.wait()
+    if not processes.is_main:
+        store.join(settings)
+    return store
+
+
+def _score_share(
+    model: TapModel,
+    photos: PhotoDataset,
+    taps: TapProtocol | FileTaps,
+    store: Store | None,
+    processes: Processes,
+) -> list[PhotoScore]:
+    """This process's photos; those that are done already come from the store."""
+    done = store.read() if store else {}
+    share = processes.share(len(photos))
+    scores = [done[index] for index in share if index in done]
+    left = [index for index in share if index not in done]
+    for index in tqdm(
+        left,
+        unit="photo",
+        desc="evaluating",
+        total=len(share),
+        initial=len(scores),
+        disable=not processes.is_main,
+    ):
+        example: AnnotatedPhoto = photos[index]
+        score = score_photo(model, index, example, taps.draw(index, example))
+        scores.append(score)
+        if store:
+            store.add(score)
+    return scores
+
+
+def _conditions(
+    settings: Mapping[str, Any],
+    about: Sequence[Input],
+    scores: Sequence[PhotoScore],
+    processes: int,
+    seconds: float,
+) -> dict[str, Any]:
+    conditions: dict[str, Any] = {}
+    for one in about:
+        conditions |= one.about
+    computed = Counter(score.computed for score in scores if score.instances)
+    every = [score.above is not None for photo in scores for score in photo.instances]
+    conditions |= {name: settings[name] for name in ("model", "photos", "taps")}
+    return conditions | {
+        "photos_computed_by": dict(sorted(computed.items())),
+        "instances_all_pixels_tapped": sum(every),
+        "processes": processes,
+        "seconds": round(seconds, 1),
+        "versions": versions(),
+    }
+
+
+def _not_found(taps: FileTaps, scores: Sequence[PhotoScore]) -> int:
+    scored = {(photo.photo, one.instance) for photo in scores for one in photo.instances}
+    return len(taps.taps.keys() - scored)
+
+
+def _write(
+    folder: Path, results: Mapping[str, Any], scores: Sequence[PhotoScore], taps: str
+) -> None:
+    write_atomically(folder / "results.json", json.dumps(results, indent=2) + "\n")
+    write_atomically(folder / "table.md", markdown(results))
+    write_atomically(folder / TAPS_FILE, taps)

@@ -1,0 +1,118 @@
+"""The folder of an evaluation: scores as they come, so that it can be gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tracenet.evaluation.scores import PhotoScore
+from tracenet_runtime.errors import OutputError
+
+SETTINGS = "settings.json"
+PARTS = "parts"
+
+
+class Store:
+    """Scores on disk: one line per photo, in one file per process.
+
+    A line is written when its photo is done and begins to count when its end is there, so that a
+    process that is killed loses no more than the photo it was at.
+    """
+
+    def __init__(self, folder: Path, process: int) -> None:
+        self.folder = folder
+        self._part = folder / PARTS / f"{process:05d}.jsonl"
+
+    def start(self, settings: dict[str, Any], resume: bool) -> None:
+        """Begin, or go on with what was begun with the same settings.
+
+        Raises:
+            OutputError: the folder has something else in it, or cannot be written.
+        """
+        try:
+            there = self.folder.is_dir() and any(self.folder.iterdir())
+            if there and not (self.folder / SETTINGS).is_file():
+                raise OutputError(
+                    f"{self.folder} is not empty and holds no evaluation; give another --out"
+                )
+            if there and not resume:
+                raise OutputError(
+                    f"{self.folder} holds an evaluation already; go on with it by --resume, or "
+                    "give another --out"
+                )
+            self.join(settings)
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be written: {error}") from error
+
+    def join(self, settings: dict[str, Any]) -> None:
+        """As `start` with ``resume``, for processes beside the one that starts."""
+        path = self.folder / SETTINGS
+        if path.is_file():
+            _check_settings(path, settings)
+        self._part.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            write_atomically(path, json.dumps(settings, indent=2) + "\n")
+        _cut_broken_line(self._part)
+
+    def read(self) -> dict[int, PhotoScore]:
+        """The photos that are done, by index."""
+        done = {}
+        for part in sorted(self._part.parent.glob("*.jsonl")):
+            for line in _whole_lines(part):
+                try:
+                    score = PhotoScore.from_dict(json.loads(line))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise OutputError(
+                        f"{part} is damaged ({error}); remove it, and --resume does its photos "
+                        "again"
+                    ) from error
+                done[score.index] = score
+        return done
+
+    def add(self, score: PhotoScore) -> None:
+        """Note a photo that is done."""
+        line = json.dumps(score.to_dict(), separators=(",", ":")) + "\n"
+        with self._part.open("a", encoding="utf-8") as file:
+            file.write(line)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is either there whole or as it was before."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _check_settings(path: Path, settings: dict[str, Any]) -> None:
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} is damaged: {error}; give another --out") from error
+    if before != settings:
+        differing = sorted(_differing(before, settings)) if isinstance(before, dict) else []
+        raise OutputError(
+            f"{path.parent} holds an evaluation with other settings ({', '.join(differing)}); "
+            "give another --out"
+        )
+
+
+def _differing(a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]:
+    for key in a.keys() | b.keys():
+        if a.get(key) != b.get(key):
+            both = isinstance(a.get(key), dict) and isinstance(b.get(key), dict)
+            inner = _differing(a[key], b[key]) if both else iter(())
+            yield from [f"{key}.{name}" for name in inner] or [key]
+
+
+def _whole_lines(part: Path) -> list[bytes]:
+    content = part.read_bytes()
+    return content[: content.rfind(b"\n") + 1].splitlines()
+
+
+def _cut_broken_line(part: Path) -> None:
+    """Whatever was being written when a process was killed goes."""
+    if part.is_file():
+        os.truncate(part, part.read_bytes().rfind(b"\n") + 1)

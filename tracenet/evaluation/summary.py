@@ -1,0 +1,168 @@
+"""The figures of an evaluation: overall, per band, per size, per category."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracenet.evaluation.evaluate import THRESHOLD
+from tracenet.evaluation.protocol import BANDS, ProtocolName
+from tracenet.evaluation.scores import InstanceScore, PhotoScore
+from tracenet.evaluation.statistics import (
+    Floats,
+    band_variance,
+    bootstrap_intervals,
+    estimate_share,
+)
+
+SIZES = {"small": 32**2, "medium": 96**2, "large": math.inf}
+"""COCO's sizes: photo pixels that an instance has fewer of."""
+
+MIOU = "miou_t"
+MTA = f"mta_{THRESHOLD}"
+ORACLE = "_oracle_level"
+_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What one instance adds to the means; without an oracle, its two are None.
+
+    ``area`` is the share of pixels above the threshold, as (estimate, variance).
+    """
+
+    photo: int
+    taps: int
+    iou: float
+    area: tuple[float, float]
+    oracle_iou: float | None
+    oracle_area: tuple[float, float] | None
+
+
+def summarise(scores: Sequence[PhotoScore], protocol: ProtocolName, seed: int) -> dict[str, Any]:
+    """The figures of at least one instance, as docs/evaluation.md describes them (JSON-ready).
+
+    Args:
+        scores: of all photos.
+        protocol: that drew the taps.
+        seed: of the bootstrap.
+    """
+    instances = [(photo.index, score) for photo in scores for score in photo.instances]
+    figures = [_of_instance(photo, score, protocol) for photo, score in instances]
+
+    def grouped(key: Callable[[InstanceScore], str]) -> dict[str, list[_Figures]]:
+        groups = defaultdict(list)
+        for (_, score), figure in zip(instances, figures, strict=True):
+            groups[key(score)].append(figure)
+        return groups
+
+    bands = {
+        str(band): [
+            _of_band(photo, score, band, protocol)
+            for photo, score in instances
+            if any(tap.band == band for tap in score.taps)
+        ]
+        for band in range(1, BANDS + 1)
+    }
+    sizes = grouped(lambda score: next(n for n, most in SIZES.items() if score.area < most))
+    categories = None
+    if any(score.category is not None for _, score in instances):
+        categories = grouped(lambda score: score.category or "without a name")
+    return {
+        **_block(figures, seed),
+        "bands": _blocks(bands, bands, seed),
+        "sizes": _blocks(sizes, SIZES, seed),
+        "categories": None if categories is None else _blocks(categories, sorted(categories), seed),
+    }
+
+
+def _blocks(
+    groups: dict[str, list[_Figures]], names: Iterable[str], seed: int
+) -> dict[str, dict[str, Any]]:
+    return {name: _block(groups[name], seed) for name in names if groups.get(name)}
+
+
+def _of_instance(photo: int, score: InstanceScore, protocol: ProtocolName) -> _Figures:
+    iou = np.array([tap.iou for tap in score.taps])
+    bands = np.array([tap.band for tap in score.taps])
+
+    def share(values: Floats) -> tuple[float, float]:
+        return estimate_share(values, bands, score.band_pixels, protocol)
+
+    hits = (iou > THRESHOLD).astype(np.float64)
+    area = share(hits) if score.above is None else (score.above / score.area, 0.0)
+    oracle = _oracle(score)
+    if oracle is None:
+        return _Figures(photo, len(iou), float(iou.mean()), area, None, None)
+    # Where all pixels were tapped, only what the oracle adds needs to be estimated.
+    oracle_hits = (oracle > THRESHOLD).astype(np.float64)
+    if score.above is None:
+        oracle_area = share(oracle_hits)
+    else:
+        added, variance = share(oracle_hits - hits)
+        oracle_area = area[0] + added, variance
+    return _Figures(photo, len(iou), float(iou.mean()), area, float(oracle.mean()), oracle_area)
+
+
+def _of_band(photo: int, score: InstanceScore, band: int, protocol: ProtocolName) -> _Figures:
+    inside = np.array([tap.band == band for tap in score.taps])
+    iou = np.array([tap.iou for tap in score.taps])[inside]
+    # Of uniform taps too, those in a band are uniform in it, but may repeat.
+    pixels = score.band_pixels[band - 1] if protocol == "bands" else 0
+
+    def share(values: Floats) -> tuple[float, float]:
+        hits = (values > THRESHOLD).astype(np.float64)
+        if pixels:
+            return float(hits.mean()), band_variance(hits, pixels)
+        return estimate_share(hits, np.ones(len(hits), np.intp), (), "uniform")
+
+    oracle = _oracle(score)
+    if oracle is None:
+        return _Figures(photo, len(iou), float(iou.mean()), share(iou), None, None)
+    oracle = oracle[inside]
+    return _Figures(
+        photo, len(iou), float(iou.mean()), share(iou), float(oracle.mean()), share(oracle)
+    )
+
+
+def _oracle(score: InstanceScore) -> Floats | None:
+    values = [tap.oracle for tap in score.taps if tap.oracle is not None]
+    return np.array(values) if len(values) == len(score.taps) else None
+
+
+def _block(figures: Sequence[_Figures], seed: int) -> dict[str, Any]:
+    """The means of one group, their standard errors and intervals."""
+    columns = {MIOU: [f.iou for f in figures], MTA: [f.area[0] for f in figures]}
+    variances = {MTA: [f.area[1] for f in figures]}
+    oracles = [(f.oracle_iou, f.oracle_area) for f in figures]
+    known = [(iou, area) for iou, area in oracles if iou is not None and area is not None]
+    if len(known) == len(figures):
+        columns[MIOU + ORACLE] = [iou for iou, _ in known]
+        columns[MTA + ORACLE] = [area[0] for _, area in known]
+        variances[MTA + ORACLE] = [area[1] for _, area in known]
+    values = np.array(list(columns.values())).T
+    intervals = bootstrap_intervals(values, [f.photo for f in figures], seed)
+    block: dict[str, Any] = {}
+    for name in (MIOU, MIOU + ORACLE, MTA, MTA + ORACLE):
+        place = list(columns).index(name) if name in columns else None
+        block[name] = None if place is None else _rounded(float(values[:, place].mean()))
+        block[f"{name}_interval"] = (
+            None
+            if place is None or intervals is None
+            else [_rounded(bound) for bound in intervals[place]]
+        )
+        if name.startswith(MTA):
+            error = math.sqrt(sum(variances.get(name, [math.nan]))) / len(figures)
+            block[f"{name}_standard_error"] = _rounded(error)
+    block["instances"] = len(figures)
+    block["taps"] = sum(f.taps for f in figures)
+    return block
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, _DIGITS)

@@ -1,0 +1,120 @@
+"""The taps of an evaluation as a file, so that another system can be scored on the same ones."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from tracenet.data import AnnotatedPhoto, DataError
+from tracenet.evaluation.protocol import Bands, ProtocolName, Tap, band_sizes
+from tracenet.evaluation.scores import PhotoScore
+
+TAPS = "taps.jsonl"
+
+
+def tap_lines(scores: Sequence[PhotoScore], protocol: ProtocolName) -> Iterator[str]:
+    """A line of JSON for each tap and what it gave."""
+    for photo in scores:
+        for score in photo.instances:
+            for tap in score.taps:
+                line = {
+                    "photo": photo.photo,
+                    "instance": score.instance,
+                    "category": score.category,
+                    "x": tap.x,
+                    "y": tap.y,
+                    "band": tap.band,
+                    "protocol": protocol,
+                    "level": tap.level,
+                    "iou": tap.iou,
+                    "iou_oracle_level": tap.oracle,
+                }
+                yield json.dumps(line) + "\n"
+
+
+@dataclass(frozen=True)
+class FileTaps:
+    """The taps that a file lists, whatever else it says of them.
+
+    Attributes:
+        protocol: that drew them.
+        taps: by photo and instance.
+    """
+
+    path: Path
+    protocol: ProtocolName
+    taps: dict[tuple[str, int], tuple[Tap, ...]]
+
+    @classmethod
+    def read(cls, path: Path) -> FileTaps:
+        """Read ``taps.jsonl``; of a line, photo, instance, x, y and protocol are needed.
+
+        Raises:
+            DataError: there is no such file, a line is damaged, or the protocols differ.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
+        taps = defaultdict(list)
+        protocols = set()
+        for number, line in enumerate(lines, 1):
+            key, tap, protocol = _parsed(path, number, line)
+            taps[key].append(tap)
+            protocols.add(protocol)
+        if len(protocols) != 1:
+            raise DataError(f"{path} has taps of {len(protocols)} protocols; it needs one")
+        return cls(path, protocols.pop(), {key: tuple(group) for key, group in taps.items()})
+
+    def draw(self, index: int, example: AnnotatedPhoto) -> dict[int, tuple[Tap, ...]]:
+        """The taps on each instance of a photo that has some, by its place in the photo.
+
+        Raises:
+            DataError: a tap is not on its instance, or a band has none: it is another data set.
+        """
+        drawn = {}
+        for place, instance in enumerate(example.instances):
+            group = self.taps.get((example.name, instance.id))
+            if group:
+                self._check(example, place, group)
+                drawn[place] = group
+        return drawn
+
+    def _check(self, example: AnnotatedPhoto, place: int, group: tuple[Tap, ...]) -> None:
+        mask = example.masks[place]
+        height, width = mask.shape
+        where = f"instance {example.instances[place].id} of {example.name}"
+        for x, y in group:
+            if not (0 <= x < width and 0 <= y < height and mask[y, x]):
+                raise DataError(
+                    f"{self.path}: the tap ({x}, {y}) is not on {where}; score the taps on the "
+                    "annotations that they were drawn on"
+                )
+        if self.protocol == "bands":
+            columns, rows = (np.array(values) for values in zip(*group, strict=True))
+            tapped = set(Bands.of(mask).numbers(columns, rows).tolist())
+            there = {band for band, size in enumerate(band_sizes(mask), 1) if size}
+            if tapped != there:
+                raise DataError(f"{self.path} has no tap in a band of {where}; it is not complete")
+
+
+def _parsed(path: Path, number: int, line: str) -> tuple[tuple[str, int], Tap, ProtocolName]:
+    try:
+        row: dict[str, Any] = json.loads(line)
+        key, tap = (row["photo"], row["instance"]), (row["x"], row["y"])
+        protocol: ProtocolName = row["protocol"]
+    except KeyError as error:
+        raise DataError(f"{path}, line {number}, lacks {error}") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}, line {number}, is damaged: {error}") from error
+    if not isinstance(key[0], str) or not all(type(v) is int for v in (key[1], *tap)):
+        raise DataError(f"{path}, line {number}, is damaged: photo is text, the rest whole numbers")
+    if protocol not in get_args(ProtocolName):
+        raise DataError(f"{path}, line {number}: unknown protocol {protocol!r}")
+    return key, tap, protocol
