@@ -51,7 +51,7 @@ def discs(count: int = 1, diameter: int = 40, *, complete: bool = True) -> Annot
 
 def scene_crop(seed: int, things: int = 3, *, complete: bool = True) -> Crop:
     scene = make_scene(120, 90, seed, things, complete=complete)
-    still = Augmentation((90, 160), 0)
+    still = Augmentation((0.9, 1.7), 0)
     return random_crop(scene, SIZE, PAD, still, np.random.default_rng(seed))
 
 
@@ -65,7 +65,7 @@ def disc_crop(diameter: int) -> Crop:
     pixels = np.array(instances)
     pixels[-8:] = 255
     return random_crop(
-        annotated(pixels), SIZE, PAD, Augmentation((SIZE, SIZE), 0), np.random.default_rng(0)
+        annotated(pixels), SIZE, PAD, Augmentation((1, 1), 0), np.random.default_rng(0)
     )
 
 
@@ -74,7 +74,7 @@ def paste(
     how: CopyPaste,
     seed: int,
     source: AnnotatedPhoto | None = None,
-    augmentation: Augmentation = Augmentation((90, 160), 0),  # noqa: B008 - frozen
+    augmentation: Augmentation = Augmentation((0.9, 1.7), 0),  # noqa: B008 - frozen
 ) -> Crop:
     source = source or discs()
     random = np.random.default_rng(seed)
@@ -214,7 +214,7 @@ def test_things_are_flipped_and_recoloured() -> None:
     colours, sides = set(), set()
     for seed in range(12):
         how = only("simple", extent=(0.4, 0.4))
-        after = paste(empty, how, seed, annotated(half), Augmentation((90, 160), 0.3))
+        after = paste(empty, how, seed, annotated(half), Augmentation((0.9, 1.7), 0.3))
         rows, columns = np.nonzero(after.masks[-1])
         bottom = columns[rows == rows.max()]
         sides.add(bool(bottom.mean() < columns.mean()))
@@ -300,7 +300,7 @@ def test_union_is_one_connected_thing(seed: int, diameter: int, extent: float) -
 def test_what_cannot_be_hidden_in_part_is_pasted_beside_or_over(mode: str) -> None:
     pixels = np.zeros((SIZE, SIZE), np.uint8)
     pixels[40:48, 40:48] = 1  # just large enough: not a pixel may be hidden
-    still = Augmentation((SIZE, SIZE), 0)
+    still = Augmentation((1, 1), 0)
     small = random_crop(annotated(pixels), SIZE, PAD, still, np.random.default_rng(0))
     assert small.masks.sum() == MINIMUM_AREA
     beside = 0
@@ -350,7 +350,7 @@ def flat(value: int, *, complete: bool = True) -> AnnotatedPhoto:
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_mixing(complete: bool) -> None:
-    still = Augmentation((SIZE, SIZE), 0)
+    still = Augmentation((1, 1), 0)
     before = random_crop(flat(200, complete=complete), SIZE, PAD, still, np.random.default_rng(0))
     shares = []
     for seed in range(40):
@@ -417,7 +417,7 @@ def batch_of(how: CopyPaste, scenes: list[AnnotatedPhoto], step: int = 0) -> Tap
         canvas_sizes=(SIZE,),
         taps_per_megapixel=2000,
         background_share=0.5,
-        augmentation=Augmentation((90, 160), 0),
+        augmentation=Augmentation((0.9, 1.7), 0),
         copy_paste=how,
     )
     return StepDataset(Scenes(scenes), recipe, PAD, seed=0)[step]
@@ -470,7 +470,7 @@ def test_taps_lie_on_what_their_mode_says() -> None:
             pixels=12 * SIZE * SIZE,
             canvas_sizes=(SIZE,),
             taps_per_megapixel=4000,
-            augmentation=Augmentation((90, 120), 0),
+            augmentation=Augmentation((0.9, 1.3), 0),
             copy_paste=only(mode, extent=(0.2, 0.3)),
         )
         batch = StepDataset(SceneThenDisc(), recipe, PAD, seed=0)[0]

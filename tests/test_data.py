@@ -43,7 +43,8 @@ def refused(call: Any, match: str) -> None:
 def crop_of(
     example: AnnotatedPhoto, size: int, long_side: tuple[float, float], seed: int, colour: float = 0
 ) -> Crop:
-    augmentation = Augmentation(long_side, colour)
+    low, high = (side / size for side in long_side)
+    augmentation = Augmentation((low, high), colour)
     return random_crop(example, size, PAD, augmentation, np.random.default_rng(seed))
 
 
@@ -191,7 +192,7 @@ RECIPE = Recipe(
     canvas_sizes=(64,),
     taps_per_megapixel=2000,
     background_share=0.5,
-    augmentation=Augmentation((48, 128), 0),
+    augmentation=Augmentation((0.75, 2), 0),
     copy_paste=CopyPaste(probability=0),
 )
 
@@ -265,7 +266,7 @@ def test_background_taps_only_where_all_things_are_annotated() -> None:
 def test_no_background_tap_where_there_is_no_background() -> None:
     instances = np.ones((64, 64), np.uint8)
     instances[:, 32:] = 255
-    recipe = dataclasses.replace(RECIPE, augmentation=Augmentation((64, 64), 0))
+    recipe = dataclasses.replace(RECIPE, augmentation=Augmentation((1, 1), 0))
     for batch in batches(annotated(instances), recipe):
         assert (batch.level == 0).all()
         # Known is what is not ignored; which half that is depends on the flip.
@@ -284,7 +285,7 @@ def test_taps_in_the_centre_region() -> None:
         recipe = dataclasses.replace(
             RECIPE,
             taps_per_megapixel=20_000,
-            augmentation=Augmentation((64, 64), 0),
+            augmentation=Augmentation((1, 1), 0),
             tap_region="centre",
         )
         batch = batches(annotated(instances), recipe, count=1)[0]

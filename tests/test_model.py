@@ -29,20 +29,14 @@ from tracenet.model import (
     build_network,
     checkpoint_licence,
     load_checkpoint,
-    load_trunk,
     save_checkpoint,
     shipped_checkpoint,
     tap_score,
     untrained_network,
 )
 from tracenet.model import checkpoint as checkpoint_module
-from tracenet.model.backbones import build_backbone
 from tracenet.model.config import FILTER_SIZE
 from tracenet.model.layers import DepthwiseConv2d, LevelSharedBatchNorm
-
-SHARED_TRUNK = (
-    Path(__file__).parents[2] / "shared" / "weights" / "mobilenet_v2_imagenet.safetensors"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -329,73 +323,6 @@ def test_shipped_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert shipped_checkpoint("r50-fpn") == tmp_path / "r50-fpn.safetensors"
     with pytest.raises(CheckpointError, match=r"shipped: r50-fpn\)"):
         shipped_checkpoint("r101-fpn")
-
-
-# Its trunk
-
-
-@pytest.mark.skipif(not SHARED_TRUNK.is_file(), reason=f"{SHARED_TRUNK} is not there")
-def test_imagenet_trunk_of_mobilenetv2() -> None:
-    backbone = build_backbone("mobilenetv2")
-    load_trunk(backbone, SHARED_TRUNK)
-    tensors = load_file(SHARED_TRUNK)
-    assert set(backbone.state_dict()) <= set(tensors)
-    for name, tensor in backbone.state_dict().items():
-        assert torch.equal(tensor, tensors[name]), name
-    # Features of a picture that this trunk can see, of a trained network's scale.
-    with torch.no_grad():
-        stages = backbone.eval()((scene(128) - 128) / 128)
-    for channels, cells, stage in zip((32, 96, 320), (16, 8, 4), stages, strict=True):
-        assert stage.shape == (1, channels, cells, cells)
-        assert 0.3 < stage.std() < 10
-
-
-def test_trunk_of_resnet50(tmp_path: Path) -> None:
-    path = tmp_path / "resnet50.safetensors"
-    with torch.device("meta"):
-        backbone = build_backbone("resnet50")
-    shapes = {name: tuple(tensor.shape) for name, tensor in backbone.state_dict().items()}
-    # Names and shapes as torchvision gives them.
-    assert len(shapes) == 318
-    assert shapes["conv1.weight"] == (64, 3, 7, 7)
-    assert shapes["layer1.0.downsample.0.weight"] == (256, 64, 1, 1)
-    assert shapes["layer4.2.bn3.running_var"] == (2048,)
-    backbone.to_empty(device="cpu")
-    tensors = {
-        name: torch.full(shape, float(index))
-        for index, (name, shape) in enumerate(shapes.items())
-        if not name.endswith("num_batches_tracked")
-    }
-    tensors["fc.weight"], tensors["fc.bias"] = torch.zeros(10, 2048), torch.zeros(10)
-    save_file(tensors, path)
-    load_trunk(backbone, path)
-    for name, tensor in backbone.state_dict().items():
-        if not name.endswith("num_batches_tracked"):
-            assert torch.equal(tensor, tensors[name]), name
-
-    tensors["layer4.2.bn3.bias"] = torch.zeros(7)
-    save_file(tensors, path)
-    with pytest.raises(CheckpointError, match=r"does not fit this trunk: .*layer4\.2\.bn3\.bias"):
-        load_trunk(backbone, path)
-    del tensors["layer4.2.bn3.bias"]
-    save_file(tensors, path)
-    with pytest.raises(CheckpointError, match=r"has no tensor 'layer4\.2\.bn3\.bias'"):
-        load_trunk(backbone, path)
-    path.write_bytes(b"junk")
-    with pytest.raises(CheckpointError, match="does not fit this trunk: "):
-        load_trunk(backbone, path)
-    with pytest.raises(CheckpointError, match="nowhere does not exist"):
-        load_trunk(backbone, tmp_path / "nowhere")
-
-
-def test_strides_of_the_resnet() -> None:
-    with torch.device("meta"):
-        stages = build_backbone("resnet101")(torch.empty(1, 3, 64, 96))
-    assert [tuple(stage.shape) for stage in stages] == [
-        (1, 512, 8, 12),
-        (1, 1024, 4, 6),
-        (1, 2048, 2, 3),
-    ]
 
 
 # Its mask head

@@ -38,13 +38,13 @@ class Augmentation:
     """How photos vary in training.
 
     Attributes:
-        long_side: the photo's long side becomes this many pixels (low, high; log-uniform): the
-            large-scale jitter of arXiv 2012.07177. In pixels rather than as a factor, so that
-            things have the sizes they have on the canvases of use, whatever the photo's size.
+        scale: the photo's long side becomes this many times the canvas's side (low, high;
+            log-uniform): the large-scale jitter of arXiv 2012.07177. At 1 the photo fits its
+            canvas, as it does in use, and everything around the thing is seen.
         colour: brightness, contrast and saturation each vary by up to this share.
     """
 
-    long_side: tuple[float, float] = (224.0, 1120.0)
+    scale: tuple[float, float] = (0.5, 1.6)
     colour: float = 0.3
 
 
@@ -61,8 +61,8 @@ def random_crop(
     pixel of a random thing lies on it; a photo smaller than the canvas lies on it at random.
     """
     height, width = example.photo.shape[:2]
-    low, high = np.log(augmentation.long_side)
-    factor = np.exp(random.uniform(low, high)) / max(height, width)
+    low, high = np.log(augmentation.scale)
+    factor = np.exp(random.uniform(low, high)) * size / max(height, width)
     scaled = max(1, round(height * factor)), max(1, round(width * factor))
 
     focus = np.array(scaled) / 2

@@ -5,7 +5,6 @@ from tracenet.model.checkpoint import (
     build_network,
     checkpoint_licence,
     load_checkpoint,
-    load_trunk,
     save_checkpoint,
     shipped_checkpoint,
     untrained_network,
@@ -22,6 +21,7 @@ from tracenet.model.fullnet import TapAnswers, answer_taps
 from tracenet.model.mask_head import MaskHead, MaskProbability
 from tracenet.model.network import TraceNet
 from tracenet.model.score import tap_score
+from tracenet.model.trunk import load_trunk
 
 __all__ = [
     "COARSEST_STRIDE",

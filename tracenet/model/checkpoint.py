@@ -188,29 +188,3 @@ def _fold_norm(convolution: nn.Module, inputs: tuple[Tensor, ...], output: Tenso
     convolution.weight.div_(scale.view(-1, 1, 1, 1))
     convolution.bias.sub_(mean).div_(scale)
     return (output - mean.view(1, -1, 1, 1)) / scale.view(1, -1, 1, 1)
-
-
-def load_trunk(backbone: nn.Module, path: Path) -> None:
-    """Start a trunk from ImageNet weights in torchvision's tensor names (.safetensors).
-
-    Tensors of layers that the trunk does not have (the classifier) are passed over.
-
-    Raises:
-        CheckpointError: the file is missing or damaged, or lacks a tensor of the trunk.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; give a .safetensors file of trunk weights")
-    try:
-        tensors = load_file(path)
-        wanted = {
-            name: tensors[name]
-            for name in backbone.state_dict()
-            if not name.endswith("num_batches_tracked")
-        }
-        backbone.load_state_dict(wanted, strict=False)
-    except KeyError as error:
-        raise CheckpointError(
-            f"{path} has no tensor {error}; it must hold this trunk in torchvision's names"
-        ) from None
-    except _UNFIT as error:
-        raise CheckpointError(f"{path} does not fit this trunk: {_reason(error)}") from error

@@ -1,4 +1,4 @@
-"""The training loop: AdamW, warm-up and cosine, resumable, on whatever accelerate finds."""
+"""The training loop: optimiser, schedule, resumable, on whatever accelerate finds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -30,6 +30,7 @@ from tracenet.training.state import TrainingError, load_state, open_run, save_ru
 from tracenet_runtime.errors import TraceNetError
 
 GRADIENT_NORM = 5.0
+SGD_MOMENTUM = 0.9
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
@@ -41,13 +42,15 @@ class Schedule:
         steps: optimiser steps of the whole run.
         learning_rate: peak, for all but the trunk.
         trunk_factor: the trunk's learning rate as a share of the peak.
-        weight_decay: AdamW's, on weights of rank 2 and more.
+        weight_decay: on weights of rank 2 and more.
         warmup: steps of linear warm-up.
         decay: share of the steps, the last ones, over which the learning rate falls.
         average: decay per step of the exponential moving average of the weights, which is what a
             run leaves behind; early on it forgets faster.
         save_every: steps between checkpoints.
         seed: of everything random.
+        optimizer: AdamW, or SGD with momentum.
+        milestones: steps at which the learning rate is divided by ten, instead of ``decay``.
     """
 
     steps: int
@@ -59,23 +62,28 @@ class Schedule:
     average: float = 0.998
     save_every: int = 250
     seed: int = 0
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    milestones: tuple[int, ...] = ()
 
 
 def learning_rate_factor(step: int, schedule: Schedule) -> float:
     """Linear warm-up, the peak, and a cosine down to 1 % over the last steps.
 
     As good as a cosine over the whole run (arXiv 2405.18392), and a run can be prolonged, or be
-    brought to an end from any of its checkpoints (``--init``).
+    brought to an end from any of its checkpoints (``--init``). With milestones, a tenth from each
+    of them on in place of the cosine.
     """
     if step < schedule.warmup:
         return (step + 1) / schedule.warmup
+    if schedule.milestones:
+        return 0.1 ** sum(step >= milestone for milestone in schedule.milestones)
     decay = schedule.decay * schedule.steps
     progress = 1 - min(decay, max(0, schedule.steps - step)) / decay
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def parameter_groups(network: TraceNet, schedule: Schedule) -> list[dict[str, Any]]:
-    """AdamW's groups: trunk and rest, with and without weight decay."""
+    """The optimiser's groups: trunk and rest, with and without weight decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -89,6 +97,14 @@ def parameter_groups(network: TraceNet, schedule: Schedule) -> list[dict[str, An
         }
         for (trunk, decay), parameters in groups.items()
     ]
+
+
+def build_optimizer(network: TraceNet, schedule: Schedule) -> torch.optim.Optimizer:
+    """The schedule's optimiser of the parameters that are not frozen."""
+    groups = parameter_groups(network, schedule)
+    if schedule.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=SGD_MOMENTUM)
+    return torch.optim.AdamW(groups)
 
 
 def averaged_network(network: TraceNet, schedule: Schedule) -> AveragedModel:
@@ -165,7 +181,7 @@ def train(
     }
 
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(parameter_groups(network, schedule))
+    optimizer = build_optimizer(network, schedule)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, schedule)
     )

@@ -1,0 +1,227 @@
+"""tracenet-train: options from a TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scenes import TINY, scene_map, write_folder
+from training_fixtures import fresh_accelerate
+
+from tracenet.model import CONFIGS
+from tracenet.training import cli
+from tracenet.training.config_file import SHIPPED, ConfigError
+from tracenet.training.options import parse_options
+
+DOCUMENTATION = Path(__file__).parent.parent / "docs" / "training.md"
+
+EVERYTHING = """
+model = "r50-fpn"
+data = "photos"
+trunk = "trunk.safetensors"
+out = "runs/one"
+resume = true
+steps = 7
+optimizer = "sgd"
+learning-rate = 1
+trunk-factor = 0.5
+weight-decay = 0.0
+milestones = [3, 5]
+canvas = [320, 640]
+pixels = 0.5
+hold-out = 20
+taps = "centre"
+copy-paste = 0.25
+precision = "no"
+workers = 0
+save-every = 3
+seed = 9
+
+[set-weight]
+even = 2
+"odd ones" = 0.5
+"""
+
+PARSED = {
+    "model": "r50-fpn",
+    "data": Path("photos"),
+    "trunk": Path("trunk.safetensors"),
+    "out": Path("runs/one"),
+    "resume": True,
+    "steps": 7,
+    "optimizer": "sgd",
+    "learning_rate": 1.0,
+    "trunk_factor": 0.5,
+    "weight_decay": 0.0,
+    "milestones": (3, 5),
+    "canvas": (320, 640),
+    "pixels": 0.5,
+    "hold_out": 20,
+    "taps": "centre",
+    "copy_paste": 0.25,
+    "precision": "no",
+    "workers": 0,
+    "save_every": 3,
+    "seed": 9,
+    "set_weight": {"even": 2.0, "odd ones": 0.5},
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate() -> Iterator[None]:
+    with fresh_accelerate():
+        yield
+
+
+def options(path: Path, text: str, *more: str) -> dict[str, Any]:
+    path.write_text(text)
+    return vars(parse_options(["--config", str(path), *more]))
+
+
+def test_every_option_may_stand_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "all.toml"
+    found = options(path, EVERYTHING)
+    assert found == PARSED | {"config": str(path), "coco": None, "lvis": None, "init": None}
+    sources = options(path, 'coco = ["a.json", "b"]\nout = "c"\ninit = "d"\ncanvas = 640')
+    assert sources["coco"] == [Path("a.json"), Path("b")]
+    assert sources["init"] == Path("d")
+    assert sources["canvas"] == (640,)
+    assert sources["steps"] == 4000
+    assert sources["resume"] is False
+
+
+def test_the_command_line_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "all.toml"
+    more = ["--steps", "5", "--milestones", "2", "--init", "net", "--resume"]
+    found = options(path, EVERYTHING, *more, "--set-weight", "even=3", "--set-weight", "new=1")
+    changed: dict[str, Any] = {"steps": 5, "milestones": (2,), "init": Path("net"), "trunk": None}
+    changed["set_weight"] = {"even": 3.0, "odd ones": 0.5, "new": 1.0}
+    beside = {"config": str(path), "coco": None, "lvis": None}
+    assert found == PARSED | beside | changed
+    # Even by what is the default, and by another source.
+    found = options(path, 'data = "a"\nsteps = 7\nout = "b"', "--steps", "4000", "--lvis", "c", "d")
+    assert found["steps"] == 4000
+    assert found["data"] is None
+    assert found["lvis"] == [Path("c"), Path("d")]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("stepz = 3", "sets stepz; it may set canvas, coco, "),
+        ('config = "x"', "sets config; it may set"),
+        ("help = true", "sets help; it may set"),
+        ("steps = ", "cannot be read as TOML"),
+        ("steps = 0", "argument --steps: 0 is less than 1"),
+        ("steps = 2.5", "argument --steps: '2.5' is not a whole number"),
+        ('steps = "20"', "steps must be a number, not '20'"),
+        ("steps = true", "argument --steps: "),
+        ("steps = false", "steps must be a number, not False"),
+        ("steps = 2024-01-01", "'2024-01-01' is not a whole number"),
+        ("steps = {a = 1}", "'a=1' is not a whole number"),
+        ("learning-rate = inf", "inf is not a positive number"),
+        ("canvas = [320, 100]", "sizes are multiples of 32 above 128"),
+        ('canvas = "320"', "canvas must be a whole number or a list of them, not '320'"),
+        ('milestones = ["3"]', "milestones must be a whole number or a list of them"),
+        ('coco = ["a"]', "argument --coco: expected 2 arguments"),
+        ('coco = ["a", 3]', "coco must be a list of strings"),
+        ('model = ["a", "b"]', "unrecognized arguments: b"),
+        ("data = 3", "data must be a string, not 3"),
+        ("model = false", "model must be a string, not False"),
+        ("taps = 3", "argument --taps: invalid choice"),
+        ("resume = 1", "argument --resume: "),
+        ('set-weight = {a = "3"}', "set-weight must be a table of numbers"),
+        ("set-weight = [1]", "'1' is not NAME=NUMBER"),
+        ('data = "a"\ncoco = ["b", "c"]', "sets --data and --coco, which exclude each other"),
+        ('trunk = "a"\ninit = "b"', "sets --trunk and --init, which exclude each other"),
+    ],
+)
+def test_wrong_files(text: str, match: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    with pytest.raises(ConfigError) as caught:
+        options(path, text, "--out", str(tmp_path / "out"))
+    assert match in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_such_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--config", str(tmp_path / "no.toml")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tracenet-train: there is no configuration ")
+    assert error.endswith("give a .toml file or one of paper-coco, phone\n")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.toml")])
+def test_shipped_configurations(name: str) -> None:
+    by_name = vars(parse_options(["--config", name, "--data", "a", "--out", "b"]))
+    by_path = vars(
+        parse_options(["--config", str(SHIPPED / f"{name}.toml"), "--data", "a", "--out", "b"])
+    )
+    del by_name["config"], by_path["config"]
+    assert by_name == by_path
+    assert by_name["model"] in CONFIGS
+    assert all(milestone < by_name["steps"] for milestone in by_name["milestones"])
+
+
+def test_the_papers_schedule() -> None:
+    """CondInst's (arXiv 2003.05664)."""
+    line = ["--config", "paper-coco", "--coco", "a", "b", "--out", "c"]
+    found = parse_options(line)
+    assert (found.optimizer, found.learning_rate, found.weight_decay) == ("sgd", 0.01, 1e-4)
+    assert (found.steps, found.milestones) == (90_000, (60_000, 80_000))
+    images = [round(found.pixels * 1e6 / size**2) for size in found.canvas]
+    assert sum(images) / len(images) == pytest.approx(16, rel=0.03)
+
+
+def test_commands_of_the_documentation() -> None:
+    text = DOCUMENTATION.read_text().replace("\\\n", " ")
+    commands = [
+        shlex.split(line)
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    ours = [c for c in commands if {"tracenet-train", "tracenet.training.cli"} & set(c)]
+    assert len(ours) >= 8
+    for command in ours:
+        tool = "tracenet-train" if "tracenet-train" in command else "tracenet.training.cli"
+        parse_options(command[command.index(tool) + 1 :])
+
+
+def test_example_of_the_documentation(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    assert options(tmp_path / "example.toml", example, "--out", "a")["set_weight"]
+
+
+def test_a_run_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(CONFIGS, "mobilenetv2-fpn", dataclasses.replace(TINY, name="tiny"))
+    folder = write_folder(tmp_path / "photos", [scene_map(60, 80, seed) for seed in range(3)])
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f'data = "{folder}"\ncanvas = 160\npixels = 0.0256\nworkers = 0\nprecision = "no"\n'
+        'optimizer = "sgd"\nlearning-rate = 0.01\nweight-decay = 1e-4\ntrunk-factor = 1.0\n'
+        "milestones = [1]\nsteps = 9\nset-weight = {even = 2, odd = 1}\n"
+    )
+    out = tmp_path / "run"
+    assert cli.main(["--config", str(config), "--out", str(out), "--steps", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 2
+    saved = json.loads((out / "state" / "run.json").read_text())
+    schedule = {
+        "steps": 2,
+        "optimizer": "sgd",
+        "learning_rate": 0.01,
+        "weight_decay": 1e-4,
+        "trunk_factor": 1.0,
+        "milestones": [1],
+    }
+    assert saved["schedule"] | schedule == saved["schedule"]
+    assert saved["inputs"]["canvas_sizes"] == [160]

@@ -1,0 +1,94 @@
+"""The learning rate, the optimiser and the moving average."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from training_fixtures import tiny_network
+
+from tracenet.training.loop import (
+    Schedule,
+    averaged_network,
+    build_optimizer,
+    freeze_early_layers,
+    learning_rate_factor,
+    parameter_groups,
+)
+
+
+def test_learning_rate() -> None:
+    schedule = Schedule(steps=1000, warmup=100, decay=0.3)
+    factors = [learning_rate_factor(step, schedule) for step in range(1001)]
+    assert factors[0] == 0.01
+    assert factors[49] == 0.5
+    assert all(factor == 1 for factor in factors[99:701])
+    assert all(earlier > later for earlier, later in pairwise(factors[700:]))
+    assert factors[850] == pytest.approx(0.505)
+    assert factors[1000] == pytest.approx(0.01)
+    assert learning_rate_factor(9999, schedule) == pytest.approx(0.01)
+    assert learning_rate_factor(0, Schedule(steps=1, warmup=0)) == 1
+
+
+def test_learning_rate_with_milestones() -> None:
+    schedule = Schedule(steps=100, warmup=4, milestones=(20, 50))
+    factors = [learning_rate_factor(step, schedule) for step in range(100)]
+    assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert factors[4:20] == [1.0] * 16
+    assert factors[20:50] == pytest.approx([0.1] * 30)
+    assert factors[50:] == pytest.approx([0.01] * 50)
+
+
+def test_optimizer() -> None:
+    network = tiny_network()
+    freeze_early_layers(network)
+    trained = {id(p) for p in network.parameters() if p.requires_grad}
+    for schedule, kind in (
+        (Schedule(steps=1), torch.optim.AdamW),
+        (Schedule(steps=1, optimizer="sgd", weight_decay=1e-4), torch.optim.SGD),
+    ):
+        optimizer = build_optimizer(network, schedule)
+        assert type(optimizer) is kind
+        groups = optimizer.param_groups
+        assert {id(p) for group in groups for p in group["params"]} == trained
+        assert {group["weight_decay"] for group in groups} == {schedule.weight_decay, 0.0}
+        if kind is torch.optim.SGD:
+            assert all(group["momentum"] == 0.9 for group in groups)
+
+
+def test_averaged_network() -> None:
+    network = tiny_network()
+    averaged = averaged_network(network, Schedule(steps=1, average=0.2))
+    expected = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    # The first update copies; early on 2 / 11 is less than 0.2, and the third time 0.2 is less.
+    for decay in (0.0, 2 / 11, 0.2):
+        for tensor in network.state_dict().values():
+            tensor.add_(1 if tensor.dtype == torch.int64 else torch.rand_like(tensor))
+        averaged.update_parameters(network)
+        for name, tensor in network.state_dict().items():
+            old = expected[name]
+            expected[name] = (
+                tensor.clone() if tensor.dtype == torch.int64 else old.lerp(tensor, 1 - decay)
+            )
+    assert set(averaged.module.state_dict()) == set(expected)
+    for name, tensor in averaged.module.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name])
+    assert any("running_mean" in name for name in expected)
+
+
+def test_parameter_groups() -> None:
+    network = tiny_network()
+    freeze_early_layers(network)
+    schedule = Schedule(steps=1, learning_rate=1.0, trunk_factor=0.25, weight_decay=0.5)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    seen = set()
+    for group in parameter_groups(network, schedule):
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            seen.add(name)
+            assert group["lr"] == (0.25 if name.startswith("backbone.") else 1.0)
+            assert group["weight_decay"] == (0.5 if parameter.ndim > 1 else 0.0)
+    frozen = set(names.values()) - seen
+    assert {name.split(".")[2] for name in frozen} == {"0", "1", "2", "3"}  # to stride 4
+    assert all(name.startswith("backbone.features.") for name in frozen)

@@ -1,0 +1,227 @@
+"""The options of tracenet-train, from the command line and a configuration file."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tracenet.training.config_file import ConfigError, FileParser, read_config
+
+EXAMPLE = """example:
+  tracenet-train --model mobilenetv2-fpn --trunk mobilenet_v2.safetensors \\
+      --data photos/train --steps 4000 --out runs/first
+  accelerate launch -m tracenet.training.cli --config paper-coco \\
+      --coco instances.json images --trunk resnet50.safetensors --out runs/coco"""
+
+SOURCES = ("data", "coco", "lvis")
+STARTS = ("trunk", "init")
+
+
+def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options by name: those of the command line, else of ``--config``, else the defaults.
+
+    Ends the program where argparse does. ``set_weight`` is a dict.
+
+    Raises:
+        ConfigError: the configuration file is not usable.
+    """
+    parser, file_parser = build_parser(), build_parser(FileParser)
+    defaults = vars(parser.parse_args([]))
+    unset = argparse.Namespace(**dict.fromkeys(defaults))
+    given = {
+        name: value
+        for name, value in vars(parser.parse_args(argv, unset)).items()
+        if value is not None
+    }
+    config = {}
+    if "config" in given:
+        names = {name.replace("_", "-") for name in defaults.keys() - {"config"}}
+        config = read_config(given["config"], file_parser, names)
+    for rivals in (SOURCES, STARTS):
+        if any(name in given for name in rivals):
+            config = {name: value for name, value in config.items() if name not in rivals}
+        both = [f"--{name}" for name in rivals if name in config]
+        if len(both) > 1:
+            raise ConfigError(
+                f"{given['config']} sets {' and '.join(both)}, which exclude each other"
+            )
+    options = defaults | config | given
+    options["set_weight"] = dict(config.get("set_weight", []) + given.get("set_weight", []))
+
+    if not any(options[name] for name in SOURCES):
+        parser.error(f"one of {', '.join(f'--{name}' for name in SOURCES)} is needed")
+    if not options["out"]:
+        parser.error("--out is needed")
+    if options["set_weight"] and not options["data"]:
+        parser.error("--set-weight needs --data: a COCO or LVIS JSON has no sets")
+    return argparse.Namespace(**options)
+
+
+def build_parser(
+    kind: type[argparse.ArgumentParser] = argparse.ArgumentParser,
+) -> argparse.ArgumentParser:
+    """The command line. What must be given is not marked as such: a file may give it."""
+    parser = kind(
+        prog="tracenet-train",
+        description="Train TraceNet on taps.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE.toml",
+        help="options by their long names, or paper-coco or phone; the command line overrides it",
+    )
+    parser.add_argument(
+        "--model",
+        help="configuration, such as r50-fpn (default: that of --init, else mobilenetv2-fpn)",
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", type=Path, help="folder with index.jsonl, ID.jpg and ID.png")
+    source.add_argument(
+        "--coco", type=Path, nargs=2, metavar=("JSON", "IMAGES"), help="COCO instances JSON"
+    )
+    source.add_argument(
+        "--lvis",
+        type=Path,
+        nargs=2,
+        metavar=("JSON", "IMAGES"),
+        help="LVIS v1 JSON and COCO's images, in IMAGES or in IMAGES/train2017 and so on",
+    )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        "--trunk", type=Path, help="ImageNet trunk, torchvision names (.safetensors)"
+    )
+    start.add_argument("--init", type=Path, help="checkpoint to start from (.safetensors)")
+    parser.add_argument("--out", type=Path, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--steps", type=_whole_number(1), default=4000)
+    parser.add_argument("--optimizer", choices=["adamw", "sgd"], default="adamw")
+    parser.add_argument("--learning-rate", type=_positive, default=1e-3)
+    parser.add_argument(
+        "--trunk-factor",
+        type=_positive,
+        default=0.2,
+        help="the trunk's learning rate as a share of --learning-rate (default: 0.2)",
+    )
+    parser.add_argument("--weight-decay", type=_not_negative, default=0.02, help="default: 0.02")
+    parser.add_argument(
+        "--milestones",
+        type=_milestones,
+        default=(),
+        help="steps, comma-separated, at which the learning rate is divided by ten (default: it "
+        "falls as a cosine over the last 30 %% of the steps)",
+    )
+    parser.add_argument(
+        "--canvas",
+        type=_canvas_sizes,
+        default=(320,),
+        help="square canvas sizes, comma-separated; a step draws one",
+    )
+    parser.add_argument(
+        "--pixels",
+        type=_positive,
+        default=16 * 320 * 320 / 1e6,
+        help="megapixels of canvas per step and process (default: sixteen of 320 x 320)",
+    )
+    parser.add_argument(
+        "--set-weight",
+        type=_set_weight,
+        action="append",
+        default=[],
+        metavar="SET=W",
+        help="draw photos of this set of --data W times as often; repeatable",
+    )
+    parser.add_argument(
+        "--hold-out",
+        type=_whole_number(2),
+        metavar="N",
+        help="keep every Nth photo out of training, for tracenet-eval --held-out N",
+    )
+    parser.add_argument(
+        "--taps",
+        choices=["anywhere", "centre"],
+        default="anywhere",
+        help="where on a thing training taps (default: anywhere on it)",
+    )
+    parser.add_argument(
+        "--copy-paste",
+        type=_probability,
+        default=0.5,
+        metavar="P",
+        help="share of canvases with things of other photos pasted on (default: 0.5)",
+    )
+    parser.add_argument("--precision", choices=["no", "bf16", "fp16"], default="bf16")
+    parser.add_argument(
+        "--workers", type=_whole_number(0), default=1, help="processes that load photos"
+    )
+    parser.add_argument(
+        "--save-every", type=_whole_number(1), default=250, help="steps between checkpoints"
+    )
+    parser.add_argument("--seed", type=_whole_number(0, 2**32 - 1), default=0)
+    return parser
+
+
+def _whole_number(minimum: int, maximum: int = sys.maxsize) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not minimum <= value <= maximum:
+            bound = f"less than {minimum}" if value < minimum else f"more than {maximum}"
+            raise argparse.ArgumentTypeError(f"{value} is {bound}")
+        return value
+
+    return whole_number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or a positive number")
+    return value
+
+
+def _probability(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _milestones(text: str) -> tuple[int, ...]:
+    return tuple(map(_whole_number(1), text.split(",")))
+
+
+def _canvas_sizes(text: str) -> tuple[int, ...]:
+    sizes = tuple(map(_whole_number(0), text.split(",")))
+    # Up to 128, P7 is one cell, no statistics for BatchNorm if the canvas is alone; up to 64, so is
+    # P6, and oneDNN then leaves bf16 gradients of P7's weights unset.
+    if any(size <= 128 or size % 32 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text}: sizes are multiples of 32 above 128")
+    return sizes
+
+
+def _set_weight(text: str) -> tuple[str, float]:
+    name, _, weight = text.rpartition("=")
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER")
+    return name, _number(weight)
