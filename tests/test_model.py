@@ -449,6 +449,38 @@ def test_level_shared_batch_norm() -> None:
         torch.testing.assert_close(output, plain(level))
 
 
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_level_shared_norm_has_the_gradients_of_its_definition(
+    memory_format: torch.memory_format,
+) -> None:
+    norm = LevelSharedBatchNorm(3).double().train()
+    nn.init.normal_(norm.weight)
+    shapes = [(2, 3, 8, 6), (2, 3, 4, 3), (2, 3, 1, 1)]
+    upstream = [torch.randn(shape, dtype=torch.float64) for shape in shapes]
+
+    def gradients(outputs: list[torch.Tensor], inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        loss = sum(((o * g).sum() for o, g in zip(outputs, upstream, strict=True)), torch.zeros(()))
+        return list(torch.autograd.grad(loss, [*inputs, norm.weight, norm.bias]))
+
+    levels = [
+        torch.randn(shape, dtype=torch.float64).contiguous(memory_format=memory_format)
+        for shape in shapes
+    ]
+    levels = [level.requires_grad_() for level in levels]
+    cells = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, 3) for level in levels])
+    mean, deviation = cells.mean(0), (cells.var(0, unbiased=False) + norm.eps).sqrt()
+    defined = [
+        ((level.permute(0, 2, 3, 1) - mean) / deviation * norm.weight + norm.bias).permute(
+            0, 3, 1, 2
+        )
+        for level in levels
+    ]
+    for ours, theirs in zip(
+        gradients(norm.forward_levels(levels), levels), gradients(defined, levels), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_depthwise_convolution_is_full_precision_under_autocast_on_a_cpu() -> None:
     depthwise = DepthwiseConv2d(6, 5, 2, bias=True)
     plain = nn.Conv2d(6, 6, 5, 2, 2, groups=6)

@@ -33,17 +33,17 @@ from tracenet.training.losses import (
 def test_level_weights() -> None:
     reach = torch.tensor([1.0, 48, 63, 64, 96, 192, 384, 768, 5000, 96])
     level = torch.tensor([0, 0, 0, 1, 1, 2, 3, 4, 4, NOTHING])
-    third = math.log2(64 / 48)
+    near, far = 1.5 - (1 - math.log2(63 / 48)), 1.5 - math.log2(64 / 48)
     expected = [
-        [1, 1, 0, 0, 0],
-        [1, 1, 0, 0, 0],
-        [1, 1, math.log2(63 / 48), 0, 0],
-        [1, 1, third, 0, 0],
-        [1, 1, 1, 0, 0],
-        [0, 1, 1, 1, 0],
-        [0, 0, 1, 1, 1],
-        [0, 0, 0, 1, 1],
-        [0, 0, 0, 1, 1],
+        [1, 0.5, 0, 0, 0],
+        [1, 0.5, 0, 0, 0],
+        [1, near, 0, 0, 0],
+        [1 if far > 1 else far, 1, 0, 0, 0],
+        [0.5, 1, 0.5, 0, 0],
+        [0, 0.5, 1, 0.5, 0],
+        [0, 0, 0.5, 1, 0.5],
+        [0, 0, 0, 0.5, 1],
+        [0, 0, 0, 0.5, 1],
         [0, 0, 0, 0, 0],
     ]
     torch.testing.assert_close(level_weights(reach, level), torch.tensor(expected))
@@ -194,6 +194,17 @@ def test_the_loss_looks_at_the_tapped_cell_of_the_tapped_image() -> None:
     assert TapLoss(oracle)(batch)["level"] < 1e-4  # type: ignore[arg-type]
     moved = dataclasses.replace(batch, taps=torch.tensor([[40, 70]]))
     assert TapLoss(oracle)(moved)["level"] > 0.5  # type: ignore[arg-type]
+
+
+def test_the_level_that_answers_is_trained_even_if_it_is_the_wrong_one() -> None:
+    oracle, batch = oracle_and_batch()
+    batch = dataclasses.replace(batch, level=torch.tensor([0]), reach=torch.tensor([20.0]))
+    oracle.filters[3][:, 168] = -30  # a bad mask, of a level three octaves too coarse
+    for level, maps in enumerate(oracle.class_logits):
+        maps.fill_(30.0 if level == 0 else -30.0)
+    assert TapLoss(oracle)(batch)["mask"] < 1e-4  # type: ignore[arg-type]
+    oracle.class_logits[3].fill_(30.0)
+    assert TapLoss(oracle)(batch)["mask"] > 0.5  # type: ignore[arg-type]
 
 
 def test_level_target_and_choice() -> None:

@@ -21,9 +21,10 @@ class LevelSharedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return [self(level) for level in levels]
         cells = [level.shape[2] * level.shape[3] for level in levels]
-        # Channels stay innermost, as the convolutions before and after have them.
+        # Channels stay innermost, as the convolutions before and after have them. The cells are one
+        # row: as one column, PyTorch 2.13 takes the layout for another in BatchNorm's gradients.
         joined = torch.cat([level.permute(0, 2, 3, 1).flatten(1, 2) for level in levels], dim=1)
-        normalised = self(joined.permute(0, 2, 1).unsqueeze(3)).squeeze(3)
+        normalised = self(joined.permute(0, 2, 1).unsqueeze(2)).squeeze(2)
         parts = normalised.split(cells, dim=2)
         return [
             part.unflatten(2, level.shape[2:]) for part, level in zip(parts, levels, strict=True)

@@ -19,9 +19,9 @@ QUALITY_WEIGHT = 0.5
 CHOICE_SHARPNESS = 2.0
 """Power of the score in the soft choice of a level."""
 
-LEVEL_REACH = 2.0
-"""Octaves from the middle of a level's range; things whose reach is farther are left to other levels.
-All levels share the heads: asked for things of every size, they unlearn what they can do."""
+RARELY_CHOSEN = 0.1
+"""Probability of being chosen below which a level's mask is not trained for it: the time of a step
+goes to masks."""
 
 NEARLY_AS_GOOD = 0.1
 """IoU by which a level's mask may fall short of the best before its class target drops to 1 / e."""
@@ -51,7 +51,9 @@ class TapLoss(nn.Module):
             class_logit = gather(heads.class_logit).squeeze(-1)
             quality_logit = gather(heads.quality_logit).squeeze(-1)
             choice = level_choice(class_logit, quality_logit)
-            weight = level_weights(batch.reach, batch.level)
+            # A level that answers should give a good mask, be it the wrong one.
+            answers = F.threshold(choice.detach() * thing[:, None], RARELY_CHOSEN, 0.0)
+            weight = torch.maximum(level_weights(batch.reach, batch.level), answers)
             boxes = decode_boxes(gather(heads.box), batch.taps)
             mask_loss, iou = self._mask_loss(
                 mask_features.float(), gather(heads.filter), batch, weight
@@ -114,9 +116,9 @@ class TapLoss(nn.Module):
 def level_weights(reach: Tensor, level: Tensor) -> Tensor:
     """How much each level's mask and box count for each tap.
 
-    Levels whose range is at most an octave from the reach count fully, those up to
-    ``LEVEL_REACH`` octaves from it less: the levels overlap, so that a tap whose level is chosen
-    wrongly by one still gets a mask.
+    The level in whose range the reach falls counts fully. So do neighbours that are about as far
+    from it on a logarithmic scale, and others less: the levels overlap, so that a tap whose level
+    is chosen wrongly by one still gets a mask.
 
     Args:
         reach: T, canvas pixels.
@@ -129,8 +131,10 @@ def level_weights(reach: Tensor, level: Tensor) -> Tensor:
     middle = 0.75 * LEVELS[0].size_of_interest
     position = torch.log2(reach / middle).clamp(0, count - 1)
     distance = (position[:, None] - torch.arange(count, device=reach.device)).abs()
-    weight = (LEVEL_REACH - distance).clamp(0, 1)
-    return weight * (level != NOTHING)[:, None]
+    weight = (1.5 - distance).clamp(0, 1)
+    thing = level != NOTHING
+    weight[thing, level[thing]] = 1.0
+    return weight * thing[:, None]
 
 
 def level_choice(class_logit: Tensor, quality_logit: Tensor) -> Tensor:
