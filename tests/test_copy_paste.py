@@ -23,6 +23,8 @@ from tracenet.data.taps import NOTHING
 
 PAD = (1, 2, 3)
 SIZE = 96
+JITTER = Augmentation((0.9, 1.7), 0)
+STILL = Augmentation((1, 1), 0)
 PASTED = (10, 20, 250)
 """The colour of things that are pasted; scenes have none like it."""
 
@@ -51,8 +53,7 @@ def discs(count: int = 1, diameter: int = 40, *, complete: bool = True) -> Annot
 
 def scene_crop(seed: int, things: int = 3, *, complete: bool = True) -> Crop:
     scene = make_scene(120, 90, seed, things, complete=complete)
-    still = Augmentation((0.9, 1.7), 0)
-    return random_crop(scene, SIZE, PAD, still, np.random.default_rng(seed))
+    return random_crop(scene, SIZE, PAD, JITTER, np.random.default_rng(seed))
 
 
 def disc_crop(diameter: int) -> Crop:
@@ -64,9 +65,7 @@ def disc_crop(diameter: int) -> Crop:
     )
     pixels = np.array(instances)
     pixels[-8:] = 255
-    return random_crop(
-        annotated(pixels), SIZE, PAD, Augmentation((1, 1), 0), np.random.default_rng(0)
-    )
+    return random_crop(annotated(pixels), SIZE, PAD, STILL, np.random.default_rng(0))
 
 
 def paste(
@@ -74,7 +73,7 @@ def paste(
     how: CopyPaste,
     seed: int,
     source: AnnotatedPhoto | None = None,
-    augmentation: Augmentation = Augmentation((0.9, 1.7), 0),  # noqa: B008 - frozen
+    augmentation: Augmentation = JITTER,
 ) -> Crop:
     source = source or discs()
     random = np.random.default_rng(seed)
@@ -300,8 +299,7 @@ def test_union_is_one_connected_thing(seed: int, diameter: int, extent: float) -
 def test_what_cannot_be_hidden_in_part_is_pasted_beside_or_over(mode: str) -> None:
     pixels = np.zeros((SIZE, SIZE), np.uint8)
     pixels[40:48, 40:48] = 1  # just large enough: not a pixel may be hidden
-    still = Augmentation((1, 1), 0)
-    small = random_crop(annotated(pixels), SIZE, PAD, still, np.random.default_rng(0))
+    small = random_crop(annotated(pixels), SIZE, PAD, STILL, np.random.default_rng(0))
     assert small.masks.sum() == MINIMUM_AREA
     beside = 0
     for seed in range(20):
@@ -350,12 +348,11 @@ def flat(value: int, *, complete: bool = True) -> AnnotatedPhoto:
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_mixing(complete: bool) -> None:
-    still = Augmentation((1, 1), 0)
-    before = random_crop(flat(200, complete=complete), SIZE, PAD, still, np.random.default_rng(0))
+    before = random_crop(flat(200, complete=complete), SIZE, PAD, STILL, np.random.default_rng(0))
     shares = []
     for seed in range(40):
         how = only("mixing", share=(0.15, 0.35))
-        after = paste(before, how, seed, flat(0), still)
+        after = paste(before, how, seed, flat(0), STILL)
         check_canvas(after)
         assert np.array_equal(after.masks, before.masks)
         assert np.array_equal(after.ignore, before.ignore)
@@ -417,7 +414,7 @@ def batch_of(how: CopyPaste, scenes: list[AnnotatedPhoto], step: int = 0) -> Tap
         canvas_sizes=(SIZE,),
         taps_per_megapixel=2000,
         background_share=0.5,
-        augmentation=Augmentation((0.9, 1.7), 0),
+        augmentation=JITTER,
         copy_paste=how,
     )
     return StepDataset(Scenes(scenes), recipe, PAD, seed=0)[step]

@@ -381,7 +381,13 @@ def test_what_is_no_instances_json(tmp_path: Path) -> None:
 def test_photos_that_do_not_fit_their_records(tmp_path: Path) -> None:
     photos = coco(tmp_path, [{}])
     Image.new("RGB", (21, 10)).save(tmp_path / "one.png")
-    refused(lambda: photos[1], r"one\.png is 21 x 10, its annotations are for 20 x 10")
+    refused(lambda: photos[1], r"one\.png is 21 x 10 \(.*\), its annotations are for 20 x 10; put")
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    Image.new("RGB", (20, 10)).save(tmp_path / "one.png", exif=lying)
+    refused(lambda: photos[1], r"is 10 x 20 \(turned as its EXIF .*\), its annotations are for 20")
+    Image.new("RGB", (10, 20)).save(tmp_path / "one.png", exif=lying)
+    assert photos[1].photo.shape == (10, 20, 3)
     (tmp_path / "one.png").write_bytes(b"no photo")
     refused(lambda: photos[1], r"one\.png")
     (tmp_path / "one.png").unlink()

@@ -485,6 +485,7 @@ def test_nothing_to_score(
         ["--tap-protocol", "bands", "--taps", "24"],
         ["--tap-protocol", "grid"],
         ["--taps-from", "taps.jsonl", "--taps", "3"],
+        ["--taps-from", "taps.jsonl", "--scored-canvas", "320"],
         ["--resume"],
         ["--coco", "a.json", "b"],
     ],

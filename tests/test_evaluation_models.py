@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -285,12 +287,14 @@ def test_an_outside_model_as_a_module(tmp_path: Path, monkeypatch: pytest.Monkey
         ("no_such_module_of_ours:segment", "cannot be imported: ModuleNotFoundError"),
         ("json:segment", "json has no callable 'segment'"),
         ("broken.py:segment", r"broken.py cannot be imported: ValueError: no weights .*, line 1"),
+        ("script.py:segment", r"script.py cannot be imported: SystemExit: usage .*, line 1"),
     ],
 )
 def test_outside_models_that_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, said: str
 ) -> None:
     (tmp_path / "broken.py").write_text("raise ValueError('no weights')\n")
+    (tmp_path / "script.py").write_text("raise SystemExit('usage')\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AdapterError, match=said):
         OutsideModel.load(where)
@@ -311,12 +315,63 @@ def test_answers_that_are_no_masks(given: object, said: str) -> None:
         answers_of(model, np.zeros((4, 6, 3), np.uint8), [(0, 0)])
 
 
-def test_a_model_that_fails() -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_a_model_that_fails(kind: type[BaseException]) -> None:
     def segment(image: object, tap: object) -> Mask:
-        raise RuntimeError("out of luck\nand more")
+        raise kind("out of luck\nand more")
 
     with pytest.raises(
         AdapterError,
-        match=r"theirs failed for the tap \(1, 2\) on photo: RuntimeError: out of luck",
+        match=rf"theirs failed for the tap \(1, 2\) on photo: {kind.__name__}: out of luck",
     ):
         answers_of(OutsideModel("theirs", segment), np.zeros((4, 6, 3), np.uint8), [(1, 2)])
+
+
+def test_a_model_that_draws_on_the_photo() -> None:
+    def segment(image: npt.NDArray[np.uint8], tap: Tap) -> Mask:
+        image[tap[1], tap[0]] = 255
+        return image[..., 0] == 255
+
+    photo = np.zeros((4, 6, 3), np.uint8)
+    with pytest.raises(AdapterError, match=r"theirs failed .*read-only"):
+        answers_of(OutsideModel("theirs", segment), photo, [(1, 2)])
+    assert photo.flags.writeable
+
+
+SEGMENT_ANYTHING = """
+import numpy as np
+
+def _vit_b(checkpoint):
+    return checkpoint
+
+sam_model_registry = {"vit_b": _vit_b}
+encoded = []
+
+class SamPredictor:
+    def __init__(self, model):
+        pass
+
+    def set_image(self, image):
+        encoded.append(image)
+
+    def predict(self, point_coords, point_labels, multimask_output):
+        (x, y), (label,) = point_coords.astype(float)[0], point_labels
+        colour = encoded[-1][int(y), int(x)]
+        mask = (encoded[-1] == colour).all(-1)
+        return mask[None], np.ones(1), np.zeros((1, 256, 256))
+"""
+
+
+def test_the_model_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "documented_model.py").write_text(example)
+    (tmp_path / "segment_anything.py").write_text(SEGMENT_ANYTHING)  # found beside the model
+    monkeypatch.setattr("sys.path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "segment_anything", raising=False)
+    photos = Scenes([make_scene(90, 120, seed) for seed in range(2)])
+    model = OutsideModel.load(f"{tmp_path}/documented_model.py:segment")
+    scores = evaluate(model, photos, TapProtocol(taps=3))
+    assert all(tap.iou == 1 for score in scores for one in score.instances for tap in one.taps)
+    assert len(sys.modules["segment_anything"].encoded) == 2  # each photo once
+    monkeypatch.delitem(sys.modules, "segment_anything")

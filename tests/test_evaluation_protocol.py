@@ -207,6 +207,15 @@ def score_of(taps: list[tuple[int, int]], name: str = "scene", instance: int = 1
     )
 
 
+LINE = '{"photo": "a", "instance": 1, "x": 0, "y": 0, "protocol": "uniform"}'
+
+
+def test_lines_end_where_json_says(tmp_path: Path) -> None:
+    path = tmp_path / "taps.jsonl"
+    path.write_text(LINE.replace('"a"', '"a\u2028b"') + "\n\n", encoding="utf-8")
+    assert FileTaps.read(path).taps == {("a\u2028b", 1): ((0, 0),)}
+
+
 @pytest.mark.parametrize("name", ["uniform", "bands"])
 def test_taps_come_back_from_a_file(tmp_path: Path, name: str) -> None:
     example = make_scene(90, 120)
@@ -233,7 +242,9 @@ def test_taps_come_back_from_a_file(tmp_path: Path, name: str) -> None:
         ('{"photo": 3, "instance": 1, "x": 0, "y": 0, "protocol": "uniform"}', "photo is text"),
         ('{"photo": "a", "instance": 1, "x": 0.5, "y": 0, "protocol": "uniform"}', "whole numbers"),
         ('{"photo": "a", "instance": 1, "x": 0, "y": 0, "protocol": "grid"}', "unknown protocol"),
-        ("", "taps of 0 protocols"),
+        ("[" * 100_000, "line 1, is damaged"),
+        ("", "lists no tap; give"),
+        (f"{LINE}\n{LINE.replace('uniform', 'bands')}", "of bands and uniform; keep those of one"),
     ],
 )
 def test_files_that_hold_no_taps(tmp_path: Path, line: str, said: str) -> None:
@@ -259,3 +270,12 @@ def test_taps_of_other_annotations(tmp_path: Path) -> None:
         path.write_text(json.dumps(line))
         with pytest.raises(DataError, match=said):
             FileTaps.read(path).draw(0, example)
+
+
+def test_taps_in_bands_that_come_twice(tmp_path: Path) -> None:
+    """They would pass for a sample without replacement, and its variance for zero or less."""
+    example = make_scene(90, 120)
+    taps = TapProtocol("bands", 10, 0, 128).draw(0, example)
+    doubled = {("scene", example.instances[place].id): group * 2 for place, group in taps.items()}
+    with pytest.raises(DataError, match="has a tap twice on instance 1 of scene"):
+        FileTaps(tmp_path / "taps.jsonl", "bands", doubled).draw(0, example)

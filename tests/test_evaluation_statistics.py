@@ -196,13 +196,21 @@ def test_the_oracle_is_never_worse(pairs: list[tuple[float, float]], name: Proto
 
 
 def test_the_table() -> None:
-    summary = figures(instance([1.0, 0.0], category="a|b"), instance([1.0, 1.0], category="c"))
+    summary = figures(
+        instance([1.0, 0.0], category="a|b"), instance([1.0, 1.0], category="c\n\ud800")
+    )
     conditions = {"evaluated": "x", "model": {"form": "y"}}
     found = {"broken_rle": {"count": 2, "rule": "skipped", "first": ["1", "2"]}}
     table = markdown({**summary, "conditions": conditions, "problems": found})
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
     assert rows[2].startswith("| **all** | 2 | 4 | 0.750 [0.500, 1.000] | - | 0.750 [")
-    for said in ("| band 1 ", "| size medium ", "| category a\\|b ", "- model, form: y",
-                 "- annotations: skipped 2 (broken rle)"):  # fmt: skip
+    for said in (
+        "| band 1 ",
+        "| size medium ",
+        "| category a\\|b ",
+        r"| category 'c\n\ud800' ",
+        "- model, form: y",
+        "- annotations: skipped 2 (broken rle)",
+    ):
         assert said in table

@@ -9,7 +9,7 @@ class TraceNetError(Exception):
     """Base of every error that the project raises on purpose (exit code 2 in the tools)."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a library's error says, in a form that fits into a sentence."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".;")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -51,12 +52,18 @@ class FolderDataset:
                 f"{index} does not exist; give a folder with index.jsonl, ID.jpg and ID.png"
             )
         try:
-            lines = index.read_text().splitlines()
+            lines = index.read_text(encoding="utf-8").split("\n")
         except (OSError, ValueError) as error:
             raise DataError(f"{index} cannot be read: {error}") from error
         listed = [_index_row(index, n, line) for n, line in enumerate(lines, 1) if line.strip()]
         if not listed:
             raise DataError(f"{index} lists no photo")
+        (most_listed, times), *_ = Counter(row.id for row in listed).most_common(1)
+        if times > 1:
+            raise DataError(
+                f"{index} lists {most_listed} {times} times, so it would count as several photos; "
+                "leave one line of it"
+            )
         self._rows = [row for row in listed if self._exists(row.id)]
         refuse_wrong_folder(self.problems, len(listed), index, root)
         sets = [row.set for row in self._rows]
@@ -116,22 +123,26 @@ class _Row(NamedTuple):
 def _index_row(index: Path, number: int, line: str) -> _Row:
     try:
         row = json.loads(line)
+        if not isinstance(row, dict):
+            raise ValueError("it is not an object in braces")
         instances = row.get("instances")
+        if not isinstance(row["complete"], bool):  # bool("false") is True
+            raise ValueError("complete is true or false")
         return _Row(
             str(row["id"]),
             str(row["set"]),
-            bool(row["complete"]),
+            row["complete"],
             None if instances is None else int(instances),
         )
     except KeyError as error:
         raise DataError(f"{index}, line {number}, lacks {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{index}, line {number}, is damaged: {error}") from error
 
 
 def _read_map(path: Path) -> npt.NDArray[np.generic]:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:  # some others start programs
             return np.asarray(image)
     # Decoders of damaged files raise nearly anything.
     except Exception as error:

@@ -24,7 +24,7 @@ class HeldOut:
     def __init__(self, photos: PhotoDataset, every: int, *, training: bool) -> None:
         if len(photos) < every:
             raise DataError(
-                f"every {every}th photo cannot be held out of {len(photos)}; give a smaller number"
+                f"1 photo in {every} cannot be held out of {len(photos)}; give a smaller number"
             )
         self._photos = photos
         self._indices = [

@@ -78,8 +78,9 @@ class InstancesDataset:
         size = photo.shape[:2]
         if size != (record.height, record.width):
             raise DataError(
-                f"{path} is {size[1]} x {size[0]}, its annotations are for {record.width} x "
-                f"{record.height}"
+                f"{path} is {size[1]} x {size[0]} (turned as its EXIF orientation says), its "
+                f"annotations are for {record.width} x {record.height}; put the photo there that "
+                "was annotated"
             )
         ignore = np.zeros(size, np.bool_)
         masks, instances = [], []

@@ -51,6 +51,9 @@ class OutsideModel:
 
     def open(self, photo: Photo, name: str) -> PhotoAnswers:
         """See :class:`~tracenet.evaluation.answers.TapModel`."""
+        # A model that draws on the photo would be asked about its own drawing at the next tap.
+        photo = photo.view()
+        photo.flags.writeable = False
         return _OutsideAnswers(self._name, self._segment, photo, name)
 
 
@@ -74,7 +77,7 @@ class _OutsideAnswers:
         try:
             with redirect_stdout(sys.stderr):  # stdout belongs to the results
                 mask = self._segment(self._photo, tap)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AdapterError(f"{self.computed} failed {where}: {_place(error)}") from error
         height, width = self._photo.shape[:2]
         if not isinstance(mask, np.ndarray):
@@ -100,21 +103,26 @@ def _module(source: str) -> ModuleType:
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             sys.modules.setdefault(path.stem, module)  # for dataclasses and pickles in it
+            _find_modules_in(path.parent)  # as `python FILE` does
             with redirect_stdout(sys.stderr):
                 spec.loader.exec_module(module)
             return module
         # As `python -m` has it; an installed command has its own folder there instead.
-        if str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))
+        _find_modules_in(Path())
         with redirect_stdout(sys.stderr):
             return importlib.import_module(source)
     except AdapterError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AdapterError(f"{source} cannot be imported: {_place(error)}") from error
 
 
-def _place(error: Exception) -> str:
+def _find_modules_in(folder: Path) -> None:
+    if str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
+
+
+def _place(error: Exception | SystemExit) -> str:
     """What a foreign error says, and the line that raised it."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {first_line(error)} ({frame.filename}, line {frame.lineno})"

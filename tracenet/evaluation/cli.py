@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="one side or HEIGHTxWIDTH of the canvas that it computes on (default: 640; of "
         "--bundle: chosen by each photo)",
     )
-    how.add_argument("--threads", type=thread_count, default=2, help="(default: 2)")
+    how.add_argument("--threads", type=thread_count, default=2, help="not of --model (default: 2)")
     photos = parser.add_argument_group("photos")
     photos.add_argument(
         "--held-out",
@@ -116,7 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
     taps.add_argument(
         "--scored-canvas",
         type=_side,
-        default=640,
+        metavar="SIDE",
         help="an instance is scored if it covers at least 200 pixels of a square canvas of this "
         "side, whatever canvas the answer is computed on (default: 640)",
     )
@@ -164,8 +164,13 @@ def _mistake(arguments: argparse.Namespace) -> str | None:
         return "--replay is for a checkpoint; a bundle is always replayed"
     if arguments.canvas and arguments.model:
         return "--canvas is for our own networks; --model gets the photo as it is"
-    if arguments.taps_from and (arguments.tap_protocol or arguments.taps):
-        return "--taps-from brings its own taps; leave --tap-protocol and --taps out"
+    if arguments.taps_from and (
+        arguments.tap_protocol or arguments.taps or arguments.scored_canvas
+    ):
+        return (
+            "--taps-from brings its own taps and instances; leave --tap-protocol, --taps and "
+            "--scored-canvas out"
+        )
     if arguments.tap_protocol == "bands" and (arguments.taps or 5) % 5:
         return "--tap-protocol bands taps each of five bands equally: --taps is a multiple of 5"
     if arguments.resume and not arguments.out:

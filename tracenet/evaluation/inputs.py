@@ -112,8 +112,9 @@ def open_photos(arguments: argparse.Namespace) -> tuple[PhotoDataset, Input]:
     if arguments.data:
         form, root = "folder", arguments.data
         photos = FolderDataset(root)
-        maps = sorted((path.name, path.stat().st_size) for path in root.glob("*.png"))
-        content = fingerprint([root / "index.jsonl"], repr(maps))
+        maps = sorted(path for path in root.glob("*.png") if path.is_file())
+        sizes = [(path.name, path.stat().st_size) for path in maps]
+        content = fingerprint([root / "index.jsonl", *maps], repr(sizes))
     else:
         form = "coco" if arguments.coco else "lvis"
         root, images = arguments.coco or arguments.lvis

@@ -23,7 +23,7 @@ class Processes:
     def __init__(self) -> None:
         self.count, self.index = 1, 0
         self._state: Any = None
-        if any(int(os.environ.get(name, "1")) > 1 for name in _COUNTS):
+        if any(int(os.environ.get(name) or 1) > 1 for name in _COUNTS):
             # Only here: accelerate takes a while to import.
             from accelerate import PartialState
 

@@ -24,7 +24,8 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
     yield from [_HEADER, _RULE, _row("**all**", results)]
     for group, label in _GROUPS.items():
         for name, block in (results[group] or {}).items():
-            yield _row(f"{label} {name}", block)
+            # A source may name a category with a line's end, or with what no encoding has.
+            yield _row(f"{label} {name if name.isprintable() else repr(name)}", block)
     yield ""
     yield "In brackets: 95 % bootstrap interval over photos. Oracle: the best level's mask."
     yield ""

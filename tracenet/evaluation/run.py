@@ -20,13 +20,13 @@ from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.inputs import Input, open_model, open_photos, versions
 from tracenet.evaluation.pictures import write_pictures
 from tracenet.evaluation.processes import Processes
-from tracenet.evaluation.protocol import MINIMUM_AREA, TAPS, TapProtocol
+from tracenet.evaluation.protocol import MINIMUM_AREA, SCORED_CANVAS, TAPS, TapProtocol
 from tracenet.evaluation.report import markdown
 from tracenet.evaluation.scores import PhotoScore
 from tracenet.evaluation.store import Store, write_atomically
 from tracenet.evaluation.summary import summarise
-from tracenet.evaluation.taps_file import TAPS as TAPS_FILE
-from tracenet.evaluation.taps_file import FileTaps, tap_lines
+from tracenet.evaluation.taps_file import TAPS_FILE, FileTaps, tap_lines
+from tracenet_runtime.errors import OutputError
 
 SCHEMA_VERSION = 1
 """Of the results and of the folder of an evaluation (docs/evaluation.md)."""
@@ -60,12 +60,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         return None
     everything = sorted(gathered, key=lambda score: score.index)
     if not any(score.instances for score in everything):
-        raise DataError(
-            f"{arguments.taps_from} has no tap on an instance of these photos"
-            if arguments.taps_from
-            else f"there is no instance of at least {MINIMUM_AREA} pixels on a canvas of "
-            f"{arguments.scored_canvas} pixels to score"
-        )
+        raise DataError(_nothing_to_score(taps))
     protocol = taps.protocol if isinstance(taps, FileTaps) else taps.name
     results = {
         "schema_version": SCHEMA_VERSION,
@@ -77,10 +72,23 @@ def run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     }
     if isinstance(taps, FileTaps):
         results["conditions"]["taps_from"] = str(taps.path)
-        results["conditions"]["instances_of_taps_from_not_found"] = _not_found(taps, everything)
+        missing = _not_found(taps, everything)
+        results["conditions"]["instances_of_taps_from_not_found"] = missing
+        if missing:
+            print(
+                f"{missing} of the {len(taps.taps)} instances of {taps.path} are not among these "
+                "photos and are not scored",
+                file=sys.stderr,
+            )
     if arguments.out:
-        _write(arguments.out, results, everything, "".join(tap_lines(everything, protocol)))
-        write_pictures(arguments.out, everything, photos, model)
+        try:
+            _write(arguments.out, results, everything, "".join(tap_lines(everything, protocol)))
+            write_pictures(arguments.out, everything, photos, model)
+        except OSError as error:
+            raise OutputError(
+                f"{arguments.out} cannot be written: {error}; when it can, --resume writes the "
+                "results"
+            ) from error
     processes.close()
     return results
 
@@ -92,7 +100,18 @@ def _taps(arguments: argparse.Namespace) -> TapProtocol | FileTaps:
         arguments.tap_protocol or "uniform",
         arguments.taps or TAPS,
         arguments.seed,
-        arguments.scored_canvas,
+        arguments.scored_canvas or SCORED_CANVAS,
+    )
+
+
+def _nothing_to_score(taps: TapProtocol | FileTaps) -> str:
+    if isinstance(taps, FileTaps):
+        return (
+            f"{taps.path} has no tap on an instance of these photos; name the photos that it is of"
+        )
+    return (
+        f"there is no instance of at least {MINIMUM_AREA} pixels on a canvas of "
+        f"{taps.scored_canvas} pixels to score; name other photos or a larger --scored-canvas"
     )
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tracenet.evaluation.scores import PhotoScore
 from tracenet_runtime.errors import OutputError
@@ -43,59 +43,80 @@ class Store:
                     f"{self.folder} holds an evaluation already; go on with it by --resume, or "
                     "give another --out"
                 )
-            self.join(settings)
         except OSError as error:
-            raise OutputError(f"{self.folder} cannot be written: {error}") from error
+            raise _unusable(self.folder, error) from error
+        self.join(settings)
 
     def join(self, settings: dict[str, Any]) -> None:
         """As `start` with ``resume``, for processes beside the one that starts."""
         path = self.folder / SETTINGS
-        if path.is_file():
-            _check_settings(path, settings)
-        self._part.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
-            write_atomically(path, json.dumps(settings, indent=2) + "\n")
-        _cut_broken_line(self._part)
+        try:
+            if path.is_file():
+                _check_settings(path, settings)
+            else:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, json.dumps(settings, indent=2) + "\n")
+            self._part.parent.mkdir(exist_ok=True)
+            _cut_broken_line(self._part)
+        except OSError as error:
+            raise _unusable(self.folder, error) from error
 
     def read(self) -> dict[int, PhotoScore]:
         """The photos that are done, by index."""
-        done = {}
+        done: dict[int, PhotoScore] = {}
         for part in sorted(self._part.parent.glob("*.jsonl")):
-            for line in _whole_lines(part):
-                try:
-                    score = PhotoScore.from_dict(json.loads(line))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise OutputError(
-                        f"{part} is damaged ({error}); remove it, and --resume does its photos "
-                        "again"
-                    ) from error
-                done[score.index] = score
+            try:
+                scores = [PhotoScore.from_dict(json.loads(line)) for line in _whole_lines(part)]
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+                raise OutputError(
+                    f"{part} is damaged ({error}); remove it, and --resume does its photos again"
+                ) from error
+            done |= {score.index: score for score in scores}
         return done
 
     def add(self, score: PhotoScore) -> None:
         """Note a photo that is done."""
         line = json.dumps(score.to_dict(), separators=(",", ":")) + "\n"
-        with self._part.open("a", encoding="utf-8") as file:
-            file.write(line)
+        try:
+            with self._part.open("a", encoding="utf-8") as file:
+                file.write(line)
+                _to_disk(file)
+        except OSError as error:
+            raise OutputError(
+                f"{self._part} cannot be written: {error}; when it can, --resume goes on"
+            ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that is either there whole or as it was before."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        _to_disk(file)
     partial.replace(path)
+
+
+def _to_disk(file: TextIO) -> None:
+    """Let what was written outlast a power cut."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _unusable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"{folder} cannot be written: {error}; give another --out")
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if not isinstance(before, dict):
+            raise ValueError("it holds no settings")
+    except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{path} is damaged: {error}; give another --out") from error
     if before != settings:
-        differing = sorted(_differing(before, settings)) if isinstance(before, dict) else []
         raise OutputError(
-            f"{path.parent} holds an evaluation with other settings ({', '.join(differing)}); "
-            "give another --out"
+            f"{path.parent} holds an evaluation with other settings "
+            f"({', '.join(sorted(_differing(before, settings)))}); give another --out"
         )
 
 

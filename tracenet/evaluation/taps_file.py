@@ -15,7 +15,7 @@ from tracenet.data import AnnotatedPhoto, DataError
 from tracenet.evaluation.protocol import Bands, ProtocolName, Tap, band_sizes
 from tracenet.evaluation.scores import PhotoScore
 
-TAPS = "taps.jsonl"
+TAPS_FILE = "taps.jsonl"
 
 
 def tap_lines(scores: Sequence[PhotoScore], protocol: ProtocolName) -> Iterator[str]:
@@ -59,24 +59,30 @@ class FileTaps:
             DataError: there is no such file, a line is damaged, or the protocols differ.
         """
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
         taps = defaultdict(list)
         protocols = set()
         for number, line in enumerate(lines, 1):
-            key, tap, protocol = _parsed(path, number, line)
-            taps[key].append(tap)
-            protocols.add(protocol)
-        if len(protocols) != 1:
-            raise DataError(f"{path} has taps of {len(protocols)} protocols; it needs one")
+            if line.strip():
+                key, tap, protocol = _parsed(path, number, line)
+                taps[key].append(tap)
+                protocols.add(protocol)
+        if not protocols:
+            raise DataError(f"{path} lists no tap; give the taps.jsonl of an evaluation")
+        if len(protocols) > 1:
+            raise DataError(
+                f"{path} has taps of {' and '.join(sorted(protocols))}; keep those of one protocol"
+            )
         return cls(path, protocols.pop(), {key: tuple(group) for key, group in taps.items()})
 
     def draw(self, index: int, example: AnnotatedPhoto) -> dict[int, tuple[Tap, ...]]:
         """The taps on each instance of a photo that has some, by its place in the photo.
 
         Raises:
-            DataError: a tap is not on its instance, or a band has none: it is another data set.
+            DataError: a tap is not on its instance, or they are not what ``bands`` draws: it is
+                another data set, or the file was changed.
         """
         drawn = {}
         for place, instance in enumerate(example.instances):
@@ -97,11 +103,18 @@ class FileTaps:
                     "annotations that they were drawn on"
                 )
         if self.protocol == "bands":
+            if len(set(group)) < len(group):
+                raise DataError(
+                    f"{self.path} has a tap twice on {where}, which bands never do; give the file "
+                    "as it was written"
+                )
             columns, rows = (np.array(values) for values in zip(*group, strict=True))
             tapped = set(Bands.of(mask).numbers(columns, rows).tolist())
             there = {band for band, size in enumerate(band_sizes(mask), 1) if size}
             if tapped != there:
-                raise DataError(f"{self.path} has no tap in a band of {where}; it is not complete")
+                raise DataError(
+                    f"{self.path} has no tap in a band of {where}; give the file as it was written"
+                )
 
 
 def _parsed(path: Path, number: int, line: str) -> tuple[tuple[str, int], Tap, ProtocolName]:
@@ -111,7 +124,7 @@ def _parsed(path: Path, number: int, line: str) -> tuple[tuple[str, int], Tap, P
         protocol: ProtocolName = row["protocol"]
     except KeyError as error:
         raise DataError(f"{path}, line {number}, lacks {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path}, line {number}, is damaged: {error}") from error
     if not isinstance(key[0], str) or not all(type(v) is int for v in (key[1], *tap)):
         raise DataError(f"{path}, line {number}, is damaged: photo is text, the rest whole numbers")
