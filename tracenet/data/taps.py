@@ -124,7 +124,8 @@ class StepDataset(Dataset[TapBatch]):
         # The size is common to all processes, so that they take equally long.
         size_random = np.random.default_rng((self.seed, step))
         size = int(size_random.choice(self.recipe.canvas_sizes))
-        random = np.random.default_rng((self.seed, step, self.process))
+        # Not (seed, step, 0), whose stream is that of (seed, step).
+        random = np.random.default_rng((self.seed, step, self.process + 1))
         count = max(1, round(self.recipe.pixels / size**2))
         taps_per_photo = max(1, round(self.recipe.taps_per_megapixel * size**2 / 1e6))
         images: list[npt.NDArray[np.uint8]] = []
