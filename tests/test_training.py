@@ -115,6 +115,15 @@ def test_resuming_is_exact(
     assert same_tensors(whole / "network.safetensors", parts / "network.safetensors")
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A shell's background jobs, such as these tests may be, ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_waits_for_the_end_of_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +153,7 @@ def test_ctrl_c_waits_for_the_end_of_the_step(
     )
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_a_second_ctrl_c_stops_at_once_and_keeps_the_state_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
