@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from tracenet.data.segmentation import Segmentation, check_segmentation, draw_ma
 from tracenet_runtime.photo import MAX_PIXELS
 
 
-class InstancesDataset:
+class InstancesDataset(ABC):
     """An instances JSON and its folder of images; masks are drawn by pycocotools.
 
     The JSON is checked as a whole at the start, without reading a photo; what is kept of it is
@@ -103,9 +104,9 @@ class InstancesDataset:
         )
 
     @staticmethod
+    @abstractmethod
     def names(record: dict[str, Any]) -> Sequence[str]:
         """Where an image's file may be in the folder of images, first choice first."""
-        raise NotImplementedError
 
     def _listed_photos(self, records: list[Any], path: Path) -> dict[int, _Record | None]:
         """The photos by id, None for those that are skipped."""
