@@ -16,7 +16,14 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from scenes import TINY, make_scene
 
-from tracenet.data import CocoDataset, DataError, Instance, LvisDataset, Problem
+from tracenet.data import (
+    CocoDataset,
+    DataError,
+    Instance,
+    LvisDataset,
+    Problem,
+    open_dataset,
+)
 from tracenet.data.problems import NAMED
 from tracenet.training import cli
 
@@ -455,3 +462,9 @@ def test_training_refuses_in_a_sentence(
         with pytest.raises(SystemExit):
             cli.main([source, str(path), str(tmp_path), *run, *wrong])
         assert wrong[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [{}, {"folder": Path("a"), "coco": (Path("a.json"), Path("a"))}])
+def test_a_dataset_is_opened_from_one_place(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="one of folder, coco and lvis"):
+        open_dataset(**({"folder": None, "coco": None, "lvis": None} | given))

@@ -15,7 +15,7 @@ from tool_checks import assert_one_sentence
 
 from tracenet.evaluation import cli
 from tracenet.evaluation.scores import PhotoScore
-from tracenet.evaluation.store import PARTS, SETTINGS, Store, write_atomically
+from tracenet.evaluation.store import PARTS, SETTINGS, Store
 from tracenet_runtime.errors import OutputError
 
 SCORE = PhotoScore(0, "photo", "nothing", ())
@@ -41,17 +41,6 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OutputError, match="No space left on device; when it can, --resume goes on"):
         store.add(SCORE)
-
-
-def test_a_full_disk_leaves_the_file_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "results.json"
-    write_atomically(path, "before")
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, "after")
-    assert path.read_text() == "before"
 
 
 @pytest.mark.parametrize("begin", [Store.join, lambda store, to: store.start(to, resume=True)])

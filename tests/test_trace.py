@@ -6,7 +6,7 @@ import errno
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -398,8 +398,8 @@ def test_unwritable_picture(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 def test_a_picture_is_written_whole_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def half(self: Figure, path: Path, **options: Any) -> None:
-        Path(path).write_bytes(b"\x89PNG")
+    def half(self: Figure, file: BinaryIO, **options: Any) -> None:
+        file.write(b"\x89PNG")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "trace.png"

@@ -118,7 +118,7 @@ def test_the_command_line_overrides(tmp_path: Path) -> None:
         ('config = "x"', "sets config; it may set"),
         ("help = true", "sets help; it may set"),
         ("steps = ", "cannot be read as TOML"),
-        ("steps = 0", "argument --steps: 0 is less than 1"),
+        ("steps = 0", "argument --steps: '0' is not a whole number of at least 1"),
         ("steps = 2.5", "argument --steps: '2.5' is not a whole number"),
         ('steps = "20"', "steps must be a number, not '20'"),
         ("steps = true", "argument --steps: "),

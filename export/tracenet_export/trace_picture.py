@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet.rft import Rect
+from tracenet_runtime.files import replacing
 
 
 def save_trace_picture(
@@ -68,9 +68,5 @@ def save_trace_picture(
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, facecolor="0.8")
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        figure.savefig(temporary, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 
 from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
 from tracenet_runtime.errors import OutputError
+from tracenet_runtime.files import replacing
 from tracenet_runtime.overlay import draw_overlay
 from tracenet_runtime.photo import load_photo
 from tracenet_runtime.result import TapResult
@@ -163,15 +163,9 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def _write_picture(picture: npt.NDArray[np.uint8], path: Path, formats: dict[str, str]) -> None:
-    """Write all of the file or nothing: a temporary file beside it takes its name at the end."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            with temporary.open("xb") as file:
-                Image.fromarray(picture).save(file, formats[path.suffix.lower()])
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            Image.fromarray(picture).save(file, formats[path.suffix.lower()])
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     print(f"wrote {path}", file=sys.stderr)

@@ -15,14 +15,21 @@ from tracenet_runtime.manifest import MAX_SIDE
 _OURS = ("tracenet", "tracenet_export", "tracenet_runtime", "tracenet_bench")
 
 
-_MAX_THREADS = 1024
+def whole_number(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """An argparse type: a whole number in decimal digits, both bounds included."""
+    bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+
+    def number(text: str) -> int:
+        value = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
+        if value < minimum or (maximum is not None and value > maximum):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {bounds}")
+        return value
+
+    return number
 
 
-def thread_count(text: str) -> int:
-    """An argparse type: a number of threads, from 1 to 1024."""
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= _MAX_THREADS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_THREADS}")
-    return int(text)
+thread_count = whole_number(1, 1024)
+"""An argparse type: a number of threads."""
 
 
 def canvas_size(text: str) -> tuple[int, int]:

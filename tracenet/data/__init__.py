@@ -8,6 +8,7 @@ from tracenet.data.folder import FolderDataset
 from tracenet.data.held_out import HeldOut
 from tracenet.data.lvis import LvisDataset
 from tracenet.data.problems import Problem, Problems
+from tracenet.data.source import open_dataset
 from tracenet.data.taps import Recipe, StepDataset, StepSampler, TapBatch
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "StepDataset",
     "StepSampler",
     "TapBatch",
+    "open_dataset",
 ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 
-from tracenet_runtime.tool import canvas_size, run_tool, thread_count
+from tracenet.options import SEED, add_photo_sources
+from tracenet_runtime.tool import canvas_size, run_tool, thread_count, whole_number
 
 EXAMPLE = """examples:
   tracenet-eval --data photos/val
@@ -21,26 +21,6 @@ EXAMPLE = """examples:
       --lvis lvis_v1_val.json coco --out runs/first/lvis --resume
 
 --model runs the code that it names. docs/evaluation.md has the definitions."""
-
-_MAX_SEED = 2**32 - 1
-
-
-def _whole_number(minimum: int, maximum: int, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,12}", text) or not minimum <= int(text) <= maximum:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {minimum} to {maximum}")
-    return int(text)
-
-
-def _taps(text: str) -> int:
-    return _whole_number(1, 100_000, text)
-
-
-def _seed(text: str) -> int:
-    return _whole_number(0, _MAX_SEED, text)
-
-
-def _held_out(text: str) -> int:
-    return _whole_number(2, 100_000, text)
 
 
 def _side(text: str) -> int:
@@ -91,16 +71,11 @@ def build_parser() -> argparse.ArgumentParser:
     photos = parser.add_argument_group("photos")
     photos.add_argument(
         "--held-out",
-        type=_held_out,
+        type=whole_number(2),
         metavar="N",
         help="only those that tracenet-train --hold-out N does not train on, every Nth",
     )
-    source = photos.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=Path, help="folder with index.jsonl, ID.jpg and ID.png")
-    for name, form in (("--coco", "COCO instances"), ("--lvis", "LVIS v1")):
-        source.add_argument(
-            name, type=Path, nargs=2, metavar=("JSON", "IMAGES"), help=f"{form} JSON, and images"
-        )
+    add_photo_sources(photos.add_mutually_exclusive_group(required=True))
     taps = parser.add_argument_group("taps")
     taps.add_argument(
         "--tap-protocol",
@@ -108,8 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="over the instance's pixels, or the paper's: a fifth in each of five bands around "
         "the centre of mass (default: uniform)",
     )
-    taps.add_argument("--taps", type=_taps, help="per instance (default: 25)")
-    taps.add_argument("--seed", type=_seed, default=0, help="of taps and intervals (default: 0)")
+    taps.add_argument("--taps", type=whole_number(1, 100_000), help="per instance (default: 25)")
+    taps.add_argument("--seed", type=SEED, default=0, help="of taps and intervals (default: 0)")
     taps.add_argument(
         "--taps-from", type=Path, metavar="TAPS.jsonl", help="the taps of another evaluation"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tracenet.data import CocoDataset, FolderDataset, HeldOut, LvisDataset, PhotoDataset
+from tracenet.data import HeldOut, PhotoDataset, open_dataset
 from tracenet.evaluation.adapter import OutsideModel
 from tracenet.evaluation.answers import TapModel
 from tracenet.evaluation.fingerprint import fingerprint
@@ -108,17 +108,15 @@ def _outside(where: str) -> tuple[TapModel, Input]:
 
 def open_photos(arguments: argparse.Namespace) -> tuple[PhotoDataset, Input]:
     """The annotated photos; a ``DataError`` when there are none such."""
-    photos: PhotoDataset
+    photos = open_dataset(arguments.data, arguments.coco, arguments.lvis)
     if arguments.data:
         form, root = "folder", arguments.data
-        photos = FolderDataset(root)
         maps = sorted(path for path in root.glob("*.png") if path.is_file())
         sizes = [(path.name, path.stat().st_size) for path in maps]
         content = fingerprint([root / "index.jsonl", *maps], repr(sizes))
     else:
         form = "coco" if arguments.coco else "lvis"
-        root, images = arguments.coco or arguments.lvis
-        photos = (CocoDataset if arguments.coco else LvisDataset)(root, images)
+        root, _ = arguments.coco or arguments.lvis
         content = fingerprint([root])
     if arguments.held_out:
         photos = HeldOut(photos, arguments.held_out, training=False)

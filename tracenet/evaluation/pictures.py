@@ -14,6 +14,7 @@ from tracenet.data import AnnotatedPhoto, PhotoDataset
 from tracenet.evaluation.answers import TapModel
 from tracenet.evaluation.metrics import Mask, bounding_window
 from tracenet.evaluation.scores import InstanceScore, PhotoScore, TapScore
+from tracenet_runtime.files import replacing
 
 SHOWN = 16
 _COLUMNS = 4
@@ -47,7 +48,8 @@ def write_pictures(
         ]
         shown.sort(key=lambda one: sign * one.tap.iou)
         tiles = [_tile(one, photos[one.photo.index], model) for one in shown[:SHOWN]]
-        _grid(tiles).save(folder / name)
+        with replacing(folder / name) as file:
+            _grid(tiles).save(file, "PNG")
 
 
 def _tile(shown: _Shown, example: AnnotatedPhoto, model: TapModel) -> Image.Image:

@@ -23,10 +23,11 @@ from tracenet.evaluation.processes import Processes
 from tracenet.evaluation.protocol import MINIMUM_AREA, SCORED_CANVAS, TAPS, TapProtocol
 from tracenet.evaluation.report import markdown
 from tracenet.evaluation.scores import PhotoScore
-from tracenet.evaluation.store import Store, write_atomically
+from tracenet.evaluation.store import Store
 from tracenet.evaluation.summary import summarise
 from tracenet.evaluation.taps_file import TAPS_FILE, FileTaps, tap_lines
 from tracenet_runtime.errors import OutputError
+from tracenet_runtime.files import replacing
 
 SCHEMA_VERSION = 1
 """Of the results and of the folder of an evaluation (docs/evaluation.md)."""
@@ -199,6 +200,11 @@ def _not_found(taps: FileTaps, scores: Sequence[PhotoScore]) -> int:
 def _write(
     folder: Path, results: Mapping[str, Any], scores: Sequence[PhotoScore], taps: str
 ) -> None:
-    write_atomically(folder / "results.json", json.dumps(results, indent=2) + "\n")
-    write_atomically(folder / "table.md", markdown(results))
-    write_atomically(folder / TAPS_FILE, taps)
+    texts = {
+        "results.json": f"{json.dumps(results, indent=2)}\n",
+        "table.md": markdown(results),
+        TAPS_FILE: taps,
+    }
+    for name, text in texts.items():
+        with replacing(folder / name) as file:
+            file.write(text.encode())

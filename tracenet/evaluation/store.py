@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tracenet.evaluation.scores import PhotoScore
 from tracenet_runtime.errors import OutputError
+from tracenet_runtime.files import replacing
 
 SETTINGS = "settings.json"
 PARTS = "parts"
@@ -55,7 +56,8 @@ class Store:
                 _check_settings(path, settings)
             else:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, json.dumps(settings, indent=2) + "\n")
+                with replacing(path) as file:
+                    file.write(f"{json.dumps(settings, indent=2)}\n".encode())
             self._part.parent.mkdir(exist_ok=True)
             _cut_broken_line(self._part)
         except OSError as error:
@@ -80,26 +82,12 @@ class Store:
         try:
             with self._part.open("a", encoding="utf-8") as file:
                 file.write(line)
-                _to_disk(file)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise OutputError(
                 f"{self._part} cannot be written: {error}; when it can, --resume goes on"
             ) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is either there whole or as it was before."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        _to_disk(file)
-    partial.replace(path)
-
-
-def _to_disk(file: TextIO) -> None:
-    """Let what was written outlast a power cut."""
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _unusable(folder: Path, error: OSError) -> OutputError:

@@ -16,6 +16,7 @@ from tracenet.model.config import CONFIGS, TraceNetConfig
 from tracenet.model.network import TraceNet
 from tracenet.scene import generate_scene
 from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.files import replacing
 
 SHIPPED = Path(__file__).parent.parent / "weights"
 """Where the checkpoints live that come with the package."""
@@ -48,7 +49,7 @@ def save_checkpoint(
 ) -> None:
     """Write ``path`` (.safetensors) and, beside it, configuration and licence (.json).
 
-    Each file is replaced atomically.
+    Each file is replaced atomically, and neither when the weights cannot be written.
 
     Args:
         network: what to save.
@@ -64,15 +65,11 @@ def save_checkpoint(
 
     tensors = {name: stored(name, tensor) for name, tensor in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    config = path.with_suffix(".json")
-    temporary = config.with_suffix(".json.partial")
     description = {"network": network.config.to_dict(), "licence": licence}
-    temporary.write_text(json.dumps(description, indent=2) + "\n")
-    temporary.replace(config)
-    temporary = path.with_suffix(".safetensors.partial")
-    # Not `save_file`, which makes files that only their owner can read.
-    temporary.write_bytes(save(tensors))
-    temporary.replace(path)
+    with replacing(path.with_suffix(".json")) as beside, replacing(path) as file:
+        beside.write(f"{json.dumps(description, indent=2)}\n".encode())
+        # Not `save_file`, which makes files that only their owner can read.
+        file.write(save(tensors))
 
 
 def load_checkpoint(path: Path) -> TraceNet:

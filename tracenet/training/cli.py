@@ -38,25 +38,11 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     from accelerate import PartialState
     from accelerate.utils import set_seed
 
-    from tracenet.data import (
-        CocoDataset,
-        CopyPaste,
-        FolderDataset,
-        HeldOut,
-        LvisDataset,
-        PhotoDataset,
-        Recipe,
-    )
+    from tracenet.data import CopyPaste, HeldOut, Recipe, open_dataset
     from tracenet.model import CheckpointError, build_network, load_checkpoint, load_trunk
     from tracenet.training.loop import Schedule, freeze_early_layers, train
 
-    photos: PhotoDataset
-    if arguments.data:
-        photos = FolderDataset(arguments.data, arguments.set_weight)
-    elif arguments.coco:
-        photos = CocoDataset(*arguments.coco)
-    else:
-        photos = LvisDataset(*arguments.lvis)
+    photos = open_dataset(arguments.data, arguments.coco, arguments.lvis, arguments.set_weight)
     if photos.problems and PartialState().is_main_process:
         print(photos.problems, file=sys.stderr)
     if arguments.hold_out:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from tracenet.options import PHOTO_SOURCES, SEED, add_photo_sources
 from tracenet.training.config_file import ConfigError, FileParser, read_config
+from tracenet_runtime.tool import whole_number
 
 EXAMPLE = """example:
   tracenet-train --model mobilenetv2-fpn --trunk mobilenet_v2.safetensors \\
@@ -16,7 +17,6 @@ EXAMPLE = """example:
   accelerate launch -m tracenet.training.cli --config paper-coco \\
       --coco instances.json images --trunk resnet50.safetensors --out runs/coco"""
 
-SOURCES = ("data", "coco", "lvis")
 STARTS = ("trunk", "init")
 
 
@@ -40,7 +40,7 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
     if "config" in given:
         names = {name.replace("_", "-") for name in defaults.keys() - {"config"}}
         config = read_config(given["config"], file_parser, names)
-    for rivals in (SOURCES, STARTS):
+    for rivals in (PHOTO_SOURCES, STARTS):
         if any(name in given for name in rivals):
             config = {name: value for name, value in config.items() if name not in rivals}
         both = [f"--{name}" for name in rivals if name in config]
@@ -51,8 +51,8 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
     options = defaults | config | given
     options["set_weight"] = dict(config.get("set_weight", []) + given.get("set_weight", []))
 
-    if not any(options[name] for name in SOURCES):
-        parser.error(f"one of {', '.join(f'--{name}' for name in SOURCES)} is needed")
+    if not any(options[name] for name in PHOTO_SOURCES):
+        parser.error(f"one of {', '.join(f'--{name}' for name in PHOTO_SOURCES)} is needed")
     if not options["out"]:
         parser.error("--out is needed")
     if options["set_weight"] and not options["data"]:
@@ -79,18 +79,7 @@ def build_parser(
         "--model",
         help="configuration, such as r50-fpn (default: that of --init, else mobilenetv2-fpn)",
     )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", type=Path, help="folder with index.jsonl, ID.jpg and ID.png")
-    source.add_argument(
-        "--coco", type=Path, nargs=2, metavar=("JSON", "IMAGES"), help="COCO instances JSON"
-    )
-    source.add_argument(
-        "--lvis",
-        type=Path,
-        nargs=2,
-        metavar=("JSON", "IMAGES"),
-        help="LVIS v1 JSON and COCO's images, in IMAGES or in IMAGES/train2017 and so on",
-    )
+    add_photo_sources(parser.add_mutually_exclusive_group())
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--trunk", type=Path, help="ImageNet trunk, torchvision names (.safetensors)"
@@ -98,7 +87,7 @@ def build_parser(
     start.add_argument("--init", type=Path, help="checkpoint to start from (.safetensors)")
     parser.add_argument("--out", type=Path, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--steps", type=_whole_number(1), default=4000)
+    parser.add_argument("--steps", type=whole_number(1), default=4000)
     parser.add_argument("--optimizer", choices=["adamw", "sgd"], default="adamw")
     parser.add_argument("--learning-rate", type=_positive, default=1e-3)
     parser.add_argument(
@@ -137,7 +126,7 @@ def build_parser(
     )
     parser.add_argument(
         "--hold-out",
-        type=_whole_number(2),
+        type=whole_number(2),
         metavar="N",
         help="keep every Nth photo out of training, for tracenet-eval --held-out N",
     )
@@ -156,27 +145,13 @@ def build_parser(
     )
     parser.add_argument("--precision", choices=["no", "bf16", "fp16"], default="bf16")
     parser.add_argument(
-        "--workers", type=_whole_number(0), default=1, help="processes that load photos"
+        "--workers", type=whole_number(0), default=1, help="processes that load photos"
     )
     parser.add_argument(
-        "--save-every", type=_whole_number(1), default=250, help="steps between checkpoints"
+        "--save-every", type=whole_number(1), default=250, help="steps between checkpoints"
     )
-    parser.add_argument("--seed", type=_whole_number(0, 2**32 - 1), default=0)
+    parser.add_argument("--seed", type=SEED, default=0)
     return parser
-
-
-def _whole_number(minimum: int, maximum: int = sys.maxsize) -> Callable[[str], int]:
-    def whole_number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not minimum <= value <= maximum:
-            bound = f"less than {minimum}" if value < minimum else f"more than {maximum}"
-            raise argparse.ArgumentTypeError(f"{value} is {bound}")
-        return value
-
-    return whole_number
 
 
 def _number(text: str) -> float:
@@ -208,11 +183,11 @@ def _probability(text: str) -> float:
 
 
 def _milestones(text: str) -> tuple[int, ...]:
-    return tuple(map(_whole_number(1), text.split(",")))
+    return tuple(map(whole_number(1), text.split(",")))
 
 
 def _canvas_sizes(text: str) -> tuple[int, ...]:
-    sizes = tuple(map(_whole_number(0), text.split(",")))
+    sizes = tuple(map(whole_number(0), text.split(",")))
     # Up to 128, P7 is one cell, no statistics for BatchNorm if the canvas is alone; up to 64, so is
     # P6, and oneDNN then leaves bf16 gradients of P7's weights unset.
     if any(size <= 128 or size % 32 for size in sizes):
