@@ -63,6 +63,16 @@ def test_a_full_disk_leaves_it_as_it_was(tmp_path: Path, monkeypatch: pytest.Mon
     }
 
 
+def test_what_a_killed_process_left_behind_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    (tmp_path / f".results.json.{os.getpid()}.part").write_bytes(b"half")
+    with replacing(path) as file:
+        file.write(b"whole")
+    assert {left.name: left.read_bytes() for left in tmp_path.iterdir()} == {
+        "results.json": b"whole"
+    }
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "no" / "mask.png") as file:
         file.write(b"mask")

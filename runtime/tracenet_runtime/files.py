@@ -18,6 +18,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         OSError: it cannot be written.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Left by a process that was killed; in a container, the next one may have its number again.
+    partial.unlink(missing_ok=True)
     file = partial.open("xb")
     try:
         with file:
