@@ -281,7 +281,7 @@ def parity_of(**found: float) -> ReplayParity:
     return dataclasses.replace(plain, **found)  # type: ignore[arg-type]
 
 
-LIMIT = Limits(0.1, 0.2, 0.01, iou_mean=0.99, iou_p5=0.95)
+LIMIT = Limits(0.1, 0.2, 0.3, 0.01, iou_mean=0.99, iou_p5=0.95)
 
 
 @pytest.mark.parametrize("found", [{"iou_mean": 0.98}, {"iou_p5": 0.9}])
@@ -323,9 +323,22 @@ def test_every_int8_limit_sees_answers_that_are_scaled(kind: str, factor: float)
 
 
 def test_a_replay_that_is_not_finite() -> None:
-    parity = dataclasses.replace(parity_of(), relative_error={"mask": float("nan")})
+    parity = dataclasses.replace(
+        parity_of(), relative_error={"p4_score": 0.0, "mask": float("nan")}
+    )
     with pytest.raises(ParityError, match="mask differs from PyTorch"):
         refuse_replay(LIMIT, "P4", parity, {"a": 0.0})
+
+
+def test_single_cells_of_masks_are_limited_where_borders_must_not_move() -> None:
+    parity = dataclasses.replace(parity_of(), relative_error={"p4_score": 0.1, "mask": 0.9})
+    with pytest.raises(ParityError, match=r"mask differs from PyTorch by 9.0e-01"):
+        refuse_replay(LIMIT, "P4", parity, {"a": 0.0})
+    borders_may_move = dataclasses.replace(LIMIT, mask_error=None)
+    refuse_replay(borders_may_move, "P4", parity, {"a": 0.0})
+    infinite = dataclasses.replace(parity, mean_error={"mask": float("inf")})
+    with pytest.raises(ParityError, match="mask on average differs"):
+        refuse_replay(borders_may_move, "P4", infinite, {"a": 0.0})
 
 
 def test_every_target_and_precision_has_limits() -> None:

@@ -56,11 +56,13 @@ def _limits(parity: Mapping[str, Any]) -> str:
             "The weights are random, so nothing was enforced in this precision: their answers turn "
             "on the smallest rounding."
         )
-    percentile = limits["iou_p5"]
+    percentile, mask_error = limits["iou_p5"], limits["mask_error"]
+    masks = "" if mask_error is None else f" (masks: {mask_error:g})"
     return (
         f"Enforced: a program's tensors within {limits['program_error']:g} and the replay's within "
-        f"{limits['replay_error']:g} of their largest value, the answers (scores, boxes, masks) on "
-        f"average within {limits['answer_error']:g}; mean IoU at least {limits['iou_mean']:g}"
+        f"{limits['replay_error']:g}{masks} of their largest value, the answers (scores, boxes, "
+        f"masks) on average within {limits['answer_error']:g}; mean IoU at least "
+        f"{limits['iou_mean']:g}"
         + ("." if percentile is None else f", 5th percentile at least {percentile:g}.")
     )
 
