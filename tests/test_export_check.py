@@ -15,6 +15,7 @@ from export_fixtures import WARM_CANVAS, SmallExport
 from PIL import Image
 
 from tracenet.model import LEVELS, load_checkpoint, shipped_checkpoint
+from tracenet_export import parity as parity_module
 from tracenet_export import photos as photos_package
 from tracenet_export.assemble import assemble
 from tracenet_export.calibration import (
@@ -265,6 +266,14 @@ def test_flips_count_as_failures(small: SmallExport) -> None:
         assert one.whole_iou_mean == 1.0
     assert max(one.level_flips for one in found) > 1
     assert min(one.iou_p5 for one in found) == 0.0
+
+
+def test_levels_that_tie_are_no_flip(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> None:
+    shouting = "p7_score", 10.0
+    assert compared(small, shouting).level_flips > 0
+    monkeypatch.setattr(parity_module, "TIE", 1.0)
+    found = compared(small, shouting)
+    assert (found.level_flips, found.iou_mean) == (0, 1.0)
 
 
 def test_a_wrong_mask(small: SmallExport) -> None:

@@ -32,8 +32,8 @@ class Limits:
             further, which changes a cell of a mask by up to 1 and is what IoU and the average see.
         answer_error: scores, boxes and masks of the replay may differ by this on average: the mean
             |a - b| over the largest |b|. IoU alone does not show scores and boxes that are off.
-        iou_mean: mean over taps of the IoU with FullNet's mask inside the window; a tap that
-            another level answers counts as 0.
+        iou_mean: mean over taps of the IoU with FullNet's mask inside the window; a flip (see
+            :class:`ReplayParity`) counts as 0.
         iou_p5: their 5th percentile; None where a few flips are to be expected, which would be all
             that it shows.
     """
@@ -72,6 +72,9 @@ MASK = "mask"
 
 REPLAYED_TAPS = 64
 """Taps of the replay's comparison, over all photos; corners and edges of each among them."""
+
+TIE = 0.01
+"""Share by which scores of two levels may differ in FullNet for either to be a right answer."""
 
 _TINY = 1e-30
 _PROGRAM_TAPS = 2
@@ -208,11 +211,12 @@ class ReplayParity:
 
     Attributes:
         taps: how many were compared.
-        iou_mean, iou_p5: IoU with FullNet's mask inside the window, mean and 5th percentile; a tap
-            that another level answers counts as 0.
+        iou_mean, iou_p5: IoU with FullNet's mask inside the window, mean and 5th percentile; a
+            flip counts as 0.
         small: taps that are left out of it, because both masks together cover less than 64 cells
             (16 x 16 canvas pixels), of which one at 0.5 would decide.
-        level_flips: taps that another level answered than FullNet's best of the asked ones.
+        level_flips: taps that another level answered than FullNet's best of the asked ones, or
+            than one that ties with it (``TIE``).
         truncated: taps whose window cut off some of FullNet's mask.
         whole_iou_mean: IoU with FullNet's mask of the whole canvas, which that lowers.
         relative_error, mean_error: by tensor, the largest and the mean difference, see
@@ -280,7 +284,8 @@ class _ReplayComparison:
         for level, index in zip(query.levels, self._asked, strict=True):
             self._compare_level(level, answers, index)
         best = query.best_level
-        flipped = best != int(answers.score[0, self._asked].argmax())
+        scores = answers.score[0, self._asked]
+        flipped = bool(scores[best] < (1 - TIE) * scores.max())
         given = self._mask(query, best, self._replay.choose_mask(query, best), masks)
         inside, whole, truncated = _overlaps(given, masks[best])
         self._flips += flipped
