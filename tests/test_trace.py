@@ -157,14 +157,14 @@ def test_levels_and_schedule_are_two_names_of_one_option(
 def test_a_tap_on_an_encoded_photo(capsys: pytest.CaptureFixture[str]) -> None:
     report = run_json(trace_cli.main, ["--schedule", "warm"], capsys)
     assert (report["model"], report["schedule"]) == ("mobilenetv2-fpn", "warm")
-    assert report["canvas"] == {"height": 640, "width": 640}
+    assert report["canvas"] == {"height": 512, "width": 512}
     assert report["window"] == "all"
     assert 0 < report["window_share"] <= 0.05
     assert report["window_macs"] < report["encode_macs"] < report["full_macs"]
     assert_stages_add_up(report)
     assert_calls_add_up(report)
     (encode,) = (call for call in report["calls"] if call["phase"] == "encode")
-    assert encode["window"] == [640, 640]
+    assert encode["window"] == [512, 512]
     assert {stage["stage"] for stage in report["stages"] if stage["window_macs"]} == {"heads"}
 
 

@@ -46,8 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--canvas",
-        default="640x640",
-        help="height x width of what the network sees, or one side; padded to multiples of 128",
+        help="height x width of what the network sees, or one side; padded to multiples of 128 "
+        "(default: 512x512)",
     )
     parser.add_argument(
         "--target", default="onnx", help="onnx, coreml or litert (default: %(default)s)"
@@ -104,15 +104,19 @@ def main(argv: list[str] | None = None) -> int:
     return run_tool("tracenet-export", "export", work, lambda: "stopped; nothing was written")
 
 
-def parse_canvas(text: str) -> tuple[int, int]:
+def parse_canvas(text: str | None) -> tuple[int, int]:
     """``640`` or ``1536x2048`` -> height, width, padded to multiples of the coarsest stride.
+
+    Nothing gives the shipped weights' canvas.
 
     Raises:
         ExportError: it is neither, or larger than a bundle may say.
     """
-    from tracenet.model import COARSEST_STRIDE
+    from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS
     from tracenet_export.errors import ExportError
 
+    if text is None:
+        return DEFAULT_CANVAS
     match = re.fullmatch(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", text)
     sides = [int(side) for side in (match[1], match[2] or match[1])] if match else [0]
     if not 0 < min(sides) <= max(sides) <= MAX_SIDE:

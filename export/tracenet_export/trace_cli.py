@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="mobilenetv2-fpn", help="configuration, such as r50-fpn")
-    parser.add_argument("--canvas", default="640x640", help="height x width, or one side")
+    parser.add_argument("--canvas", help="height x width, or one side (default: 512x512)")
     parser.add_argument(
         "--schedule",
         "--levels",

@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--canvas",
         type=_canvas,
-        help="one side or HEIGHTxWIDTH of the canvas that it computes on (default: 640; of "
+        help="one side or HEIGHTxWIDTH of the canvas that it computes on (default: 512; of "
         "--bundle: chosen by each photo)",
     )
     how.add_argument("--threads", type=thread_count, default=2, help="not of --model (default: 2)")

@@ -18,13 +18,11 @@ from tracenet.evaluation.answers import TapModel
 from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.models import BundleReplay, FullNet
 from tracenet.evaluation.regions import RegionReplay
-from tracenet.model import COARSEST_STRIDE, load_checkpoint, shipped_checkpoint
+from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, load_checkpoint, shipped_checkpoint
 from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.manifest import MANIFEST_NAME
 from tracenet_runtime.segmenter import TapSegmenter
-
-DEFAULT_CANVAS = (640, 640)
 
 
 @dataclass(frozen=True)

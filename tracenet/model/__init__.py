@@ -12,6 +12,7 @@ from tracenet.model.checkpoint import (
 from tracenet.model.config import (
     COARSEST_STRIDE,
     CONFIGS,
+    DEFAULT_CANVAS,
     LEVELS,
     MASK_STRIDE,
     Level,
@@ -26,6 +27,7 @@ from tracenet.model.trunk import load_trunk
 __all__ = [
     "COARSEST_STRIDE",
     "CONFIGS",
+    "DEFAULT_CANVAS",
     "LEVELS",
     "MASK_STRIDE",
     "CheckpointError",

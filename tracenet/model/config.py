@@ -38,6 +38,9 @@ LEVELS: tuple[Level, ...] = tuple(
 COARSEST_STRIDE = LEVELS[-1].stride
 """Canvas heights and widths are multiples of this (128)."""
 
+DEFAULT_CANVAS = (512, 512)
+"""Height and width on which the shipped weights answer best (see docs/training.md)."""
+
 MASK_STRIDE = 8
 """Canvas pixels per cell of the mask features."""
 
