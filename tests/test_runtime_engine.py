@@ -1,6 +1,7 @@
 """Engines: the registry, and ONNX Runtime with hostile models."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,61 @@ def test_model_that_is_not_the_declared_program(folder: Path) -> None:
     write_manifest(folder, read_manifest(folder))
     with pytest.raises(BundleError, match="trunk"):
         TapSegmenter.load(folder)
+
+
+SHARED_ARENA = """
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper
+
+from tracenet_runtime.engines import onnxruntime as engine
+
+
+def resident():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+
+
+def session():
+    shape = [16, 1 << 20]  # 64 MB a tensor
+    nodes = [
+        helper.make_node("Expand", ["x", "shape"], ["a"]),
+        helper.make_node("Softplus", ["a"], ["b"]),
+        helper.make_node("ReduceMax", ["b"], ["y"], keepdims=0),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [])
+    sizes = helper.make_tensor("shape", TensorProto.INT64, [2], shape)
+    graph = helper.make_graph(nodes, "g", [x], [y], [sizes])
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=9)
+    return onnxruntime.InferenceSession(model.SerializeToString(), engine.session_options(1))
+
+
+if sys.argv[1] == "app":
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    onnxruntime.create_and_register_allocator(memory, None)
+engine._register_arena()
+engine._register_arena()
+before = resident()
+for one in [session() for _ in range(3)]:
+    value = one.run(None, {"x": np.ones(1, np.float32)})[0]
+print(resident() - before, value)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("registered_by", ["us", "app"])
+def test_sessions_share_one_arena(registered_by: str) -> None:
+    """Three sessions of 64 MB each take it once, whoever made the arena."""
+    command = [sys.executable, "-c", SHARED_ARENA, registered_by]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    megabytes, value = map(float, done.stdout.split())
+    assert value == pytest.approx(np.log1p(np.e))
+    assert 60 < megabytes < 120

@@ -1,5 +1,7 @@
 """ONNX Runtime on the CPU."""
 
+import contextlib
+import functools
 import posixpath
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -13,6 +15,9 @@ from tracenet_runtime.engines.onnx_files import external_locations
 from tracenet_runtime.errors import BundleError, first_line
 
 _ONLY_FATAL = 4
+
+_ARENA = 1 << 27
+"""Bytes of address space that the arena reserves at once; only what is used takes memory."""
 
 
 class OnnxRuntimeEngine:
@@ -53,7 +58,26 @@ def session_options(threads: int) -> Any:
     # by default: they would take the cores from the next program's.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = _ONLY_FATAL
+    # One arena for all sessions, since one program runs at a time; each would keep its own.
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # A pattern is a second plan of the same memory, in a block of its own.
+    options.enable_mem_pattern = False
     return options
+
+
+@functools.cache
+def _register_arena() -> None:
+    """The arena of this process's sessions: one large block, whose free parts join.
+
+    In blocks of the sizes that happen to be asked for, what a small early layer gave back would
+    never serve a large later one.
+    """
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    arena = onnxruntime.OrtArenaCfg({"initial_chunk_size_bytes": _ARENA})
+    with contextlib.suppress(Exception):  # the app has registered one of its own, which serves too
+        onnxruntime.create_and_register_allocator(memory, arena)
 
 
 def open_engine(
@@ -64,6 +88,7 @@ def open_engine(
     Raises ``BundleError`` when ONNX Runtime refuses a model, or when a model keeps weights in a
     file that the bundle does not list (releases before 1.24 would open any file named there).
     """
+    _register_arena()
     options = session_options(settings.threads)
     sessions = {}
     for name in programs:
