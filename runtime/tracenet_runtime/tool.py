@@ -6,8 +6,12 @@ They end with one sentence for a mistake, no traceback, and an exit code.
 import argparse
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
 
 from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.manifest import MAX_SIDE
@@ -44,33 +48,86 @@ def canvas_size(text: str) -> tuple[int, int]:
 
 
 def run_tool(
-    name: str, extra: str, work: Callable[[], None], stopped: Callable[[], str] | None = None
+    name: str, extra: str, work: Callable[[], int | None], stopped: Callable[[], str] | None = None
 ) -> int:
     """Do a tool's work; the exit code.
 
-    0, 2 for a ``TraceNetError`` or a package that is not installed, 130 after Ctrl-C. ``name`` is
-    the tool's, ``extra`` installs what it needs, ``stopped`` says what Ctrl-C leaves behind.
+    That which the work gives, 0 for None; 2 for a ``TraceNetError`` or a package that is not
+    installed, 130 after Ctrl-C, 143 after SIGTERM, which otherwise does the same. ``name`` is the
+    tool's, ``extra`` installs what it needs, ``stopped`` says what Ctrl-C leaves behind.
     """
+    termination = _Termination()
     try:
-        work()
-        sys.stdout.flush()
+        with termination:
+            code = work()
+            sys.stdout.flush()
     except TraceNetError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if not package or package in _OURS:
+        sentence = not_installed(error, extra)
+        if sentence is None:
             raise
-        print(
-            f"{name}: {package} is not installed; run: pip install 'tracenet[{extra}]'",
-            file=sys.stderr,
-        )
+        print(f"{name}: {sentence}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Whoever read the results, such as `head`, has enough; Python would complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_results()
         return 0
     except KeyboardInterrupt:
         print(f"{name}: {stopped() if stopped else 'stopped'}", file=sys.stderr)
-        return 130
-    return 0
+        return 143 if termination.came else 130
+    return code or 0
+
+
+def print_results(text: str) -> None:
+    """For a tool whose exit code tells something: it is the same if nobody reads to the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _discard_results()
+
+
+def _discard_results() -> None:
+    """Whoever read them, such as `head`, has enough; Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def not_installed(error: ModuleNotFoundError, extra: str) -> str | None:
+    """What to install, with the extra that has it; None if the module is ours, or has no name."""
+    package = (error.name or "").split(".")[0]
+    if not package or package in _OURS:
+        return None
+    return f"{package} is not installed; run: pip install 'tracenet[{extra}]'"
+
+
+class _Termination:
+    """Within it, SIGTERM does what Ctrl-C does; ``came`` tells which it was."""
+
+    came = False
+
+    def __enter__(self) -> Self:
+        self._process = os.getpid()
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+        if self._in_main_thread:  # no other may ask for signals
+            self._before = signal.signal(signal.SIGTERM, self._stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._in_main_thread:
+            signal.signal(signal.SIGTERM, self._before or signal.SIG_DFL)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a fork of ours ends as processes do
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        self.came = True
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(on_ctrl_c):  # ignored, as in a shell's background
+            raise KeyboardInterrupt
+        on_ctrl_c(signal.SIGINT, frame)
