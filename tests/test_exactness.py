@@ -47,6 +47,7 @@ from tracenet_export.schedule import (
     mask_spans,
     parse_schedule,
     plan_schedule,
+    tap_macs,
 )
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime.bundle import Bundle
@@ -293,6 +294,29 @@ def test_warm_gives_the_whole_mask_everywhere(tiny: Exact, canvas: Size) -> None
             assert mask.window == (0, 0, canvas[1], canvas[0])
             expected = tiny.oracle(canvas).answer((x, y)).mask[0, level].numpy()
             np.testing.assert_allclose(mask.probability, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "ladder", "shape"), [("all/input", (), "square"), ("P4/input", (32, 64), "wide")]
+)
+def test_a_crop_of_the_picture_alone(
+    tiny: Exact, text: str, ladder: tuple[int | None, ...], shape: str
+) -> None:
+    canvas = CLOSED_CANVASES[shape]
+    plan = planned(tiny, text, canvas, ladder)
+    assert (plan.name, list(plan.windows)) == (text, ["64px" if ladder else "all"])
+    compared(tiny, plan)
+    (piece,) = plan.plan.query
+    assert piece.piece.sources == (plan.plan.graph.input_name,)
+    assert plan.plan.encode == plan.plan.alternatives[next(iter(plan.windows))] == ()
+    macs = tap_macs(plan)
+    (tap,) = (macs.query + mask for mask in macs.masks.values())
+    height, width = (span.size.max() for span in piece.window(plan.plan.graph.input_name))
+    if text == "all/input":  # the coarsest level sees all of this canvas
+        assert ((height, width), tap) == (canvas, macs.full)
+    else:
+        assert height * width < canvas[0] * canvas[1]
+        assert tap < macs.full
 
 
 @pytest.mark.parametrize("shape", CLOSED_CANVASES)

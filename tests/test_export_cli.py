@@ -235,6 +235,7 @@ def test_a_schedule_is_named_after_its_levels(chosen: set[Level]) -> None:
     [
         ("all", "all"), (" ALL ", "all"), ("P3-P7", "all"), ("p3,p4,p5,p6,p7", "all"),
         ("warm", "warm"), ("Full", "full"),
+        ("all/input", "all/input"), ("p3-p5/Input", "P3-P5/input"), ("P3-P7/input", "all/input"),
         ("P4", "P4"), ("P3,P4,P5", "P3-P5"), ("P3, P4", "P3-P4"), ("P5,P3", "P3,P5"),
     ],
 )  # fmt: skip
@@ -256,6 +257,8 @@ def test_names_of_schedules(text: str, name: str) -> None:
         ("all", LADDER),
         ("warm", (None,)),
         ("full", (None,)),
+        ("P3-P5/input", (256,)),
+        ("all/input", (None,)),
     ],
 )
 def test_windows_that_the_levels_can_need(text: str, ladder: tuple[int | None, ...]) -> None:
@@ -369,6 +372,7 @@ def test_a_readable_report(
         (["--schedule", "P9"], "'P9' is no level"),
         (["--schedule", "all", "warm,P3"], "'WARM' is no level"),
         (["--schedule", "all@"], "'' is no canvas"),
+        (["--schedule", "warm/input"], "'WARM/INPUT' is no level"),
         (["--schedule", "@640"], "'' is no level"),
         (["--schedule", "all@640@640"], "'640@640' is no canvas"),
         (["--schedule", "P3@wide"], "'wide' is no canvas; give height x width"),

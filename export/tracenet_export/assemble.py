@@ -58,7 +58,7 @@ def assemble(plans: Sequence[SchedulePlan]) -> Assembly:
 def _prefix(plan: SchedulePlan) -> str:
     """Of the names of a schedule's programs, which are file names."""
     height, width = plan.canvas
-    return f"{plan.name.replace(',', '_')}_{height}x{width}_"
+    return f"{plan.name.replace(',', '_').replace('/', '_')}_{height}x{width}_"
 
 
 def _sources(pieces: Iterable[PlacedPiece]) -> set[str]:

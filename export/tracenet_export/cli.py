@@ -70,7 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
         default=["all"],
         metavar="NAME[@CANVAS]",
         help="what a tap runs: `all` levels, some (P4, P3-P5), `warm` (the photo is encoded once, "
-        "taps run the heads) or `full` (FullNet, the baseline); each on --canvas or its own",
+        "taps run the heads); to compare with, `full` (FullNet) and `P3-P5/input` (FullNet on a "
+        "crop of the photo, with no cut inside); each on --canvas or its own",
     )
     parser.add_argument(
         "--windows",

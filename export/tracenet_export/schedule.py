@@ -27,6 +27,7 @@ from tracenet_export.plan import (
     make_piece,
     make_plan,
     on_canvas,
+    place,
     place_whole,
 )
 from tracenet_export.programs import mask_head_macs
@@ -63,13 +64,17 @@ The mask branch is one of them: on windows at every tap it would cost more from 
 and its windows would cut masks off.
 """
 
+INPUT_ONLY = "/input"
+"""Ends the name of a schedule whose only crop point is the picture: one program, a baseline."""
+
 
 @dataclass(frozen=True)
 class ScheduleRequest:
     """What to plan.
 
     Attributes:
-        name: ``all``, ``warm``, ``full``, or levels such as ``P4`` or ``P3-P5``.
+        name: ``all``, ``warm``, ``full``, or levels such as ``P4`` or ``P3-P5``; ``all`` and levels
+            may end in `INPUT_ONLY`.
         levels: which levels are asked, finest first.
         canvas: height and width.
         ladder: mask windows, smallest first; see `LADDER`.
@@ -158,21 +163,24 @@ def tap_macs(tap_plan: SchedulePlan) -> TapMacs:
 
 
 def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -> ScheduleRequest:
-    """``all``, ``warm``, ``full``, ``P4``, ``P3,P5`` or ``P3-P5`` -> what to plan.
+    """``all``, ``warm``, ``full``, ``P4``, ``P3,P5``, ``P3-P5`` or ``P3-P5/input`` -> what to plan.
 
     Args:
         text: the schedule.
         canvas: height and width.
         ladder: mask windows; by default those of `LADDER` that the levels' answers can need and
             that are `WORTHWHILE`. `warm` and `full` have the features of the whole canvas and need
-            no others.
+            no others, and a schedule whose only crop point is the picture has the largest one.
 
     Raises:
         ExportError: a name is no level, or a window does not fit the finest level.
     """
     name = text.strip().lower()
+    cropped = name.endswith(INPUT_ONLY) and name.removesuffix(INPUT_ONLY) not in ("warm", "full")
+    if cropped:
+        name = name.removesuffix(INPUT_ONLY)
     named = name in ("all", "warm", "full")
-    levels = LEVELS if named else parse_levels(text)
+    levels = LEVELS if named else parse_levels(name)
     chosen = bool(ladder)
     if not named:
         name = "all" if levels == LEVELS else _levels_name(levels)
@@ -190,6 +198,8 @@ def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -
             f"a mask window of {misfit[0]} px does not fit: with {levels[0].name} as the finest "
             f"level, windows are multiples of {stride} px, or `all`"
         )
+    if cropped:
+        name, ladder = name + INPUT_ONLY, ladder[-1:]
     return ScheduleRequest(name, levels, canvas, tuple(ladder), chosen)
 
 
@@ -309,6 +319,8 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
 def _plan(request: ScheduleRequest, own: Setting) -> Plan:
     if request.name == "full":
         return _plan_full(own)
+    if request.name.endswith(INPUT_ONLY):
+        return _plan_cropped(own)
     encoded = [n.name for n in own.graph.nodes.values() if part_of(n) in _ENCODED]
     return make_plan(
         own.graph, own.query, own.alternatives, encoded if request.name == "warm" else ()
@@ -366,6 +378,24 @@ def _plan_full(own: Setting) -> Plan:
         encode=(place_whole(piece, own.keys),),
         query=(),
         alternatives=dict.fromkeys(own.alternatives, ()),
+        wanted_query=own.query,
+        wanted_alternatives=own.alternatives,
+    )
+
+
+def _plan_cropped(own: Setting) -> Plan:
+    """FullNet on a crop of the picture that holds all that a tap can need: one program."""
+    graph = own.graph
+    ((name, mask),) = own.alternatives.items()
+    wanted = {**own.query, **mask}
+    regions = graph.regions(wanted)
+    piece = make_piece(graph, regions.keys() - {graph.input_name})
+    cut = {graph.outputs[output]: spans for output, spans in wanted.items()}
+    return Plan(
+        graph=graph,
+        encode=(),
+        query=(place(graph, piece, regions, cut),),
+        alternatives={name: ()},
         wanted_query=own.query,
         wanted_alternatives=own.alternatives,
     )

@@ -16,6 +16,7 @@ from tracenet_export.plan.piece import (
     Spans,
     computed_by,
     make_piece,
+    place,
     place_whole,
 )
 from tracenet_export.plan.plan import Plan, Wanted
@@ -38,5 +39,6 @@ __all__ = [
     "make_piece",
     "make_plan",
     "on_canvas",
+    "place",
     "place_whole",
 ]
