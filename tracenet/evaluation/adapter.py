@@ -1,4 +1,4 @@
-"""Models from outside: any callable ``segment(image, (x, y)) -> mask``."""
+"""Models from outside: any callable ``segment(image, (x, y)) -> mask``; does not import torch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tracenet.evaluation.answers import LevelMasks, Photo, PhotoAnswers
 from tracenet.evaluation.metrics import Mask
-from tracenet.evaluation.protocol import Tap
 from tracenet_runtime.errors import TraceNetError, first_line
 
-Segment = Callable[[Photo, Tap], Any]
+if TYPE_CHECKING:
+    from tracenet.evaluation.protocol import Tap  # which imports torch
+
+Segment = Callable[[Photo, "Tap"], Any]
 
 
 class AdapterError(TraceNetError):

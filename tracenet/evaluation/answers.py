@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tracenet.evaluation.metrics import Mask
-from tracenet.evaluation.protocol import Tap
+
+if TYPE_CHECKING:
+    from tracenet.evaluation.protocol import Tap  # which imports torch
 
 Photo = npt.NDArray[np.uint8]
 """H x W x 3, RGB."""
