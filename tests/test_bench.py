@@ -1,33 +1,48 @@
-"""tracenet-bench: what is timed and reported; never how long it takes."""
+"""tracenet-bench: what is measured and reported; never how long it takes."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
-import statistics
+import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 import torch
 from export_fixtures import CANVAS, WARM_CANVAS, SmallExport
 from onnx import numpy_helper
 from PIL import Image
-from tool_checks import assert_one_sentence, run_json
+from tool_checks import assert_one_sentence
 
 from tracenet.scene import generate_scene
-from tracenet_bench import cli, cuts
+from tracenet_bench import accuracy, cli, cuts, environment, measure, timed
+from tracenet_bench.accuracy import measure_accuracy
 from tracenet_bench.cuts import BenchError, measure_cuts
-from tracenet_bench.latency import Latencies, median_ratio, random_taps, time_taps
-from tracenet_runtime import TapResult, TapSegmenter
+from tracenet_bench.projections import Projected, project_subjects
+from tracenet_bench.report_file import read_report, write_report
+from tracenet_bench.schema import Accuracy, Failure, Measured, Report
+from tracenet_bench.statistics import paired_ratio
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.engines import EngineSettings, load_engine
-from tracenet_runtime.schedule import Call, Macs, Window
+from tracenet_runtime.schedule import Call, Window
+
+SEGMENT = """
+import os
+import numpy as np
+
+def segment(photo, at):
+    return np.zeros(photo.shape[:2], bool)
+
+def dies(photo, at):
+    os.kill(os.getpid(), 9)
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,247 +50,427 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-MACS = Macs(full=10_000, encode=100, query=20, masks={"64px": 3, "all": 5})
-
-
-class FakeSegmenter:
-    """Takes as long as it is told, and notes its taps."""
-
-    def __init__(self, clock: Clock, seconds: list[float]) -> None:
-        self.clock, self.seconds = clock, seconds
-        self.began: list[float] = []
-        self.taps: list[tuple[int, int]] = []
-
-    def choice(self, photo_height: int, photo_width: int) -> Any:
-        return SimpleNamespace(schedule=SimpleNamespace(macs=MACS))
-
-    def tap(self, photo: np.ndarray, at: tuple[int, int]) -> TapResult:
-        second = self.seconds[len(self.taps)]
-        self.taps.append(at)
-        self.began.append(self.clock.now)
-        self.clock.now += second
-        timings = {
-            "canvas": 1.0, "engine/one": 400 * second, "engine/two": 500 * second,
-            "total": 1000 * second,
-        }  # fmt: skip
-        return TapResult(
-            mask=np.zeros((1, 1), np.bool_),
-            score=0.5,
-            level="P3",
-            box=(0, 0, 1, 1),
-            candidates=(),
-            schedule="P3-P4",
-            mask_schedule="64px" if at[0] < 3 else "all",
-            canvas=(128, 256),
-            timings_ms=timings,
-        )
-
-
-class Clock:
-    """A clock that only stands still or is moved."""
-
-    def __init__(self) -> None:
-        self.now = 5.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("tracenet_bench.latency.time.perf_counter", clock.perf_counter)
-    return clock
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what takes long whatever is measured."""
+    monkeypatch.setattr(environment, "WATCHED_SECONDS", 0.01)
+    monkeypatch.setattr(timed, "STREAM_SECONDS", 0.0)
+    monkeypatch.setattr(measure, "measure_ceilings", lambda *_: ({1: 1e9}, {1: 1e9}))
 
 
-def timed(
-    segmenters: Mapping[str, FakeSegmenter], taps: list[tuple[int, int]], warm_up: int
-) -> dict[str, Latencies]:
-    photo = np.zeros((4, 4, 3), np.uint8)
-    return time_taps(segmenters, photo, taps, warm_up)  # type: ignore[arg-type]
+def arguments_for(small: SmallExport, *schedule: str) -> list[str]:
+    named = ["--schedule", *schedule] if schedule else []
+    return ["--bundle", str(small.folder), *named, "--taps", "2", "--warm-up", "0"]
 
 
-def test_every_tap_is_timed_once_on_each(clock: Clock) -> None:
-    taps = [(1, 1), (2, 2), (3, 3)]
-    bundle = FakeSegmenter(clock, [9, 0.1, 0.2, 0.4])
-    baseline = FakeSegmenter(clock, [9, 0.3, 0.2, 0.8])
-    latencies = timed({"bundle": bundle, "baseline": baseline}, taps, warm_up=1)
-    assert bundle.taps == baseline.taps == [(1, 1), *taps]
-    assert latencies["bundle"].milliseconds == pytest.approx((100, 200, 400))
-    assert latencies["baseline"].milliseconds == pytest.approx((300, 200, 800))
-    assert latencies["bundle"].masks == {"64px": 2, "all": 1}
-    assert latencies["bundle"].macs == (123, 123, 125)
-    assert (latencies["bundle"].schedule, latencies["bundle"].canvas) == ("P3-P4", (128, 256))
-    assert latencies["bundle"].outside_engine == pytest.approx(0.1)
-    # Programs are summed tap by tap; what covers everything is no stage.
-    assert latencies["bundle"].stages == pytest.approx({"canvas": 1.0, "engine": 180.0})
-    assert median_ratio(latencies["baseline"], latencies["bundle"]) == pytest.approx(2.0)
+@dataclass(frozen=True)
+class Run:
+    """A run of the tool: its report, and the files that it wrote."""
+
+    report: Report
+    arguments: tuple[str, ...]
+    json: Path
+    html: Path
+    model: str
+
+    def measured(self, kind: str, schedule: str | None = None) -> Measured:
+        (found,) = (
+            v
+            for v in self.report.measured
+            if (v.subject.kind, v.subject.schedule) == (kind, schedule)
+        )
+        return found
 
 
-def test_neither_always_comes_first(clock: Clock) -> None:
-    taps = [(i, i) for i in range(4)]
-    one, other = (FakeSegmenter(clock, [1.0] * 4) for _ in range(2))
-    timed({"bundle": one, "baseline": other}, taps, warm_up=0)
-    first = [a < b for a, b in zip(one.began, other.began, strict=True)]
-    assert sum(first) == 2
-
-
-@pytest.mark.parametrize("warm_up", [0, 1, 5])
-def test_warm_up_takes_nothing_from_what_is_counted(clock: Clock, warm_up: int) -> None:
-    taps = [(1, 1), (2, 2)]
-    segmenter = FakeSegmenter(clock, [7.0] * warm_up + [0.1, 0.3])
-    latencies = timed({"bundle": segmenter}, taps, warm_up)
-    assert latencies["bundle"].milliseconds == pytest.approx((100, 300))
-    assert segmenter.taps[warm_up:] == taps
-    assert len(segmenter.taps) == warm_up + 2
-
-
-def latencies_of(*milliseconds: float) -> Latencies:
-    count = len(milliseconds)
-    return Latencies("warm", (128, 256), milliseconds, {"engine": 2.34567}, 0.123456,
-                     tuple(range(10, 10 + count)), {"all": count})  # fmt: skip
-
-
-def test_latencies_as_json() -> None:
-    assert latencies_of(1.0, 2.0, 3.0, 4.0, 10.0).to_dict() == {
-        "schedule": "warm",
-        "canvas": [128, 256],
-        "median_ms": 3.0,
-        "p10_ms": 1.4,
-        "p90_ms": 7.6,
-        "stages_ms": {"engine": 2.346},
-        "outside_engine": 0.1235,
-        "macs_mean": 12,
-        "mask_windows": {"all": 5},
-    }
-
-
-def test_the_ratio_is_of_pairs() -> None:
-    """A machine that becomes ten times as slow half-way changes nothing."""
-    ratio = median_ratio(latencies_of(2.0, 2.2, 20.0, 19.0), latencies_of(1.0, 1.0, 10.0, 10.0))
-    assert ratio == pytest.approx(statistics.median([2.0, 2.2, 2.0, 1.9]))
-    with pytest.raises(ValueError, match="shorter"):
-        median_ratio(latencies_of(1.0, 1.0), latencies_of(1.0))
-
-
-def test_random_taps() -> None:
-    photo = np.zeros((3, 5, 3), np.uint8)
-    taps = random_taps(photo, 2000, seed=1)
-    assert taps == random_taps(photo, 2000, seed=1) != random_taps(photo, 2000, seed=2)
-    assert set(taps) == {(x, y) for x in range(5) for y in range(3)}
-    counts = [taps.count((x, y)) for x in range(5) for y in range(3)]
-    assert min(counts) > 2000 / 15 / 2
+@pytest.fixture(scope="module")
+def run(small: SmallExport, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A schedule on two photos, FullNet, and a model from outside."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "model.py").write_text(SEGMENT)
+    photos = folder / "photos"
+    photos.mkdir()
+    Image.fromarray(generate_scene(60, 80)).save(photos / "one.png")
+    Image.fromarray(generate_scene(50, 90)).save(photos / "two.png")
+    model = f"{folder}/model.py:segment"
+    arguments = (
+        "--bundle", str(small.folder), "--schedule", "all", "--baseline", f"fullnet,{model}",
+        "--photos", str(photos), "--taps", "3", "--warm-up", "1", "--limit-taps", "7",
+        "--json", str(folder / "out.json"), "--html", str(folder / "out.html"),
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timed, "STREAM_SECONDS", 0.0)
+        assert cli.main(list(arguments)) == 0
+    report = read_report(folder / "out.json")
+    return Run(report, arguments, folder / "out.json", folder / "out.html", model)
 
 
 # With a bundle
 
 
-def test_two_schedules_of_one_bundle(small: SmallExport) -> None:
-    segmenters = {
-        name: TapSegmenter.load(small.folder, threads=1, schedule=name) for name in ("all", "full")
-    }
-    photo = generate_scene(100, 130)
-    latencies = time_taps(segmenters, photo, random_taps(photo, 2, 0), warm_up=1)
-    for name, result in latencies.items():
-        assert (result.schedule, result.canvas) == (name, CANVAS)
-        assert len(result.milliseconds) == 2
-        assert min(result.milliseconds) > 0
-        assert set(result.stages) == {"canvas", "cut", "engine", "mask", "paste"}
-        assert 0 < result.outside_engine < 1
-        assert sum(result.masks.values()) == 2
-        macs = small.schedule(name)["macs"]
-        possible = {macs["encode"] + macs["query"] + mask for mask in macs["masks"].values()}
-        assert set(result.macs) <= possible
-    assert set(latencies["all"].masks) <= {"64px", "128px", "all"}
-    assert latencies["full"].masks == {"all": 2}
+def test_conditions_and_environment(run: Run) -> None:
+    conditions = run.report.conditions
+    assert [(v.source, v.height, v.width) for v in conditions.photos] == [
+        ("one.png", 60, 80), ("two.png", 50, 90),
+    ]  # fmt: skip
+    assert (conditions.taps, conditions.warm_up, conditions.limit_taps) == (3, 2, 7)
+    assert conditions.target_interval == 0.03
+    assert run.report.command == ("tracenet-bench", *run.arguments)
+    environment = run.report.environment
+    assert environment.peak_macs_per_second.keys() == environment.bandwidth.keys() == {1}
+    assert min(*environment.peak_macs_per_second.values(), *environment.bandwidth.values()) > 0
+    assert (run.report.device, run.report.projections, run.report.calibration) == (None, (), None)
 
 
-def test_of_two_schedules_with_one_name_the_photo_decides(small: SmallExport) -> None:
-    """The multiply-adds are those of the schedule that answers."""
-    bundle = Bundle.open(small.folder)
-    schedule = bundle.manifest.schedules[0]
-    costly = replace(schedule.macs, query=10**12)
-    other = replace(schedule, canvas_height=16384, canvas_width=16384, macs=costly)
-    engine, _ = load_engine("onnxruntime", bundle, EngineSettings(1))
-    segmenter = TapSegmenter(bundle, engine, [other, schedule])
-    photo = generate_scene(100, 130)
-    (macs,) = time_taps({"tap": segmenter}, photo, [(5, 5)], warm_up=0)["tap"].macs
-    assert macs < schedule.macs.full
+def test_figures_of_a_bundle(run: Run, small: SmallExport) -> None:
+    size = sum(path.stat().st_size for path in small.folder.rglob("*") if path.is_file())
+    for schedule in ("all", "full"):
+        found = run.measured("bundle", schedule)
+        assert found.failure is None
+        assert found.subject.engine_says["threads"] == 1
+        assert found.load is not None
+        assert found.first_tap is not None
+        assert min(found.load, found.first_tap) > 0
+        assert found.bundle_size == size
+        assert found.taps_per_second is not None
+        assert found.taps_per_second > 0
+        assert found.accuracy is None
+        steady = found.steady
+        assert steady is not None
+        assert len(steady.samples) == 7
+        assert steady.minimum <= steady.interval[0] <= steady.p50 <= steady.interval[1]
+        assert steady.p50 <= steady.p90 <= steady.p99
+        assert len(steady.by_photo) == 2
+        assert not steady.converged or steady.interval[1] - steady.interval[0] < 0.03 * steady.p50
+        macs = small.schedule(schedule)["macs"]
+        possible = [macs["encode"] + macs["query"] + mask for mask in macs["masks"].values()]
+        assert found.macs is not None
+        assert min(possible) <= found.macs <= max(possible)
+        peak = run.report.environment.peak_macs_per_second[1]
+        rates = [1000 * min(possible) / max(steady.samples), 1000 * max(possible) / steady.minimum]
+        assert found.share_of_peak is not None
+        assert rates[0] <= found.share_of_peak * peak <= rates[1]
 
 
-def arguments_for(small: SmallExport, *schedule: str) -> list[str]:
-    named = ["--schedule", schedule[0]] if schedule else []
-    return ["--bundle", str(small.folder), *named, "--taps", "2", "--warm-up", "0"]
+def test_shares_sum_to_one(run: Run, small: SmallExport) -> None:
+    shares = run.measured("bundle", "all").shares
+    assert shares is not None
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) >= 0
+    programs = {name for name in shares if name.startswith("engine/")}
+    assert shares.keys() - programs == {"canvas", "cut", "mask", "paste", "other"}
+    assert {name.removeprefix("engine/") for name in programs} <= set(small.manifest["programs"])
+    assert run.measured("outside").shares is None
 
 
-def test_json(small: SmallExport, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    photo = tmp_path / "photo.png"
-    Image.fromarray(generate_scene(60, 80)).save(photo)
-    arguments = [*arguments_for(small, "warm"), "--baseline", "full", "--photo", str(photo)]
-    report = run_json(cli.main, arguments, capsys)
-    assert report["bundle"] == str(small.folder)
-    assert report["network"] == "mobilenetv2-fpn"
-    assert report["threads"] == 1
-    assert report["taps"] == 2
-    assert report["photo"] == {"height": 60, "width": 80}
-    macs = {}
-    for part, name, canvas in (("tap", "warm", WARM_CANVAS), ("baseline", "full", CANVAS)):
-        timed = report[part]
-        assert (timed["engine"]["name"], timed["precision"]) == ("onnxruntime", "fp32")
-        assert timed["engine"]["requested"]["threads"] == timed["engine"]["actual"]["threads"] == 1
-        assert (timed["schedule"], timed["canvas"]) == (name, list(canvas))
-        assert 0 < timed["p10_ms"] <= timed["median_ms"] <= timed["p90_ms"]
-        assert set(timed["stages_ms"]) == {"canvas", "cut", "engine", "mask", "paste"}
-        assert 0 <= timed["outside_engine"] <= 1
-        assert timed["mask_windows"] == {"all": 2}
-        of_schedule = small.schedule(name)["macs"]
-        macs[part] = of_schedule["encode"] + of_schedule["query"] + of_schedule["masks"]["all"]
-        assert timed["macs_mean"] == macs[part]
-    assert report["baseline_over_tap"] > 0
-    ratio = macs["baseline"] / macs["tap"]
-    assert report["macs_baseline_over_tap"] == pytest.approx(ratio, abs=1e-3)
+def test_memory_is_above_the_interpreter_and_the_photo(run: Run) -> None:
+    for schedule in ("all", "full"):
+        memory = run.measured("bundle", schedule).memory
+        assert memory is not None
+        assert memory.photo == 3 * 60 * 80
+        least = memory.peak - memory.interpreter - memory.photo
+        assert 0 < least <= memory.above_baseline <= memory.peak - memory.interpreter
+        assert memory.arena is not None
+        assert memory.arena > 0
+    memory = run.measured("outside").memory
+    assert memory is not None
+    assert memory.arena is None
 
 
-def test_canvases_that_are_asked_for(
-    small: SmallExport, capsys: pytest.CaptureFixture[str]
+def test_ratios_are_of_the_same_round(run: Run) -> None:
+    tap, full = run.measured("bundle", "all"), run.measured("bundle", "full")
+    outside = run.measured("outside")
+    by_names = {(ratio.of, ratio.to): ratio for ratio in run.report.ratios}
+    assert by_names.keys() == {
+        (full.subject.name, tap.subject.name), (outside.subject.name, tap.subject.name),
+    }  # fmt: skip
+    ratio = by_names[full.subject.name, tap.subject.name]
+    assert full.steady is not None
+    assert tap.steady is not None
+    pairs = paired_ratio(full.steady.samples, tap.steady.samples, 3, 0)
+    assert (ratio.ratio, ratio.interval) == pairs
+    assert full.macs is not None
+    assert tap.macs is not None
+    assert ratio.macs == full.macs / tap.macs > 1
+    assert by_names[outside.subject.name, tap.subject.name].macs is None
+
+
+def test_a_model_from_outside(run: Run) -> None:
+    found = run.measured("outside")
+    assert (found.subject.source, found.subject.name) == (run.model, f"{run.model} 1 thread")
+    assert found.steady is not None
+    assert (found.macs, found.share_of_peak, found.bundle_size) == (None, None, None)
+
+
+def test_the_page_and_the_tables_are_of_this_report(
+    run: Run,
+    small: SmallExport,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = [*arguments_for(small, "P3"), "--canvas", "128x1152", "--baseline", "P3"]
-    arguments += ["--baseline-canvas", "128x1024"]
-    report = run_json(cli.main, arguments, capsys)
-    assert report["tap"]["canvas"] == [128, 1152]
-    assert report["baseline"]["canvas"] == [128, 1024]
-    # The same programs run on both.
-    assert report["macs_baseline_over_tap"] == 1.0
+    assert run.html.read_text().startswith("<!DOCTYPE html>")
+    monkeypatch.setattr(measure, "measure", lambda options: run.report)
+    assert cli.main(arguments_for(small)) == 0
+    shown = capsys.readouterr()
+    assert "mobilenetv2-fpn" in shown.out
+    assert "|" in shown.out
 
 
-def test_baseline_of_another_bundle(
+@pytest.mark.parametrize(("faster", "code"), [(1000, 1), (1, 0), (0.001, 0)])
+def test_a_regression_is_exit_code_1(
+    run: Run,
+    small: SmallExport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    faster: float,
+    code: int,
+) -> None:
+    """Against a report that was as fast, or so many times."""
+
+    def before(found: Measured) -> Measured:
+        assert found.steady is not None
+        samples = tuple(sample / faster for sample in found.steady.samples)
+        return replace(found, steady=replace(found.steady, samples=samples))
+
+    old = tmp_path / "old.json"
+    write_report(old, replace(run.report, measured=tuple(map(before, run.report.measured))))
+    monkeypatch.setattr(measure, "measure", lambda options: run.report)
+    assert cli.main([*arguments_for(small), "--compare", str(old)]) == code
+
+
+@pytest.mark.usefixtures("_quick")
+def test_sizes_of_a_photo_and_numbers_of_threads(small: SmallExport, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    arguments = [*arguments_for(small, "P3"), "--megapixels", "0.01,0.04", "--threads", "1", "2"]
+    assert cli.main([*arguments, "--limit-taps", "1", "--json", str(out)]) == 0
+    report = read_report(out)
+    assert [v.height * v.width / 1e6 for v in report.conditions.photos] == pytest.approx(
+        [0.01, 0.04], rel=0.05
+    )
+    assert [v.subject.threads for v in report.measured] == [1, 2]
+    for found in report.measured:
+        assert found.subject.engine_says["threads"] == found.subject.threads
+        assert found.steady is not None
+        assert len(found.steady.by_photo) == len(found.steady.samples) == 2
+    assert not report.noise.quiet  # of so few samples nothing is believed
+    assert report.measured[1].share_of_peak is None
+
+
+def unloadable(small: SmallExport, folder: Path) -> Path:
+    """A copy of the bundle in which every program is junk, and listed as such."""
+    shutil.copytree(small.folder, folder)
+    manifest = small.manifest
+    for program in manifest["programs"].values():
+        (folder / program["file"]).write_bytes(b"junk")
+        digest = hashlib.sha256(b"junk").hexdigest()
+        manifest["files"][program["file"]] = {"sha256": digest, "bytes": 4}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.usefixtures("_quick")
+def test_baselines_that_fail_are_reported_beside_what_does_not(
+    small: SmallExport, tmp_path: Path
+) -> None:
+    (tmp_path / "model.py").write_text(SEGMENT)
+    bundle = unloadable(small, tmp_path / "bundle")
+    out = tmp_path / "out.json"
+    arguments = [
+        *arguments_for(small, "warm"), "--limit-taps", "2", "--json", str(out),
+        "--baseline", f"full,{tmp_path}/model.py:dies", "--baseline-bundle", str(bundle),
+    ]  # fmt: skip
+    assert cli.main(arguments) == 0
+    report = read_report(out)
+    tap, full, dies = report.measured
+    assert tap.failure is None
+    assert tap.steady is not None
+    assert full.failure is not None
+    assert full.failure.stage == "load"
+    assert "is not an ONNX model" in full.failure.message
+    assert dies.failure == Failure(
+        "tap", "the process was killed, as systems do that are out of memory"
+    )
+    for failed in (full, dies):
+        assert (failed.load, failed.steady, failed.memory, failed.taps_per_second) == (None,) * 4
+    assert report.ratios == ()
+
+
+@pytest.mark.usefixtures("_quick")
+def test_where_nothing_can_be_measured_there_is_no_report(
     small: SmallExport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(small.folder, other)
-    arguments = [*arguments_for(small, "warm"), "--baseline", "full"]
-    report = run_json(cli.main, [*arguments, "--baseline-bundle", str(other)], capsys)
-    assert report["bundle"] == str(small.folder)
-    assert report["baseline"]["schedule"] == "full"
-    shutil.rmtree(other)
-    arguments += ["--baseline-bundle", str(other)]
-    assert_one_sentence(cli.main, arguments, "no bundle folder at", capsys)
+    bundle, out = unloadable(small, tmp_path / "bundle"), tmp_path / "out.json"
+    arguments = ["--bundle", str(bundle), "--schedule", "full", "--json", str(out)]
+    assert_one_sentence(cli.main, arguments, "fails (load): The program", capsys)
+    assert not out.exists()
 
 
-def test_without_a_baseline(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> None:
-    report = run_json(cli.main, arguments_for(small), capsys)
-    assert report["photo"] == {"height": 240, "width": 320}  # the golden photo
-    assert not {"baseline", "baseline_over_tap", "macs_baseline_over_tap"} & set(report)
+@pytest.mark.usefixtures("_quick")
+def test_wrong_golden_answers_are_a_failure(
+    small: SmallExport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(small.folder, bundle)
+    manifest = small.manifest
+    (golden,) = (name for name in manifest["files"] if name == "golden.json")
+    answers = json.loads((bundle / golden).read_text())
+    text = re.sub(r'"score": [0-9.e-]+', '"score": 0.123', json.dumps(answers))
+    (bundle / golden).write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    manifest["files"][golden] = {"sha256": digest, "bytes": len(text)}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    arguments = ["--bundle", str(bundle), "--schedule", "warm", "--taps", "1"]
+    assert_one_sentence(cli.main, arguments, "fails (check): The golden tap", capsys)
 
 
-def test_readable(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([*arguments_for(small, "all"), "--baseline", "full"]) == 0
-    said = capsys.readouterr().out
-    assert "mobilenetv2-fpn, 1 thread(s), photo 320 x 240, 2 taps" in said
-    assert "all 256x384, onnxruntime fp32: median" in said
-    assert "full 256x384, onnxruntime fp32: median" in said
-    assert said.count("outside the engine; ms by stage: ") == 2
-    assert re.search(r"a tap of the baseline takes \S+ x as long, with \S+ x the multiply", said)
+@pytest.mark.usefixtures("_quick")
+def test_ctrl_c_leaves_no_process_and_no_file(
+    small: SmallExport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*arguments: Any) -> Any:
+        assert workers()
+        raise KeyboardInterrupt
+
+    def workers() -> list[int]:
+        children = psutil.Process().children(recursive=True)
+        return [v.pid for v in children if "tracenet_bench.worker" in v.cmdline()]
+
+    monkeypatch.setattr(measure, "take_samples", stopped)
+    out, page = tmp_path / "out.json", tmp_path / "out.html"
+    arguments = [*arguments_for(small, "warm"), "--json", str(out), "--html", str(page)]
+    assert cli.main(arguments) == 130
+    assert workers() == []
+    assert list(tmp_path.iterdir()) == []
+    assert "tracenet-bench: stopped; nothing was written" in capsys.readouterr().err
+
+
+# Limited to a device
+
+
+def profile(folder: Path, megabytes: int) -> Path:
+    """Of a phone with one core and so much memory, half of which an app may take."""
+    path = folder / "phone.toml"
+    text = (Path(__file__).parent.parent / "benchmarks/devices/helio-x10.toml").read_text()
+    text = re.sub(r"(?m)^memory = .*$", f"memory = {2_000_000 * megabytes}", text)
+    path.write_text(re.sub(r"(?m)^cores = .*$", "cores = 1", text))
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits processes")
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize(("megabytes", "fits"), [(4000, True), (45, False)])
+def test_a_tap_fits_a_device_or_fails_at_its_stage(
+    small: SmallExport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    megabytes: int,
+    fits: bool,
+) -> None:
+    monkeypatch.setattr(measure, "project_subjects", lambda subjects, profile: Projected())
+    out = tmp_path / "out.json"
+    arguments = [*arguments_for(small, "full"), "--limit-taps", "2", "--json", str(out)]
+    assert cli.main([*arguments, "--device", str(profile(tmp_path, megabytes))]) == 0
+    report = read_report(out)
+    assert report.device is not None
+    assert (report.device.profile, report.device.memory) == ("phone", megabytes * 1_000_000)
+    (found,) = report.measured
+    assert (found.failure is None) == (found.steady is not None) == fits
+    if found.failure:
+        assert found.failure.stage == "load" or found.failure.stage.startswith("engine/")
+
+
+def test_projections_of_a_bundle(run: Run) -> None:
+    """In a process of its own; of what is not projected it is said why."""
+    tap, outside = run.measured("bundle", "all").subject, run.measured("outside").subject
+    by_photo = replace(tap, name="by photo", schedule=None, canvas=None)
+    lost = replace(tap, name="lost", source="nowhere")
+    found = project_subjects([lost, tap, by_photo, outside], "snapdragon-888")
+    assert [(v.subject, v.device) for v in found.projections] == [(tap.name, "snapdragon-888")]
+    assert found.calibration is not None
+    assert found.calibration.programs > 3
+    reasons = {v.subject: v.reason for v in found.not_projected}
+    assert list(reasons) == ["lost", "by photo", outside.name]
+    assert "no bundle folder at nowhere" in reasons["lost"]
+    assert "name one by --schedule and --canvas" in reasons["by photo"]
+    assert reasons[outside.name] == "Only the programs of bundles are projected."
+
+
+# Accuracy
+
+
+@pytest.fixture
+def annotated(tmp_path: Path) -> Path:
+    folder = tmp_path / "annotated"
+    folder.mkdir()
+    for number in range(2):
+        Image.fromarray(generate_scene(120, 160, seed=number)).save(folder / f"{number}.jpg")
+        things = np.zeros((120, 160), np.uint8)
+        things[20:80, 30:100] = 1
+        Image.fromarray(things).save(folder / f"{number}.png")
+    lines = [json.dumps({"id": str(n), "set": "some", "complete": True}) for n in range(2)]
+    (folder / "index.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.mark.usefixtures("_quick")
+def test_accuracy_on_annotated_photos(small: SmallExport, annotated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    arguments = [*arguments_for(small, "warm"), "--photos", str(annotated), "--json", str(out)]
+    assert cli.main([*arguments, "--accuracy-taps", "2", "--limit-taps", "1"]) == 0
+    report = read_report(out)
+    assert [photo.source for photo in report.conditions.photos] == ["0.jpg", "1.jpg"]
+    found = report.measured[0].accuracy
+    assert found is not None
+    assert (found.instances, found.taps) == (2, 4)
+    for value, interval in (
+        (found.miou_t, found.miou_t_interval), (found.mta, found.mta_interval),
+    ):  # fmt: skip
+        assert interval is not None
+        assert 0 <= interval[0] <= value <= interval[1] <= 1
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_cannot_be_scored_is_measured_all_the_same(
+    small: SmallExport, annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One model is timed but not scored; of one photo there is no interval."""
+
+    def score(model: Mapping[str, Any], *arguments: Any) -> Accuracy:
+        lost = {"where": "nowhere.py:segment"} if model["kind"] == "outside" else {}
+        return measure_accuracy({**model, **lost}, *arguments)
+
+    monkeypatch.setattr(measure, "measure_accuracy", score)
+    (annotated / "index.jsonl").write_text('{"id": "0", "set": "some", "complete": true}')
+    (tmp_path / "model.py").write_text(SEGMENT)
+    out = tmp_path / "out.json"
+    arguments = [
+        *arguments_for(small, "warm"), "--photos", str(annotated), "--json", str(out),
+        "--baseline", f"{tmp_path}/model.py:segment", "--accuracy-taps", "1", "--limit-taps", "1",
+    ]  # fmt: skip
+    assert cli.main(arguments) == 0
+    scored, not_scored = read_report(out).measured
+    assert scored.accuracy is not None
+    assert (scored.accuracy.miou_t_interval, scored.accuracy.mta_interval) == (None, None)
+    assert (not_scored.accuracy, not_scored.failure) == (None, None)
+    assert not_scored.steady is not None
+    assert not_scored.no_accuracy is not None
+    assert not_scored.no_accuracy.startswith("nowhere.py does not exist")
+
+
+@pytest.mark.usefixtures("_quick")
+def test_accuracy_that_cannot_be_measured_at_all_is_said_before_anything_is(
+    small: SmallExport,
+    annotated: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(accuracy, "_MODULE", "tracenet_bench.no_evaluation")
+    monkeypatch.setattr(measure._Bench, "_start", None)
+    arguments = [*arguments_for(small, "warm"), "--photos", str(annotated)]
+    said = "No module named 'tracenet_bench.no_evaluation'); run: pip install 'tracenet[train]'"
+    assert_one_sentence(cli.main, arguments, said, capsys)
 
 
 # What the cuts cost
@@ -330,8 +525,10 @@ def test_one_program_that_differs_is_noticed(
         measure_cuts(bundle, schedule, picture, [(128, 128)], threads=1, warm_up=0)
 
 
-def test_cuts_as_json(small: SmallExport, capsys: pytest.CaptureFixture[str]) -> None:
-    report = run_json(cli.main, [*arguments_for(small, "all"), "--cuts"], capsys)
+def test_cuts_as_json(small: SmallExport, tmp_path: Path) -> None:
+    out = tmp_path / "cuts.json"
+    assert cli.main([*arguments_for(small, "all"), "--cuts", "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
     assert report["bundle"] == str(small.folder)
     assert (report["schedule"], report["canvas"]) == ("all", list(CANVAS))
     assert (report["threads"], report["taps"]) == (1, 2)
@@ -366,30 +563,66 @@ def test_cuts_on_another_canvas(small: SmallExport, capsys: pytest.CaptureFixtur
         (["--bundle", "nowhere", "--cuts"], "no bundle folder at nowhere"),
         (["--schedule", "cold"], "no schedule 'cold'; it has all, P3, warm, full"),
         (["--schedule", "cold", "--cuts"], "no schedule 'cold'"),
-        (["--baseline", "cold"], "no schedule 'cold'"),
+        (["--baseline", "cold"], "no baseline 'cold'"),
+        (["--baseline", "full", "--baseline-bundle", "nowhere"], "no bundle folder at nowhere"),
         (["--schedule", "all", "--canvas", "128x256"], "does not serve a canvas of 128 x 256"),
         (["--baseline", "all", "--baseline-canvas", "128x256"], "'all' does not serve a canvas"),
-        (["--photo", "nowhere.jpg"], "no photo at nowhere.jpg"),
-        (["--photo", "nowhere.jpg", "--cuts"], "no photo at nowhere.jpg"),
+        (["--photos", "nowhere.jpg"], "no photo at nowhere.jpg"),
+        (["--photos", "nowhere.jpg", "--cuts"], "no photo at nowhere.jpg"),
         (["--engine", "warp"], "no engine 'warp'"),
+        (["--device", "nothing"], "no device profile 'nothing'; name one of "),
+        (["--compare", "nowhere.json"], "nowhere.json cannot be read"),
+        (["--json", "no/folder.json"], "no does not exist; make it, or name another file"),
+        (["--html", "."], ". is a folder; name a file in it"),
     ],
 )
 def test_mistakes(
     small: SmallExport, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert_one_sentence(cli.main, [*arguments_for(small), *arguments], said, capsys)
+    mine = [] if arguments[0] == "--bundle" else arguments_for(small)
+    assert_one_sentence(cli.main, [*mine, *arguments], said, capsys)
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ["--taps", "0"], ["--threads", "0"], ["--warm-up", "-1"], ["--seed", "-1"], [],
-        ["--cuts", "--engine", "coreml"], ["--baseline-canvas", "640x640"],
-        ["--cuts", "--baseline", "full"], ["--canvas", "640"], ["--baseline-canvas", "0x640"],
+        (["--taps", "0"], "'0' is not a whole number from 1"),
+        (["--threads", "0"], "whole number"),
+        (["--warm-up", "-1"], "whole number"),
+        (["--seed", "-1"], "whole number"),
+        (["--limit-taps", "0"], "whole number"),
+        (["--limit-seconds", "0"], "'0' is not a number above 0"),
+        (["--limit-seconds", "inf"], "'inf' is not a number above 0"),
+        (["--accuracy-taps", "0"], "whole number"),
+        (["--megapixels", "3,x"], "'x' is not a number above 0"),
+        (["--megapixels", "3,201"], "201 is more than 200 megapixels"),
+        (["--tolerance", "nan", "--compare", "old.json"], "'nan' is not a number above 0"),
+        (["--tolerance", "0.1"], "--tolerance is for --compare"),
+        (["--canvas", "640"], "is not HEIGHTxWIDTH"),
+        (["--baseline-canvas", "0x640"], "is not HEIGHTxWIDTH"),
+        (["--baseline-canvas", "640x640"], "are for --baseline"),
+        (["--baseline-bundle", "some"], "are for --baseline"),
+        (["--cuts", "--engine", "coreml"], "it runs on onnxruntime only"),
+        (["--cuts", "--baseline", "full"], "leave --baseline out"),
+        (["--cuts", "--compare", "old.json"], "leave --compare out"),
+        (["--cuts", "--megapixels", "3"], "leave --megapixels out"),
+        (["--cuts", "--device", "phone"], "leave --device out"),
+        (["--cuts", "--html", "out.html"], "leave --html out"),
+        (["--cuts", "--schedule", "all", "full"], "--cuts takes one --schedule"),
+        (["--cuts", "--bundle", "other"], "--cuts takes one --bundle"),
     ],
-)  # fmt: skip
-def test_mistakes_that_argparse_finds(arguments: list[str]) -> None:
-    bundle = ["--bundle", "some"] if arguments else []
+)
+def test_mistakes_that_argparse_finds(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main([*bundle, *arguments])
+        cli.main(["--bundle", "some", *arguments])
     assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_bundle_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == 2
+    assert "--bundle" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""Latency of one tap, measured in pairs against a baseline."""
+"""Latency, memory and accuracy of taps, under stated conditions."""

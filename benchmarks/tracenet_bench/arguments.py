@@ -1,0 +1,156 @@
+"""The command line of tracenet-bench."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from tracenet_bench.devices import shipped_profiles
+from tracenet_runtime.tool import canvas_size, thread_count, whole_number
+
+EXAMPLE = """examples:
+  tracenet-bench --bundle out/bundle
+  tracenet-bench --bundle out/r50 --schedule all P3-P5 --baseline fullnet,cropped,edgetam \\
+      --json out/r50.json --html out/r50.html
+  tracenet-bench --bundle out/int8 --baseline all --baseline-bundle out/fp32 --threads 2
+  tracenet-bench --bundle out/bundle --photos photos/val --compare out/before.json
+  tracenet-bench --bundle out/bundle --device phone.toml
+  tracenet-bench --bundle out/r50 --schedule all --cuts
+
+A baseline FILE.py:NAME runs the code that it names."""
+
+TOLERANCE = 0.05
+_MOST_MEGAPIXELS = 200
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _megapixels(text: str) -> list[float]:
+    sizes = [_positive(part) for part in text.split(",")]
+    if max(sizes) > _MOST_MEGAPIXELS:
+        raise argparse.ArgumentTypeError(
+            f"{max(sizes):g} is more than {_MOST_MEGAPIXELS} megapixels"
+        )
+    return sizes
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="tracenet-bench",
+        description="Measure taps: time, memory and accuracy, each configuration in processes of\n"
+        "its own, all of them in turn. The report goes to standard output as Markdown.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what is measured; of what is given several times, each")
+
+    def several(option: str, **more: Any) -> None:
+        what.add_argument(option, action="extend", nargs="+", default=[], **more)
+
+    several("--bundle", type=Path, required=True, metavar="DIR")
+    several("--engine", help="default: that of the bundle's target")
+    several("--schedule", help="default: chosen by the photo")
+    several("--canvas", type=canvas_size, metavar="HxW")
+    several("--threads", type=thread_count, help="default: 1; with --device, its cores")
+    against = parser.add_argument_group("what it is compared with")
+    against.add_argument(
+        "--baseline",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME[,NAME]",
+        help="fullnet (the schedule `full`), cropped (`all/input` for `all`), a schedule, "
+        "edgetam (a SAM for phones, the cost alone), or a model FILE.py:NAME",
+    )
+    against.add_argument(
+        "--baseline-bundle",
+        type=Path,
+        metavar="DIR",
+        help="has the baseline's schedule, on the engine of its own target (default: the bundles)",
+    )
+    against.add_argument("--baseline-canvas", type=canvas_size, metavar="HxW")
+    against.add_argument("--compare", type=Path, metavar="OLD.json", help="report of another run")
+    against.add_argument(
+        "--tolerance",
+        type=_positive,
+        help=f"of --compare: share by which a median may grow (default: {TOLERANCE})",
+    )
+    against.add_argument(
+        "--cuts",
+        action="store_true",
+        help="instead of all this: one ONNX program that holds the same work as a schedule's",
+    )
+    how = parser.add_argument_group("conditions")
+    how.add_argument(
+        "--photos",
+        type=Path,
+        metavar="PATH",
+        help="a photo, or a folder, of which the first photos are tapped, at most as many as "
+        "--taps; accuracy is measured where it has index.jsonl and instance maps (default: the "
+        "bundle's golden photo)",
+    )
+    how.add_argument(
+        "--megapixels",
+        type=_megapixels,
+        default=[],
+        metavar="N[,N]",
+        help="bring the first photo to these sizes",
+    )
+
+    def setting(option: str, kind: Any, default: float, meaning: str) -> None:
+        how.add_argument(
+            option,
+            type=kind,
+            default=default,
+            metavar="N",
+            help=f"{meaning} (default: {default:g})",
+        )
+
+    setting("--taps", whole_number(1, 100_000), 20, "different ones, at random places")
+    setting("--accuracy-taps", whole_number(1, 1000), 5, "on each annotated instance")
+    setting("--warm-up", whole_number(0, 100_000), 3, "uncounted taps; at least one per photo")
+    setting("--limit-taps", whole_number(1, 1_000_000), 1000, "counted taps, at most")
+    setting("--limit-seconds", _positive, 120.0, "of counted taps, at most")
+    setting("--seed", whole_number(0), 0, "of taps and intervals")
+    how.add_argument(
+        "--device",
+        metavar="PROFILE",
+        help="limit every process to the cores and the memory of a device, and project what taps "
+        f"take there: {', '.join(shipped_profiles())}, or the path of a .toml file",
+    )
+    results = parser.add_argument_group("results")
+    results.add_argument("--json", type=Path, metavar="FILE", help="all of the report")
+    results.add_argument("--html", type=Path, metavar="FILE", help="one page with plots")
+    return parser
+
+
+def find_mistake(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with options that do not go together, in a sentence."""
+    if arguments.json and arguments.html and arguments.json.resolve() == arguments.html.resolve():
+        return "--json and --html name the same file; name two"
+    if (arguments.baseline_canvas or arguments.baseline_bundle) and not arguments.baseline:
+        return "--baseline-canvas and --baseline-bundle are for --baseline; name that too"
+    if arguments.tolerance and not arguments.compare:
+        return "--tolerance is for --compare; name the old report too"
+    if not arguments.cuts:
+        return None
+    if arguments.engine not in ([], ["onnxruntime"]):
+        return "--cuts joins ONNX programs; it runs on onnxruntime only"
+    for option in ("baseline", "compare", "megapixels", "device", "html"):
+        if getattr(arguments, option):
+            return f"--cuts has its own comparison and report; leave --{option} out"
+    for option in ("bundle", "schedule", "canvas", "threads"):
+        if len(getattr(arguments, option)) > 1:
+            return f"--cuts takes one --{option}"
+    return None
