@@ -1,5 +1,7 @@
 """The replay gives what the same network gives on the whole canvas, in any dtype."""
 
+import weakref
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +25,7 @@ from runtime_fixtures import (
 from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.replay import LevelAnswer, QueryAnswer, Replay
+from tracenet_runtime.schedule import Call
 from tracenet_runtime.table import make_table
 
 LEVELS = list(STRIDES)
@@ -251,3 +254,40 @@ def test_program_that_breaks_its_word() -> None:
         replay = tiny_replay(name, engine=Short())
         with pytest.raises(BundleError, match="trunk"):
             replay.answer_query(replay.encode(float_canvas(np.float32)), (0, 0))
+
+
+def read_by(calls: Iterable[Call]) -> set[str]:
+    return {window.array for call in calls for window in call.inputs}
+
+
+@pytest.mark.parametrize("name", ["all", "P3", "warm"])
+def test_arrays_live_no_longer_than_they_are_read(name: str) -> None:
+    made: list[weakref.ref[np.ndarray]] = []
+
+    class Watched(NumpyEngine):
+        def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            outputs = {name: value.copy() for name, value in super().run(program, inputs).items()}
+            made.extend(weakref.ref(value) for value in outputs.values())
+            return outputs
+
+    def alive() -> int:
+        return sum(one() is not None for one in made)
+
+    replay = tiny_replay(name, engine=Watched())
+    schedule = replay.schedule
+    levels = [v for v in parsed_tiny()[0].levels if v.name in schedule.levels]
+    answers = {array for v in levels for array in (v.score, v.box, v.filter)}
+    by_masks = read_by(call for mask in schedule.masks for call in (*mask.calls, mask.head))
+
+    encoded = replay.encode(random_photo(3, replay.canvas_height, replay.canvas_width))
+    if schedule.encode:
+        assert set(encoded) <= read_by(schedule.tap_calls())
+        assert alive() == len(encoded)
+    made.clear()
+    query = replay.answer_query(encoded, (20, 20))
+    assert set(query.arrays) - set(encoded) <= by_masks | answers
+    assert alive() == len(set(query.arrays) - set(encoded))
+    made.clear()
+    mask = replay.compute_mask(query, 0, 0)
+    assert mask.probability.size
+    assert alive() == 1  # the mask itself

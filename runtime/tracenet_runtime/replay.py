@@ -4,7 +4,7 @@ Nothing here depends on the engine or forces a dtype: arrays stay as the engine 
 that the same code replays in float64 when the exporter checks a bundle against PyTorch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -144,7 +144,12 @@ class Replay:
             raise ValueError(f"the table has shape {table.shape} instead of {offsets[-1:]}")
         self._rows = np.split(table, offsets[1:-1])
         self._engine = engine
-        self._kept = _arrays_read_by_taps(schedule, self._levels)
+        answers = [name for v in self._levels for name in (v.score, v.box, v.filter)]
+        masks = [(*mask.calls, mask.head) for mask in schedule.masks]
+        after_query = {*answers, *(name for calls in masks for name in _read_by(calls))}
+        self._encode = _Calls(schedule.encode, {*after_query, *_read_by(schedule.query)})
+        self._query = _Calls(schedule.query, after_query)
+        self._masks = [_Calls(mask.calls, _read_by([mask.head])) for mask in schedule.masks]
 
     def encode(
         self, image: npt.NDArray[Any] | CanvasImage, timings: Timings | None = None
@@ -161,11 +166,8 @@ class Replay:
         """
         timings = {} if timings is None else timings
         arrays: dict[str, Array] = {IMAGE: self._image_array(image)}
-        if not self.schedule.encode:
-            return arrays
-        for call in self.schedule.encode:
-            self._run_call(call, (0, 0), arrays, timings)
-        return {name: array for name, array in arrays.items() if name in self._kept}
+        self._run_calls(self._encode, (0, 0), arrays, timings)
+        return arrays
 
     def answer_query(
         self,
@@ -183,8 +185,7 @@ class Replay:
             raise ValueError(f"the tap {tap} is not on the canvas")
         timings = {} if timings is None else timings
         arrays = dict(arrays)
-        for call in self.schedule.query:
-            self._run_call(call, tap, arrays, timings)
+        self._run_calls(self._query, tap, arrays, timings)
         levels = tuple(_level_answer(level, tap, arrays) for level in self._levels)
         return QueryAnswer(tap, levels, arrays)
 
@@ -219,8 +220,7 @@ class Replay:
         mask = self.schedule.masks[mask_index]
         timings = {} if timings is None else timings
         arrays = dict(query.arrays)
-        for call in mask.calls:
-            self._run_call(call, query.tap, arrays, timings)
+        self._run_calls(self._masks[mask_index], query.tap, arrays, timings)
 
         head = mask.head
         program = self._programs[head.program]
@@ -251,6 +251,14 @@ class Replay:
                 f"the image is no canvas of {self.canvas_height} x {self.canvas_width} pixels"
             )
         return array
+
+    def _run_calls(
+        self, calls: "_Calls", tap: tuple[int, int], arrays: dict[str, Array], timings: Timings
+    ) -> None:
+        for call, unread in zip(calls.calls, calls.unread, strict=True):
+            self._run_call(call, tap, arrays, timings)
+            for name in unread:
+                del arrays[name]
 
     def _run_call(
         self, call: Call, tap: tuple[int, int], arrays: dict[str, Array], timings: Timings
@@ -320,10 +328,26 @@ class Replay:
         )
 
 
-def _arrays_read_by_taps(schedule: Schedule, levels: Sequence[Level]) -> frozenset[str]:
-    windows = [window for call in schedule.tap_calls() for window in call.inputs]
-    answers = [name for level in levels for name in (level.score, level.box, level.filter)]
-    return frozenset(window.array for window in windows) | frozenset(answers)
+class _Calls:
+    """Calls in their order, and after each of them the arrays that nothing reads any more.
+
+    A tap on a large tile makes arrays of several hundred MB, of which few are needed at a time.
+    """
+
+    def __init__(self, calls: Sequence[Call], read_later: Collection[str]) -> None:
+        last_use: dict[str, int] = {}
+        for number, call in enumerate(calls):
+            for window in (*call.inputs, *call.outputs):
+                last_use[window.array] = number
+        self.calls = calls
+        self.unread: list[list[str]] = [[] for _ in calls]
+        for name, number in last_use.items():
+            if name not in read_later:
+                self.unread[number].append(name)
+
+
+def _read_by(calls: Iterable[Call]) -> set[str]:
+    return {window.array for call in calls for window in call.inputs}
 
 
 def _level_answer(level: Level, tap: tuple[int, int], arrays: Mapping[str, Array]) -> LevelAnswer:
