@@ -242,3 +242,11 @@ def test_taps_are_uniform_and_on_the_photos_in_turn() -> None:
     assert set(on_first) == {(x, y) for x in range(5) for y in range(3)}
     assert min(on_first.count(at) for at in set(on_first)) > 2000 / 15 / 2
     assert {tap.at for tap in taps if tap.photo == 1} == {(0, 0)}
+
+
+def test_photos_are_tapped_at_the_same_places() -> None:
+    from tracenet_bench.photos import random_taps
+
+    taps = random_taps([Photo("a", 100, 200), Photo("a", 300, 600)], 21, seed=0)
+    for small, large in zip(taps[0:20:2], taps[1:20:2], strict=True):
+        assert small.at == (large.at[0] // 3, large.at[1] // 3)

@@ -78,13 +78,17 @@ def decode_photos(
 
 
 def random_taps(photos: Sequence[Photo], count: int, seed: int) -> list[Tap]:
-    """``count`` taps, uniform over each photo, on one photo after the other in turn."""
-    random = np.random.default_rng(seed)
+    """``count`` taps, uniform over each photo, on one photo after the other in turn.
+
+    All photos are tapped at the same places, relative to their sizes, so that a photo at several
+    sizes shows what the size costs.
+    """
+    places = np.random.default_rng(seed).random((-(-count // len(photos)), 2))
     taps = []
     for number in range(count):
         photo = photos[number % len(photos)]
-        at = int(random.integers(photo.width)), int(random.integers(photo.height))
-        taps.append(Tap(number % len(photos), at))
+        x, y = places[number // len(photos)]
+        taps.append(Tap(number % len(photos), (int(x * photo.width), int(y * photo.height))))
     return taps
 
 
