@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from export_fixtures import SmallExport
 
+from tracenet_bench import models
 from tracenet_bench.limits import Limits
 from tracenet_bench.photos import DecodedPhoto
 from tracenet_bench.schema import Failure, Photo
@@ -128,7 +129,7 @@ def test_what_cannot_be_loaded_is_one_sentence(
 
 
 def test_a_bundle_names_the_call_that_was_running(
-    small: SmallExport, tmp_path: Path, photo: DecodedPhoto
+    small: SmallExport, photo: DecodedPhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the process that measures memory, where it costs nothing to say so before each call."""
     model = {
@@ -137,6 +138,8 @@ def test_a_bundle_names_the_call_that_was_running(
     }  # fmt: skip
     said: list[dict[str, Any]] = []
     server = Server(said.append)
+    # Here, and not in a process of its own, its log would go on in the tests after this one.
+    monkeypatch.setattr(models, "let_onnxruntime_tell_of_its_arenas", lambda: None)
     loaded = server.answer({"command": "load", "model": model, "observed": True})
     assert loaded["engine_says"]["threads"] == 1
     server.answer({"command": "photo", "path": str(photo.path)})

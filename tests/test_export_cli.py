@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tool_checks import assert_one_sentence
 
-from tracenet.model import LEVELS, Level, untrained_network
+from tracenet.model import DEFAULT_CANVAS, LEVELS, Level, untrained_network
 from tracenet_export import check, cli
 from tracenet_export.errors import ExportError
 from tracenet_export.schedule import (
@@ -275,7 +275,7 @@ def requests_of(*arguments: str) -> list[ScheduleRequest]:
 
 
 def test_without_a_schedule_all_levels_are_asked_on_a_square() -> None:
-    assert requests_of() == [ScheduleRequest("all", LEVELS, (640, 640), LADDER)]
+    assert requests_of() == [ScheduleRequest("all", LEVELS, DEFAULT_CANVAS, LADDER)]
 
 
 def test_each_schedule_has_its_canvas() -> None:
@@ -315,7 +315,7 @@ def test_windows_that_save_little_are_left_out() -> None:
     [
         (["all", "all"], "all"),
         (["all", "P3-P7"], "all"),
-        (["warm", "all@640x640", "warm@600"], "warm"),
+        (["warm", "all@512x512", "warm@500"], "warm"),
         (["P3-P5@256", "P3,P4,P5@129x200"], "P3-P5"),
     ],
 )
