@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracenet_export.parity import answer_errors
+from tracenet_export.parity import TIE, answer_errors
 
 
 def parity_markdown(parity: Mapping[str, Any]) -> str:
@@ -23,9 +23,9 @@ def parity_markdown(parity: Mapping[str, Any]) -> str:
             "## The whole replay against FullNet in PyTorch, on photos",
             "",
             "IoU of the answering level's mask with FullNet's, inside the window; a tap that "
-            "another level answers than FullNet's best or one within 1 % of its score (a flip) "
-            "counts as 0, and masks of less than 64 cells (small) are left out. A truncated mask "
-            "is one that reaches beyond its window.",
+            f"another level answers than FullNet's best or one within {TIE:.0%} of its score (a "
+            "flip) counts as 0, and masks of less than 64 cells (small) are left out. A truncated "
+            "mask is one that reaches beyond its window.",
             "",
             "| schedule | canvas | taps | mean IoU | 5th percentile | flips | small | truncated | "
             "mean IoU of whole masks | largest error | largest mean error of the answers |",
