@@ -93,7 +93,11 @@ class TorchEngine:
         known = self._programs[program]
         outputs = known.module(*(torch.from_numpy(inputs[spec.name]) for spec in known.inputs))
         values = outputs if isinstance(outputs, tuple) else (outputs,)
-        return {spec.name: value.numpy() for spec, value in zip(known.outputs, values, strict=True)}
+        # Copied, because a module may return a view of an input, which an engine must not.
+        return {
+            spec.name: value.numpy().copy()
+            for spec, value in zip(known.outputs, values, strict=True)
+        }
 
 
 class Differences:

@@ -113,15 +113,16 @@ class CanvasImage:
     """A photo on a canvas, resized block by block when a part of it is first cut.
 
     Blocks are 512 canvas pixels large, aligned at the top left, and each is resized by itself, so
-    that a pixel does not depend on what else is cut; it differs by at most one level from what
-    Pillow makes of the whole photo at once. The photo must not change while this is in use.
+    that a pixel does not depend on what else is cut; where the photo has less than 3 pixels per
+    canvas pixel on both axes, it differs by at most one level from what Pillow makes of the whole
+    photo at once. The photo must not change while this is in use.
     Several threads may cut.
     """
 
     def __init__(self, canvas: Canvas, photo: npt.NDArray[np.uint8]) -> None:
         self.height, self.width = canvas.height, canvas.width
         self.placement = canvas.place(photo.shape[0], photo.shape[1])
-        self._photo = np.ascontiguousarray(photo)
+        self._photo = photo
         self._pixels = np.empty((canvas.height, canvas.width, 3), np.uint8)
         rows = self._pixels.reshape(canvas.height, -1)
         padding = np.tile(np.array(canvas.pad_value, np.uint8), canvas.width)

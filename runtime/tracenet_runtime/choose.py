@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.schedule import Schedule
@@ -60,9 +59,9 @@ def choose(
                 return Choice(schedule, *canvas)
         raise ValueError(f"no schedule serves a canvas of {canvas[0]} x {canvas[1]} pixels")
 
-    def size(choice: Choice) -> Fraction:
-        """Canvas pixels per photo pixel."""
-        return min(Fraction(choice.height, photo[0]), Fraction(choice.width, photo[1]))
+    def size(choice: Choice) -> float:
+        """Canvas pixels per photo pixel; sides are too small for two ratios to round to one."""
+        return min(choice.height / photo[0], choice.width / photo[1])
 
     candidates = [
         max(_upright_and_turned(schedule), key=size)

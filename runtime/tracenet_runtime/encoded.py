@@ -5,7 +5,7 @@ from types import TracebackType
 
 from tracenet_runtime.canvas import Placement, place_mask
 from tracenet_runtime.errors import EncodedPhotoDropped
-from tracenet_runtime.replay import Array, PlacedArray, Replay
+from tracenet_runtime.replay import Array, PlacedArray, QueryAnswer, Replay
 from tracenet_runtime.result import Candidate, TapResult
 from tracenet_runtime.timing import Timings, timed
 
@@ -63,7 +63,8 @@ class EncodedPhoto:
                     "The encoded photo was dropped, by drop() or because another photo was "
                     "encoded; encode it again."
                 )
-            return answer_tap(self._replay, arrays, self._placement, at, timings)
+            query = self._replay.answer_query(arrays, self._placement.to_canvas(*at), timings)
+            return tap_result(self._replay, query, self._placement, timings)
 
     def drop(self) -> None:
         """Free the memory; dropping twice is fine."""
@@ -81,18 +82,13 @@ class EncodedPhoto:
         self.drop()
 
 
-def answer_tap(
-    replay: Replay,
-    arrays: Mapping[str, Array],
-    placement: Placement,
-    at: tuple[float, float],
-    timings: Timings,
+def tap_result(
+    replay: Replay, query: QueryAnswer, placement: Placement, timings: Timings
 ) -> TapResult:
-    """Tap a photo pixel (x, y) of a photo that lies so on the canvas; ``arrays`` are its encoding.
+    """What a tap answers, on a photo that lies so on the canvas, once the query is answered.
 
     The result holds ``timings``, to which the stages are added; its total is the caller's.
     """
-    query = replay.answer_query(arrays, placement.to_canvas(*at), timings)
     best = query.best_level
     mask_index = replay.choose_mask(query, best)
     answer = replay.compute_mask(query, best, mask_index, timings)

@@ -15,6 +15,7 @@ from tracenet_runtime.canvas import PROBABILITY_STRIDE, CanvasImage
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.manifest import Level, Manifest, Program
 from tracenet_runtime.schedule import Call, Schedule, Window
+from tracenet_runtime.scratch import Scratch
 from tracenet_runtime.table import row_offsets
 from tracenet_runtime.timing import Timings, timed
 from tracenet_runtime.windows import FEATURE_STRIDE, IMAGE
@@ -29,7 +30,8 @@ class Engine(Protocol):
         """All outputs of a program by name, for inputs of the shapes it declares.
 
         All are 1 x C x H x W. Inputs are contiguous in the layout that the program declares, so
-        for NHWC they are views of such an array, as the outputs may be.
+        for NHWC they are views of such an array, as the outputs may be. Their memory is used again
+        after the call, so no output may be a view of an input.
         """
         ...
 
@@ -117,7 +119,8 @@ class MaskAnswer:
 class Replay:
     """A schedule on one canvas and one engine.
 
-    It keeps nothing between calls, and may be used by several threads if its engine may.
+    Between calls it keeps only the memory of a program's inputs, for the next one's. It may be used
+    by several threads if its engine may.
     """
 
     def __init__(
@@ -144,6 +147,7 @@ class Replay:
             raise ValueError(f"the table has shape {table.shape} instead of {offsets[-1:]}")
         self._rows = np.split(table, offsets[1:-1])
         self._engine = engine
+        self._scratch = Scratch()
         answers = [name for v in self._levels for name in (v.score, v.box, v.filter)]
         masks = [(*mask.calls, mask.head) for mask in schedule.masks]
         after_query = {*answers, *(name for calls in masks for name in _read_by(calls))}
@@ -226,6 +230,7 @@ class Replay:
         program = self._programs[head.program]
         features = head.inputs[0]
         start = self._window_start(head, features, query.tap)
+        self._scratch.clear()
         cut = self._cut(features, program, start, arrays, timings)
         with timed(timings, "mask"):
             answer = query.levels[level_index]
@@ -256,24 +261,31 @@ class Replay:
         self, calls: "_Calls", tap: tuple[int, int], arrays: dict[str, Array], timings: Timings
     ) -> None:
         for call, unread in zip(calls.calls, calls.unread, strict=True):
-            self._run_call(call, tap, arrays, timings)
-            for name in unread:
-                del arrays[name]
+            self._run_call(call, unread, tap, arrays, timings)
 
     def _run_call(
-        self, call: Call, tap: tuple[int, int], arrays: dict[str, Array], timings: Timings
+        self,
+        call: Call,
+        unread: Collection[str],
+        tap: tuple[int, int],
+        arrays: dict[str, Array],
+        timings: Timings,
     ) -> None:
         program = self._programs[call.program]
+        self._scratch.clear()
         inputs = {
             window.name: self._cut(
                 window, program, self._window_start(call, window, tap), arrays, timings
             )
             for window in call.inputs
         }
+        for name in unread:
+            arrays.pop(name, None)
         outputs = self._run(call.program, inputs, timings)
         for window in call.outputs:
-            start = self._window_start(call, window, tap)
-            arrays[window.array] = PlacedArray(outputs[window.name], *start)
+            if window.array not in unread:
+                start = self._window_start(call, window, tap)
+                arrays[window.array] = PlacedArray(outputs[window.name], *start)
 
     def _cut(
         self,
@@ -287,8 +299,9 @@ class Replay:
             cut = arrays[window.array].cut(*start, window.height, window.width)
             dtype = program.inputs[window.name].dtype if cut.dtype == np.uint8 else None
             if program.layout == "NHWC":
-                return np.ascontiguousarray(cut.transpose(0, 2, 3, 1), dtype).transpose(0, 3, 1, 2)
-            return np.ascontiguousarray(cut, dtype)
+                channels_last = self._scratch.contiguous(cut.transpose(0, 2, 3, 1), dtype)
+                return channels_last.transpose(0, 3, 1, 2)
+            return self._scratch.contiguous(cut, dtype)
 
     def _run(
         self, program: str, inputs: Mapping[str, FloatArray], timings: Timings
@@ -329,7 +342,7 @@ class Replay:
 
 
 class _Calls:
-    """Calls in their order, and after each of them the arrays that nothing reads any more.
+    """Calls in their order, and with each of them the arrays that nothing reads after its inputs.
 
     A tap on a large tile makes arrays of several hundred MB, of which few are needed at a time.
     """

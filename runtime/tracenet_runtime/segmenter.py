@@ -12,7 +12,7 @@ from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas, CanvasImage
 from tracenet_runtime.choose import Choice, choose, loadable_schedules
 from tracenet_runtime.consistency import checked_table
-from tracenet_runtime.encoded import EncodedPhoto, answer_tap
+from tracenet_runtime.encoded import EncodedPhoto, tap_result
 from tracenet_runtime.engines import EngineReport, EngineSettings, load_engine
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.golden import golden_difference
@@ -158,15 +158,20 @@ class TapSegmenter:
         timings: Timings = {}
         with timed(timings, "total"):
             replay = self.replay(choice)
-            image = self._open(photo, choice, timings)
-            image.placement.to_canvas(*at)  # refuses a tap outside the photo before any work
-            arrays = replay.encode(image, timings)
-            return answer_tap(replay, arrays, image.placement, at, timings)
+            placement = self._canvas_of(choice).place(photo.shape[0], photo.shape[1])
+            tap = placement.to_canvas(*at)  # refuses a tap outside the photo before any work
+            # The image has no other name, so that its memory is free once it was cut.
+            query = replay.answer_query(
+                replay.encode(self._open(photo, choice, timings), timings), tap, timings
+            )
+            return tap_result(replay, query, placement, timings)
+
+    def _canvas_of(self, choice: Choice) -> Canvas:
+        return Canvas(choice.height, choice.width, self.bundle.manifest.pad_value)
 
     def _open(self, photo: Photo, choice: Choice, timings: Timings) -> CanvasImage:
         with timed(timings, "canvas"):
-            canvas = Canvas(choice.height, choice.width, self.bundle.manifest.pad_value)
-            return canvas.open(photo)
+            return self._canvas_of(choice).open(photo)
 
     def _drop_encoded(self, successor: EncodedPhoto | None = None) -> None:
         with self._lock:
