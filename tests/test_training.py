@@ -31,7 +31,7 @@ from training_fixtures import (
     tiny_network,
 )
 
-from tracenet.data import DataError, StepDataset
+from tracenet.data import DataError, StepDataset, TileAugmentation
 from tracenet.model import TraceNet, load_checkpoint
 from tracenet.training import state
 from tracenet.training.loop import Schedule, freeze_early_layers, learning_rate_factor
@@ -261,11 +261,13 @@ def test_refuses_what_does_not_fit_the_folder(finished: Path, tmp_path: Path) ->
     weighted = Scenes(SCENES)
     weighted.weights[0] = 2
     other_network = TraceNet(dataclasses.replace(TINY, tower_depth=2))
+    tiles = TileAugmentation({64: 0.5})
     for schedule, changes, named in (
         (dataclasses.replace(one_step, steps=2, seed=1), {}, "steps, seed"),
         (dataclasses.replace(one_step, optimizer="sgd"), {}, "optimizer"),
         (dataclasses.replace(one_step, milestones=(1,)), {}, "milestones"),
         (one_step, {"recipe": dataclasses.replace(RECIPE, pixels=64 * 64)}, "pixels"),
+        (one_step, {"recipe": dataclasses.replace(RECIPE, tiles=tiles)}, "tiles"),
         (one_step, {"photos": weighted}, "photos"),
         (one_step, {"network": other_network}, "network"),
         (one_step, {"precision": "bf16"}, "precision"),

@@ -38,6 +38,7 @@ pixels = 0.5
 hold-out = 20
 taps = "centre"
 copy-paste = 0.25
+tiles = "320:0.7,640:0.35"
 precision = "no"
 workers = 0
 save-every = 3
@@ -65,6 +66,7 @@ PARSED = {
     "hold_out": 20,
     "taps": "centre",
     "copy_paste": 0.25,
+    "tiles": {320: 0.7, 640: 0.35},
     "precision": "no",
     "workers": 0,
     "save_every": 3,
@@ -111,6 +113,15 @@ def test_the_command_line_overrides(tmp_path: Path) -> None:
     assert found["lvis"] == [Path("c"), Path("d")]
 
 
+def test_tiles_of_canvases_that_are_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["--data", "a", "--out", "b", "--canvas", "256,320"]
+    assert parse_options([*line, "--tiles", "256:0.7,320:0"]).tiles == {256: 0.7}
+    assert parse_options(line).tiles == {}
+    with pytest.raises(SystemExit):
+        parse_options([*line, "--tiles", "256:0.7,384:0.35"])
+    assert "--tiles names 384, which --canvas does not" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -136,6 +147,12 @@ def test_the_command_line_overrides(tmp_path: Path) -> None:
         ("model = false", "model must be a string, not False"),
         ("taps = 3", "argument --taps: invalid choice"),
         ("resume = 1", "argument --resume: "),
+        ('tiles = "320"', "'320' is not SIDE:SHARE"),
+        ('tiles = "320:2"', "2 is not between 0 and 1"),
+        ('tiles = "100:0.5"', "sizes are multiples of 32 above 128"),
+        ('tiles = "320:0.5,320:0.7"', "'320:0.5,320:0.7' names 320 twice"),
+        ("tiles = {320 = 0.5}", "'320=0.5' is not SIDE:SHARE"),
+        ('tiles = ["320:0.5"]', "tiles must be a string"),
         ('set-weight = {a = "3"}', "set-weight must be a table of numbers"),
         ("set-weight = [1]", "'1' is not NAME=NUMBER"),
         ('data = "a"\ncoco = ["b", "c"]', "sets --data and --coco, which exclude each other"),

@@ -10,6 +10,7 @@ from tracenet.data.lvis import LvisDataset
 from tracenet.data.problems import Problem, Problems
 from tracenet.data.source import open_dataset
 from tracenet.data.taps import Recipe, StepDataset, StepSampler, TapBatch
+from tracenet.data.tiles import TileAugmentation
 
 __all__ = [
     "IGNORE",
@@ -29,5 +30,6 @@ __all__ = [
     "StepDataset",
     "StepSampler",
     "TapBatch",
+    "TileAugmentation",
     "open_dataset",
 ]

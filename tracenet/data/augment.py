@@ -9,6 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
 from tracenet.data.annotated import AnnotatedPhoto
+from tracenet.data.tiles import TileAugmentation, tile_view
+from tracenet.data.view import View
 
 MINIMUM_AREA = 64
 """Canvas pixels; what a canvas shows of a thing is no target below this."""
@@ -54,50 +56,61 @@ def random_crop(
     pad_value: tuple[int, int, int],
     augmentation: Augmentation,
     random: np.random.Generator,
+    tiles: TileAugmentation | None = None,
 ) -> Crop:
     """A size x size canvas of the photo that shows at least part of one of its things.
 
     The photo is scaled, flipped and recoloured at random. The crop is placed so that a random
-    pixel of a random thing lies on it; a photo smaller than the canvas lies on it at random.
+    pixel of a random thing lies on it; a photo smaller than the canvas lies on it at random. With
+    ``tiles``, some canvases are tiles about that thing instead.
     """
+    view, tapped = _random_view(example, size, augmentation, tiles or TileAugmentation(), random)
+    photo = view.resize(Image.fromarray(example.photo), Image.Resampling.BILINEAR)
+    canvas = np.empty((size, size, 3), np.uint8)
+    canvas[:] = pad_value
+    canvas[view.place] = np.asarray(recolour(photo, augmentation.colour, random))
+
+    def resized(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        return np.asarray(view.resize(Image.fromarray(mask), Image.Resampling.NEAREST))
+
+    stacked = np.zeros((len(example.masks), size, size), np.bool_)
+    for out, mask in zip(stacked, example.masks, strict=True):
+        out[view.place] = resized(mask)
+    ignore = np.zeros((size, size), np.bool_)
+    ignore[view.place] = resized(example.ignore)
+    if random.random() < 0.5:
+        canvas, stacked, ignore = canvas[:, ::-1], stacked[:, :, ::-1], ignore[:, ::-1]
+    return drop_specks(Crop(canvas, stacked, ignore, example.complete, tapped))
+
+
+def _random_view(
+    example: AnnotatedPhoto,
+    size: int,
+    augmentation: Augmentation,
+    tiles: TileAugmentation,
+    random: np.random.Generator,
+) -> tuple[View, npt.NDArray[np.bool_]]:
+    """What the canvas shows, and which of the photo's things are tapped."""
     height, width = example.photo.shape[:2]
     low, high = np.log(augmentation.scale)
     factor = np.exp(random.uniform(low, high)) * size / max(height, width)
     scaled = max(1, round(height * factor)), max(1, round(width * factor))
 
-    focus = np.array(scaled) / 2
-    if len(example.masks):
-        rows, columns = np.nonzero(example.masks[random.integers(len(example.masks))])
+    focus = scaled[0] / 2, scaled[1] / 2
+    tapped = np.ones(len(example.masks), np.bool_)
+    if len(tapped):
+        thing = random.integers(len(tapped))
+        rows, columns = np.nonzero(example.masks[thing])
         pixel = random.integers(len(rows))
-        focus = np.array([rows[pixel] + 0.5, columns[pixel] + 0.5]) * factor
-    start = [_start(extent, size, at, random) for extent, at in zip(scaled, focus, strict=True)]
-
-    # The part of the photo that the canvas shows, in scaled and in photo pixels.
-    y0, x0 = (max(0, s) for s in start)
-    y1, x1 = (min(extent, s + size) for extent, s in zip(scaled, start, strict=True))
-    box = (x0 * width / scaled[1], y0 * height / scaled[0],
-           x1 * width / scaled[1], y1 * height / scaled[0])  # fmt: skip
-    target = (x1 - x0, y1 - y0)
-    place = slice(y0 - start[0], y1 - start[0]), slice(x0 - start[1], x1 - start[1])
-
-    photo = Image.fromarray(example.photo).resize(target, Image.Resampling.BILINEAR, box=box)
-    canvas = np.empty((size, size, 3), np.uint8)
-    canvas[:] = pad_value
-    canvas[place] = np.asarray(recolour(photo, augmentation.colour, random))
-
-    def resized(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        return np.asarray(Image.fromarray(mask).resize(target, Image.Resampling.NEAREST, box=box))
-
-    stacked = np.zeros((len(example.masks), size, size), np.bool_)
-    for out, mask in zip(stacked, example.masks, strict=True):
-        out[place] = resized(mask)
-    ignore = np.zeros((size, size), np.bool_)
-    ignore[place] = resized(example.ignore)
-    if random.random() < 0.5:
-        canvas, stacked, ignore = canvas[:, ::-1], stacked[:, :, ::-1], ignore[:, ::-1]
-    return drop_specks(
-        Crop(canvas, stacked, ignore, example.complete, np.ones(len(stacked), np.bool_))
-    )
+        x, y = columns[pixel] + 0.5, rows[pixel] + 0.5
+        if tiles.chosen(size, len(rows), random):
+            box = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+            if random.random() < tiles.alone:
+                tapped = np.arange(len(tapped)) == thing
+            return tile_view((height, width), box, (x, y), size, tiles, random), tapped
+        focus = y * factor, x * factor
+    top, left = (_start(extent, size, at, random) for extent, at in zip(scaled, focus, strict=True))
+    return View(size, scaled, (top, left)), tapped
 
 
 def drop_specks(crop: Crop) -> Crop:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from tracenet.data.annotated import AnnotatedPhoto, DataError, PhotoDataset
 from tracenet.data.augment import Augmentation, Crop, random_crop
 from tracenet.data.copy_paste import CopyPaste, copy_paste
+from tracenet.data.tiles import TileAugmentation
 from tracenet.model.config import LEVELS
 
 NOTHING = -1
@@ -80,6 +81,7 @@ class Recipe:
             2006.09214): within ``CENTRE_RADIUS`` cells of the centre of its box.
         augmentation: how photos vary.
         copy_paste: how things of other photos are pasted.
+        tiles: which canvases are tiles about a thing.
     """
 
     pixels: int = 16 * 320 * 320
@@ -89,6 +91,7 @@ class Recipe:
     tap_region: Literal["anywhere", "centre"] = "anywhere"
     augmentation: Augmentation = Augmentation()  # noqa: RUF009 - frozen
     copy_paste: CopyPaste = CopyPaste()  # noqa: RUF009 - frozen
+    tiles: TileAugmentation = TileAugmentation()  # noqa: RUF009 - frozen
 
 
 class StepDataset(Dataset[TapBatch]):
@@ -159,9 +162,9 @@ class StepDataset(Dataset[TapBatch]):
             index = int(np.searchsorted(self._cumulative, random.random()))
             return self.photos[min(index, len(self.photos) - 1)]
 
-        augmentation = self.recipe.augmentation
-        crop = random_crop(draw(), size, self.pad_value, augmentation, random)
-        return copy_paste(crop, draw, self.pad_value, augmentation, self.recipe.copy_paste, random)
+        recipe, pad_value = self.recipe, self.pad_value
+        crop = random_crop(draw(), size, pad_value, recipe.augmentation, random, recipe.tiles)
+        return copy_paste(crop, draw, pad_value, recipe.augmentation, recipe.copy_paste, random)
 
 
 class StepSampler:

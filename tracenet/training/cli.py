@@ -38,7 +38,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     from accelerate import PartialState
     from accelerate.utils import set_seed
 
-    from tracenet.data import CopyPaste, HeldOut, Recipe, open_dataset
+    from tracenet.data import CopyPaste, HeldOut, Recipe, TileAugmentation, open_dataset
     from tracenet.model import CheckpointError, build_network, load_checkpoint, load_trunk
     from tracenet.training.loop import Schedule, freeze_early_layers, train
 
@@ -69,6 +69,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
             canvas_sizes=arguments.canvas,
             tap_region=arguments.taps,
             copy_paste=CopyPaste(probability=arguments.copy_paste),
+            tiles=TileAugmentation(shares=arguments.tiles),
         ),
         Schedule(
             steps=arguments.steps,

@@ -55,6 +55,12 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"one of {', '.join(f'--{name}' for name in PHOTO_SOURCES)} is needed")
     if not options["out"]:
         parser.error("--out is needed")
+    strange = sorted(options["tiles"].keys() - set(options["canvas"]))
+    if strange:
+        parser.error(
+            f"--tiles names {', '.join(map(str, strange))}, which --canvas does not; name sizes of "
+            "--canvas"
+        )
     if options["set_weight"] and not options["data"]:
         parser.error("--set-weight needs --data: a COCO or LVIS JSON has no sets")
     return argparse.Namespace(**options)
@@ -143,6 +149,14 @@ def build_parser(
         metavar="P",
         help="share of canvases with things of other photos pasted on (default: 0.5)",
     )
+    parser.add_argument(
+        "--tiles",
+        type=_tile_shares,
+        default={},
+        metavar="SIDE:P,...",
+        help="share of the canvases of a size that are tiles about a thing, as the zoom looks at "
+        "one (default: none)",
+    )
     parser.add_argument("--precision", choices=["no", "bf16", "fp16"], default="bf16")
     parser.add_argument(
         "--workers", type=whole_number(0), default=1, help="processes that load photos"
@@ -193,6 +207,20 @@ def _canvas_sizes(text: str) -> tuple[int, ...]:
     if any(size <= 128 or size % 32 for size in sizes):
         raise argparse.ArgumentTypeError(f"{text}: sizes are multiples of 32 above 128")
     return sizes
+
+
+def _tile_shares(text: str) -> dict[int, float]:
+    shares: dict[int, float] = {}
+    for part in text.split(","):
+        side, separator, share = part.partition(":")
+        if not separator:
+            raise argparse.ArgumentTypeError(f"{text!r} is not SIDE:SHARE,SIDE:SHARE, and so on")
+        (size,) = _canvas_sizes(side)
+        if size in shares:
+            raise argparse.ArgumentTypeError(f"{text!r} names {size} twice")
+        shares[size] = _probability(share)
+    # To name a size for none is to leave it out, also for --resume.
+    return {size: share for size, share in shares.items() if share}
 
 
 def _set_weight(text: str) -> tuple[str, float]:
