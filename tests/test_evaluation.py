@@ -54,7 +54,7 @@ BLOCK = {
     )
     for name in (metric, f"{metric}_oracle_level")
     for of in values
-} | {"instances", "taps"}
+} | {"boundary_iou_t", "boundary_iou_t_interval", "instances", "taps"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -101,8 +101,9 @@ def test_a_checkpoint(checkpoint: Path, folder: Path, capsys: pytest.CaptureFixt
     }  # fmt: skip
     for block in (*results["bands"].values(), *results["sizes"].values()):
         assert set(block) == BLOCK
-    assert (results["schema_version"], results["instances"], results["taps"]) == (1, 6, 18)
+    assert (results["schema_version"], results["instances"], results["taps"]) == (2, 6, 18)
     assert 0 < results["miou_t"] <= results["miou_t_oracle_level"] <= 1
+    assert 0 < results["boundary_iou_t"] < 1
     assert results["mta_0.7"] <= results["mta_0.7_oracle_level"]
     assert (results["categories"], results["problems"]) == (None, {})
     conditions = results["conditions"]
@@ -250,7 +251,7 @@ def test_what_a_folder_holds(
     assert f"| **all** | 6 | {len(taps)} |" in (out / "table.md").read_text()
     assert set(taps[0]) == {
         "photo", "instance", "category", "x", "y", "band", "protocol", "level", "iou",
-        "iou_oracle_level",
+        "iou_oracle_level", "boundary_iou",
     }  # fmt: skip
     by_instance: dict[tuple[str, int], list[float]] = {}
     for tap in taps:

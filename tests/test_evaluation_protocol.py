@@ -201,7 +201,7 @@ def test_small_instances_are_not_scored(side: int, size: int, scored: bool) -> N
 
 
 def score_of(taps: list[tuple[int, int]], name: str = "scene", instance: int = 1) -> PhotoScore:
-    scores = tuple(TapScore(x, y, 1, None, 0.5, None) for x, y in taps)
+    scores = tuple(TapScore(x, y, 1, None, 0.5, None, 0.5) for x, y in taps)
     return PhotoScore(
         0, name, "", (InstanceScore(instance, None, 9, (9, 0, 0, 0, 0), scores, None),)
     )

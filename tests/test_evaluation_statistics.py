@@ -102,7 +102,7 @@ def instance(
 ) -> InstanceScore:
     """Its taps are in the bands 1, 2, 3, ... in turn."""
     taps = tuple(
-        TapScore(0, 0, n % 5 + 1, "P3", iou, None if oracles is None else oracles[n])
+        TapScore(0, 0, n % 5 + 1, "P3", iou, None if oracles is None else oracles[n], iou / 2)
         for n, iou in enumerate(ious)
     )
     return InstanceScore(1, category, area, (area // 5,) * 5, taps, above)
@@ -118,6 +118,7 @@ def test_means_are_of_instances_not_of_taps() -> None:
     summary = figures(instance([1.0] * 4, [1.0] * 4), instance([0.0] * 2, [0.5, 0.5]))
     assert (summary["miou_t"], summary["miou_t_oracle_level"]) == (0.5, 0.75)
     assert (summary["mta_0.7"], summary["mta_0.7_oracle_level"]) == (0.5, 0.5)
+    assert (summary["boundary_iou_t"], summary["boundary_iou_t_interval"]) == (0.25, [0.0, 0.5])
     assert (summary["instances"], summary["taps"]) == (2, 6)
     assert summary["mta_0.7_standard_error"] == 0.0
     assert summary["miou_t_interval"] == [0.0, 1.0]
@@ -170,7 +171,9 @@ def test_groups() -> None:
 
 
 def test_bands_are_weighted_with_their_pixels() -> None:
-    taps = tuple(TapScore(n, 0, 1 if n < 5 else 2, None, float(n < 5), None) for n in range(10))
+    taps = tuple(
+        TapScore(n, 0, 1 if n < 5 else 2, None, float(n < 5), None, 0.0) for n in range(10)
+    )
     one = InstanceScore(1, None, 100, (20, 80, 0, 0, 0), taps, None)
     summary = figures(one, one, protocol="bands")
     assert summary["miou_t"] == 0.5
@@ -186,7 +189,7 @@ def test_bands_are_weighted_with_their_pixels() -> None:
     st.sampled_from(["uniform", "bands"]),
 )
 def test_the_oracle_is_never_worse(pairs: list[tuple[float, float]], name: ProtocolName) -> None:
-    taps = [TapScore(0, 0, 1, "P3", min(pair), max(pair)) for pair in pairs]
+    taps = [TapScore(0, 0, 1, "P3", min(pair), max(pair), 0.0) for pair in pairs]
     one = InstanceScore(1, None, 50, (50, 0, 0, 0, 0), tuple(taps), None)
     summary = figures(one, protocol=name)
     for block in (summary, *summary["bands"].values(), *summary["sizes"].values()):
@@ -204,7 +207,9 @@ def test_the_table() -> None:
     table = markdown({**summary, "conditions": conditions, "problems": found})
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
-    assert rows[2].startswith("| **all** | 2 | 4 | 0.750 [0.500, 1.000] | - | 0.750 [")
+    assert rows[2].startswith(
+        "| **all** | 2 | 4 | 0.750 [0.500, 1.000] | - | 0.375 [0.250, 0.500] | 0.750 ["
+    )
     for said in (
         "| band 1 ",
         "| size medium ",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -121,3 +122,14 @@ def test_annotations_that_were_changed(
     capsys.readouterr()
     assert save(1) == size
     assert_one_sentence(cli.main, [*arguments, "--resume"], "(photos.sha256)", capsys)
+
+
+def test_a_folder_of_another_version(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 0
+    capsys.readouterr()
+    path = tmp_path / "out" / SETTINGS
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"schema_version": settings["schema_version"] - 1}))
+    assert_one_sentence(cli.main, [*arguments, "--resume"], "settings (schema_version)", capsys)

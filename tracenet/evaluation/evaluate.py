@@ -63,6 +63,7 @@ def _score(tap: Tap, band: int, answer: LevelMasks, truth: Truth) -> TapScore:
         answer.levels[answer.chosen] if answer.levels else None,
         ious[answer.chosen],
         max(ious) if len(ious) > 1 else None,
+        truth.boundary_iou(answer.masks[answer.chosen]),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tracenet.evaluation.summary import MIOU, MTA, ORACLE
+from tracenet.evaluation.summary import BOUNDARY_IOU, MIOU, MTA, ORACLE
 
 _HEADER = (
-    "| | instances | taps | mIoU-T | mIoU-T, oracle level "
+    "| | instances | taps | mIoU-T | mIoU-T, oracle level | boundary IoU-T "
     f"| {MTA.replace('_', ' at ').replace('mta', 'mTA')} | s. e. | mTA, oracle level | s. e. |"
 )
-_RULE = "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+_RULE = "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 _GROUPS = {"bands": "band", "sizes": "size", "categories": "category"}
 
 
@@ -43,6 +43,7 @@ def _row(name: str, block: Mapping[str, Any]) -> str:
         str(block["taps"]),
         _value(block, MIOU),
         _value(block, MIOU + ORACLE),
+        _value(block, BOUNDARY_IOU),
         _value(block, MTA),
         _number(block[f"{MTA}_standard_error"]),
         _value(block, MTA + ORACLE),

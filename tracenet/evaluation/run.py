@@ -29,7 +29,7 @@ from tracenet.evaluation.taps_file import TAPS_FILE, FileTaps, tap_lines
 from tracenet_runtime.errors import OutputError
 from tracenet_runtime.files import replacing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the results and of the folder of an evaluation (docs/evaluation.md)."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 
@@ -15,6 +15,7 @@ class TapScore:
         level: that answered; None for a model without levels.
         iou: of the mask that was given.
         oracle: IoU of the best level's mask; None where only one was asked.
+        boundary_iou: of the mask that was given.
     """
 
     x: int
@@ -23,6 +24,7 @@ class TapScore:
     level: str | None
     iou: float
     oracle: float | None
+    boundary_iou: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class PhotoScore:
                     "category": score.category,
                     "area": score.area,
                     "band_pixels": list(score.band_pixels),
-                    "taps": [[t.x, t.y, t.band, t.level, t.iou, t.oracle] for t in score.taps],
+                    "taps": [list(astuple(tap)) for tap in score.taps],
                     "above": score.above,
                 }
                 for score in self.instances

@@ -24,6 +24,7 @@ SIZES = {"small": 32**2, "medium": 96**2, "large": math.inf}
 """COCO's sizes: photo pixels that an instance has fewer of."""
 
 MIOU = "miou_t"
+BOUNDARY_IOU = "boundary_iou_t"
 MTA = f"mta_{THRESHOLD}"
 ORACLE = "_oracle_level"
 _DIGITS = 6
@@ -39,6 +40,7 @@ class _Figures:
     photo: int
     taps: int
     iou: float
+    boundary_iou: float
     area: tuple[float, float]
     oracle_iou: float | None
     oracle_area: tuple[float, float] | None
@@ -89,6 +91,7 @@ def _blocks(
 
 def _of_instance(photo: int, score: InstanceScore, protocol: ProtocolName) -> _Figures:
     iou = np.array([tap.iou for tap in score.taps])
+    means = len(iou), float(iou.mean()), float(np.mean([tap.boundary_iou for tap in score.taps]))
     bands = np.array([tap.band for tap in score.taps])
 
     def share(values: Floats) -> tuple[float, float]:
@@ -98,7 +101,7 @@ def _of_instance(photo: int, score: InstanceScore, protocol: ProtocolName) -> _F
     area = share(hits) if score.above is None else (score.above / score.area, 0.0)
     oracle = _oracle(score)
     if oracle is None:
-        return _Figures(photo, len(iou), float(iou.mean()), area, None, None)
+        return _Figures(photo, *means, area, None, None)
     # Where all pixels were tapped, only what the oracle adds needs to be estimated.
     oracle_hits = (oracle > THRESHOLD).astype(np.float64)
     if score.above is None:
@@ -106,12 +109,14 @@ def _of_instance(photo: int, score: InstanceScore, protocol: ProtocolName) -> _F
     else:
         added, variance = share(oracle_hits - hits)
         oracle_area = area[0] + added, variance
-    return _Figures(photo, len(iou), float(iou.mean()), area, float(oracle.mean()), oracle_area)
+    return _Figures(photo, *means, area, float(oracle.mean()), oracle_area)
 
 
 def _of_band(photo: int, score: InstanceScore, band: int, protocol: ProtocolName) -> _Figures:
     inside = np.array([tap.band == band for tap in score.taps])
     iou = np.array([tap.iou for tap in score.taps])[inside]
+    boundary_iou = np.array([tap.boundary_iou for tap in score.taps])[inside]
+    means = len(iou), float(iou.mean()), float(boundary_iou.mean())
     # Of uniform taps too, those in a band are uniform in it, but may repeat.
     pixels = score.band_pixels[band - 1] if protocol == "bands" else 0
 
@@ -123,11 +128,9 @@ def _of_band(photo: int, score: InstanceScore, band: int, protocol: ProtocolName
 
     oracle = _oracle(score)
     if oracle is None:
-        return _Figures(photo, len(iou), float(iou.mean()), share(iou), None, None)
+        return _Figures(photo, *means, share(iou), None, None)
     oracle = oracle[inside]
-    return _Figures(
-        photo, len(iou), float(iou.mean()), share(iou), float(oracle.mean()), share(oracle)
-    )
+    return _Figures(photo, *means, share(iou), float(oracle.mean()), share(oracle))
 
 
 def _oracle(score: InstanceScore) -> Floats | None:
@@ -137,7 +140,11 @@ def _oracle(score: InstanceScore) -> Floats | None:
 
 def _block(figures: Sequence[_Figures], seed: int) -> dict[str, Any]:
     """The means of one group, their standard errors and intervals."""
-    columns = {MIOU: [f.iou for f in figures], MTA: [f.area[0] for f in figures]}
+    columns = {
+        MIOU: [f.iou for f in figures],
+        BOUNDARY_IOU: [f.boundary_iou for f in figures],
+        MTA: [f.area[0] for f in figures],
+    }
     variances = {MTA: [f.area[1] for f in figures]}
     oracles = [(f.oracle_iou, f.oracle_area) for f in figures]
     known = [(iou, area) for iou, area in oracles if iou is not None and area is not None]
@@ -148,7 +155,7 @@ def _block(figures: Sequence[_Figures], seed: int) -> dict[str, Any]:
     values = np.array(list(columns.values())).T
     intervals = bootstrap_intervals(values, [f.photo for f in figures], seed)
     block: dict[str, Any] = {}
-    for name in (MIOU, MIOU + ORACLE, MTA, MTA + ORACLE):
+    for name in (MIOU, MIOU + ORACLE, BOUNDARY_IOU, MTA, MTA + ORACLE):
         place = list(columns).index(name) if name in columns else None
         block[name] = None if place is None else _rounded(float(values[:, place].mean()))
         block[f"{name}_interval"] = (

@@ -34,6 +34,7 @@ def tap_lines(scores: Sequence[PhotoScore], protocol: ProtocolName) -> Iterator[
                     "level": tap.level,
                     "iou": tap.iou,
                     "iou_oracle_level": tap.oracle,
+                    "boundary_iou": tap.boundary_iou,
                 }
                 yield json.dumps(line) + "\n"
 
