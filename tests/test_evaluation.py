@@ -232,6 +232,36 @@ def test_shared_photos(
     assert 0 <= results["miou_t"] <= results["miou_t_oracle_level"] <= 1
 
 
+def test_enlarged_photos(
+    folder: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model", model, "--data", str(folder), "--taps", "5"]
+    out = [tmp_path / "as they are", tmp_path / "larger"]
+    plain = run_json(cli.main, [*arguments, "--out", str(out[0])], capsys)
+    large = run_json(cli.main, [*arguments, "--out", str(out[1]), "--enlarge", "0.1"], capsys)
+    assert large["conditions"]["photos"]["enlarged_to_megapixels"] == 0.1
+    taps = [
+        [json.loads(line) for line in (folder / "taps.jsonl").read_text().splitlines()]
+        for folder in out
+    ]
+    for one, two in zip(*taps, strict=True):
+        same = "photo", "instance", "x", "y", "band"
+        assert [one[key] for key in same] == [two[key] for key in same]
+    assert {name: block["instances"] for name, block in large["sizes"].items()} == {
+        name: block["instances"] for name, block in plain["sizes"].items()
+    }
+    # The model sees colours, so that it is as good on a larger photo.
+    assert large["miou_t"] == pytest.approx(plain["miou_t"], abs=0.05)
+    assert large["miou_t"] != plain["miou_t"]
+    with Image.open(out[1] / "best.png") as picture:
+        assert len(picture.getcolors(1 << 24)) > 100
+    # A photo that is as large already is left as it is.
+    assert comparable(
+        run_json(cli.main, [*arguments, "--enlarge", "0.001"], capsys)
+        | {"conditions": plain["conditions"]}
+    ) == comparable(plain)
+
+
 # The folder
 
 
@@ -487,6 +517,10 @@ def test_nothing_to_score(
         ["--tap-protocol", "grid"],
         ["--taps-from", "taps.jsonl", "--taps", "3"],
         ["--taps-from", "taps.jsonl", "--scored-canvas", "320"],
+        ["--enlarge", "0"],
+        ["--enlarge", "many"],
+        ["--enlarge", "nan"],
+        ["--enlarge", "201"],
         ["--resume"],
         ["--coco", "a.json", "b"],
     ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
 from tracenet.options import SEED, add_photo_sources
+from tracenet_runtime.photo import MAX_PIXELS
 from tracenet_runtime.tool import canvas_size, run_tool, thread_count, whole_number
 
 EXAMPLE = """examples:
@@ -29,6 +31,17 @@ def _side(text: str) -> int:
 
 def _canvas(text: str) -> tuple[int, int]:
     return canvas_size(text if "x" in text else f"{text}x{text}")
+
+
+def _megapixels(text: str) -> float:
+    most = MAX_PIXELS / 1e6
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 up to {most:g}")
+    return value
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -74,6 +87,13 @@ def build_parser() -> argparse.ArgumentParser:
         type=whole_number(2),
         metavar="N",
         help="only those that tracenet-train --hold-out N does not train on, every Nth",
+    )
+    photos.add_argument(
+        "--enlarge",
+        type=_megapixels,
+        metavar="MEGAPIXELS",
+        help="photos that have fewer are enlarged to so many, with their masks, before they are "
+        "tapped",
     )
     add_photo_sources(photos.add_mutually_exclusive_group(required=True))
     taps = parser.add_argument_group("taps")

@@ -8,7 +8,8 @@ import numpy as np
 
 from tracenet.data import AnnotatedPhoto
 from tracenet.evaluation.answers import LevelMasks, PhotoAnswers, TapModel
-from tracenet.evaluation.metrics import Truth
+from tracenet.evaluation.enlarge import Enlargement
+from tracenet.evaluation.metrics import Mask, Truth
 from tracenet.evaluation.protocol import Bands, Tap, band_sizes
 from tracenet.evaluation.scores import InstanceScore, PhotoScore, TapScore
 
@@ -20,7 +21,11 @@ ALL_PIXELS_BELOW = 32**2
 
 
 def score_photo(
-    model: TapModel, index: int, example: AnnotatedPhoto, taps: Mapping[int, Sequence[Tap]]
+    model: TapModel,
+    index: int,
+    example: AnnotatedPhoto,
+    taps: Mapping[int, Sequence[Tap]],
+    megapixels: float | None = None,
 ) -> PhotoScore:
     """The scores of some instances of a photo.
 
@@ -29,12 +34,17 @@ def score_photo(
         index: of the photo in its dataset.
         example: the photo.
         taps: on each instance to score, by its place in the photo.
+        megapixels: to which the photo and its masks are enlarged for the model; what is said of
+            instances and taps stays that of the photo as it is.
     """
     if not taps:
         return PhotoScore(index, example.name, "nothing", ())
-    opened = model.open(example.photo, example.name)
-    truths = {place: Truth(example.masks[place], example.ignore) for place in taps}
-    answers = iter(opened.every_level([tap for group in taps.values() for tap in group]))
+    larger = Enlargement.of(example.photo, megapixels)
+    opened = model.open(larger.photo(example.photo), example.name)
+    ignore = larger.mask(example.ignore)
+    truths = {place: Truth(larger.mask(example.masks[place]), ignore) for place in taps}
+    every_tap = [larger.tap(tap) for group in taps.values() for tap in group]
+    answers = iter(opened.every_level(every_tap))
     instances = []
     for place, group in taps.items():
         mask, about = example.masks[place], example.instances[place]
@@ -44,13 +54,11 @@ def score_photo(
             _score(tap, int(band), next(answers), truths[place])
             for tap, band in zip(group, numbers, strict=True)
         )
-        above = None
-        if opened.many and truths[place].area < ALL_PIXELS_BELOW:
-            above = _pixels_above(opened, truths[place], example, place)
+        area, above = int(np.count_nonzero(mask)), None
+        if opened.many and area < ALL_PIXELS_BELOW:
+            above = _pixels_above(opened, truths[place], mask, larger)
         instances.append(
-            InstanceScore(
-                about.id, about.category, truths[place].area, band_sizes(mask), scored, above
-            )
+            InstanceScore(about.id, about.category, area, band_sizes(mask), scored, above)
         )
     return PhotoScore(index, example.name, opened.computed, tuple(instances))
 
@@ -67,7 +75,7 @@ def _score(tap: Tap, band: int, answer: LevelMasks, truth: Truth) -> TapScore:
     )
 
 
-def _pixels_above(opened: PhotoAnswers, truth: Truth, example: AnnotatedPhoto, place: int) -> int:
-    rows, columns = np.nonzero(example.masks[place])
-    pixels = [(int(x), int(y)) for x, y in zip(columns, rows, strict=True)]
+def _pixels_above(opened: PhotoAnswers, truth: Truth, mask: Mask, larger: Enlargement) -> int:
+    rows, columns = np.nonzero(mask)
+    pixels = [larger.tap((int(x), int(y))) for x, y in zip(columns, rows, strict=True)]
     return sum(truth.iou(mask) > THRESHOLD for mask in opened.chosen_level(pixels))

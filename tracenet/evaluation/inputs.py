@@ -123,6 +123,7 @@ def open_photos(arguments: argparse.Namespace) -> tuple[PhotoDataset, Input]:
         "sha256": content,
         "held_out": arguments.held_out,
         "photos": len(photos),
+        "enlarged_to_megapixels": arguments.enlarge,
     }
     return photos, Input(settings, {"data": str(root)})
 

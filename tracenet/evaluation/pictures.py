@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from tracenet.data import AnnotatedPhoto, PhotoDataset
 from tracenet.evaluation.answers import TapModel
+from tracenet.evaluation.enlarge import Enlargement
 from tracenet.evaluation.metrics import Mask, bounding_window
 from tracenet.evaluation.scores import InstanceScore, PhotoScore, TapScore
 from tracenet_runtime.files import replacing
@@ -34,11 +35,16 @@ class _Shown:
 
 
 def write_pictures(
-    folder: Path, scores: Sequence[PhotoScore], photos: PhotoDataset, model: TapModel
+    folder: Path,
+    scores: Sequence[PhotoScore],
+    photos: PhotoDataset,
+    model: TapModel,
+    megapixels: float | None = None,
 ) -> None:
     """Write ``best.png`` and ``worst.png``: 16 taps each, no two on the same instance.
 
-    The masks are computed again. Of equal IoUs the first in the dataset's order is shown.
+    The masks are computed again, on photos enlarged to as many ``megapixels`` as for the scores.
+    Of equal IoUs the first in the dataset's order is shown.
     """
     for name, pick, sign in (("best.png", max, -1), ("worst.png", min, 1)):
         shown = [
@@ -47,23 +53,26 @@ def write_pictures(
             for instance in photo.instances
         ]
         shown.sort(key=lambda one: sign * one.tap.iou)
-        tiles = [_tile(one, photos[one.photo.index], model) for one in shown[:SHOWN]]
+        tiles = [_tile(one, photos[one.photo.index], model, megapixels) for one in shown[:SHOWN]]
         with replacing(folder / name) as file:
             _grid(tiles).save(file, "PNG")
 
 
-def _tile(shown: _Shown, example: AnnotatedPhoto, model: TapModel) -> Image.Image:
+def _tile(
+    shown: _Shown, example: AnnotatedPhoto, model: TapModel, megapixels: float | None
+) -> Image.Image:
     """The instance with the mask tinted, the truth outlined, the tap marked, and a caption."""
     ids = [instance.id for instance in example.instances]
-    truth = example.masks[ids.index(shown.instance.instance)]
-    opened = model.open(example.photo, example.name)
-    (mask,) = opened.chosen_level([(shown.tap.x, shown.tap.y)])
+    larger = Enlargement.of(example.photo, megapixels)
+    whole, tap = larger.photo(example.photo), larger.tap((shown.tap.x, shown.tap.y))
+    truth = larger.mask(example.masks[ids.index(shown.instance.instance)])
+    (mask,) = model.open(whole, example.name).chosen_level([tap])
     box = _box_around(truth | mask)
     left, top, right, bottom = box
     scale = _TILE / max(right - left, bottom - top)
     size = max(1, round(scale * (right - left))), max(1, round(scale * (bottom - top)))
 
-    photo = Image.fromarray(example.photo[top:bottom, left:right]).resize(size)
+    photo = Image.fromarray(whole[top:bottom, left:right]).resize(size)
     pixels = np.array(photo)
     given, true = (
         np.array(Image.fromarray(v[top:bottom, left:right]).resize(size, Image.Resampling.NEAREST))
@@ -75,7 +84,7 @@ def _tile(shown: _Shown, example: AnnotatedPhoto, model: TapModel) -> Image.Imag
     tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
     tile.paste(Image.fromarray(pixels), (0, _CAPTION))
     draw = ImageDraw.Draw(tile)
-    x, y = (shown.tap.x + 0.5 - left) * scale, (shown.tap.y + 0.5 - top) * scale + _CAPTION
+    x, y = (tap[0] + 0.5 - left) * scale, (tap[1] + 0.5 - top) * scale + _CAPTION
     draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=_TAP, outline="white")
     level = f"{shown.tap.level}  " if shown.tap.level else ""
     draw.text((4, 4), f"IoU {shown.tap.iou:.3f}  {level}{shown.photo.photo}"[:52], fill="black")

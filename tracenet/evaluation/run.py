@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     }
     store = _open_store(arguments, settings, processes)
     began = time.perf_counter()
-    scores = _score_share(model, photos, taps, store, processes)
+    scores = _score_share(model, photos, taps, store, processes, arguments.enlarge)
     seconds = time.perf_counter() - began
     gathered = processes.gather(scores)
     if not processes.is_main:
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     if arguments.out:
         try:
             _write(arguments.out, results, everything, "".join(tap_lines(everything, protocol)))
-            write_pictures(arguments.out, everything, photos, model)
+            write_pictures(arguments.out, everything, photos, model, arguments.enlarge)
         except OSError as error:
             raise OutputError(
                 f"{arguments.out} cannot be written: {error}; when it can, --resume writes the "
@@ -148,6 +148,7 @@ def _score_share(
     taps: TapProtocol | FileTaps,
     store: Store | None,
     processes: Processes,
+    megapixels: float | None = None,
 ) -> list[PhotoScore]:
     """This process's photos; those that are done already come from the store."""
     done = store.read() if store else {}
@@ -163,7 +164,7 @@ def _score_share(
         disable=not processes.is_main,
     ):
         example: AnnotatedPhoto = photos[index]
-        score = score_photo(model, index, example, taps.draw(index, example))
+        score = score_photo(model, index, example, taps.draw(index, example), megapixels)
         scores.append(score)
         if store:
             store.add(score)
