@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import annotated, colour_of, make_scene
 
+from tracenet.evaluation.answers import LevelMasks
 from tracenet.evaluation.enlarge import Enlargement
+from tracenet.evaluation.evaluate import score_photo
+from tracenet.evaluation.protocol import Tap
 
 
 @pytest.mark.parametrize(
@@ -71,3 +77,34 @@ def test_outlines_are_smooth() -> None:
     true = (rows - 50) ** 2 + (columns - 50) ** 2 < 40**2
     stairs = np.kron(disc, np.ones((8, 8), np.bool_))
     assert np.mean(larger.mask(disc) != true) < 0.8 * np.mean(stairs != true)
+
+
+class ByColour:
+    """Answers with what has nearly the colour under the tap."""
+
+    computed, many = "by colour", True
+
+    def open(self, photo: Any, name: str) -> ByColour:
+        self.photo = photo.astype(int)
+        return self
+
+    def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
+        for mask in self.chosen_level(taps):
+            yield LevelMasks((), (mask,), 0)
+
+    def chosen_level(self, taps: Sequence[Tap]) -> Iterator[Any]:
+        for x, y in taps:
+            yield np.abs(self.photo - self.photo[y, x]).max(axis=-1) < 60
+
+
+def test_scores_of_an_enlarged_photo() -> None:
+    instances = np.zeros((60, 80), np.uint8)
+    instances[20:40, 30:55] = 1
+    model = ByColour()
+    score = score_photo(model, 0, annotated(instances), {0: [(30, 20), (54, 39)]}, 0.12)
+    assert model.photo.shape == (300, 400, 3)
+    (instance,) = score.instances
+    assert (instance.area, sum(instance.band_pixels)) == (500, 500)
+    assert [(tap.x, tap.y) for tap in instance.taps] == [(30, 20), (54, 39)]
+    assert min(tap.iou for tap in instance.taps) > 0.9
+    assert instance.above == 500

@@ -227,6 +227,7 @@ def test_a_run_from_a_file(
         f'data = "{folder}"\ncanvas = 160\npixels = 0.0256\nworkers = 0\nprecision = "no"\n'
         'optimizer = "sgd"\nlearning-rate = 0.01\nweight-decay = 1e-4\ntrunk-factor = 1.0\n'
         "milestones = [1]\nsteps = 9\nset-weight = {even = 2, odd = 1}\n"
+        'tiles = "160:0.5"\n'
     )
     out = tmp_path / "run"
     assert cli.main(["--config", str(config), "--out", str(out), "--steps", "2"]) == 0
@@ -242,3 +243,4 @@ def test_a_run_from_a_file(
     }
     assert saved["schedule"] | schedule == saved["schedule"]
     assert saved["inputs"]["canvas_sizes"] == [160]
+    assert saved["inputs"]["tiles"]["shares"] == {"160": 0.5}
