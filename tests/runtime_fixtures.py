@@ -21,7 +21,7 @@ warm, canvas 64 x 96
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from PIL import Image
 
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.checked_json import JsonValue
+from tracenet_runtime.choose import Loadable
 from tracenet_runtime.consistency import checked_table
 from tracenet_runtime.manifest import Manifest, parse_manifest
 from tracenet_runtime.replay import Replay
@@ -317,7 +318,7 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             side = schedule["canvas"]["height" if row["axis"] == "y" else "width"]
             table += row_by_the_formula(row, side)
     manifest = {
-        "schema_version": 3,
+        "schema_version": 4,
         "identity": "0" * 64,
         "checked_by": "numpy",
         "name": "tiny",
@@ -333,7 +334,7 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             "dtype": "float32",
             "range": [0, 255],
             "layout": "NCHW",
-            "resize": "pillow-bilinear",
+            "resize": "thinned-pillow-bilinear",
             "pad_value": [124, 116, 104],
         },
         "canvas_multiple": 16,
@@ -359,6 +360,7 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             for name, tensors in _programs().items()
         },
         "schedules": schedules,
+        "zoom": None,
         "table": {"file": "table.bin", "count": len(table)},
         "golden": {"file": "golden.json", "photo": "golden.png"},
         "parity": "parity.json",
@@ -399,8 +401,9 @@ def random_photo(seed: int, height: int, width: int) -> np.ndarray:
     return np.array(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def write_tiny_bundle(folder: Path) -> Path:
+def write_tiny_bundle(folder: Path, zoom: dict[str, Any] | None = None) -> Path:
     manifest, table = tiny_manifest_and_table()
+    manifest["zoom"] = zoom
     (folder / "programs").mkdir(parents=True)
     for name, model in _onnx_models().items():
         path = folder / "programs" / f"{name}.onnx"
@@ -418,12 +421,24 @@ def write_tiny_bundle(folder: Path) -> Path:
     parsed = parse_manifest(JsonValue(manifest, "manifest.json"))
     bundle = Bundle(folder, parsed, table)
     answers = [
-        golden_taps(TapSegmenter(bundle, NumpyEngine(), [schedule], schedule.canvas), photo)
+        golden_taps(segmenter_of(bundle, [schedule], schedule.canvas), photo)
         for schedule in parsed.schedules
     ]
+    if parsed.zoom is not None:
+        answers.append(golden_taps(TapSegmenter(bundle, NumpyEngine()), photo))
     (folder / "golden.json").write_text(json.dumps({"answers": answers}))
     write_manifest(folder, manifest)
     return folder
+
+
+def segmenter_of(
+    bundle: Bundle,
+    schedules: Sequence[Schedule],
+    canvas: tuple[int, int] | None = None,
+    engine: Any = None,
+) -> TapSegmenter:
+    """One that answers with these schedules only."""
+    return TapSegmenter(bundle, engine or NumpyEngine(), Loadable(tuple(schedules), None), canvas)
 
 
 def golden_taps(segmenter: TapSegmenter, photo: np.ndarray) -> list[dict[str, Any]]:

@@ -185,12 +185,12 @@ def manifest_of(assembly: Assembly) -> Manifest:
         return [{"name": s.name, "shape": list(s.shape), "dtype": "float32"} for s in specs]
 
     content = {
-        "schema_version": 3, "identity": "0" * 64, "checked_by": "c",
+        "schema_version": 4, "identity": "0" * 64, "checked_by": "c",
         "name": "n", "licence": "l", "target": "t", "precision": "fp32",
         "producer": {}, "network": {}, "weights_sha256": "0" * 64,
         "preprocessing": {
             "text": "t", "color": "RGB", "dtype": "float32", "range": [0, 255], "layout": "NCHW",
-            "resize": "pillow-bilinear", "pad_value": [0, 0, 0],
+            "resize": "thinned-pillow-bilinear", "pad_value": [0, 0, 0],
         },
         "canvas_multiple": 128,
         "levels": [
@@ -203,7 +203,7 @@ def manifest_of(assembly: Assembly) -> Manifest:
                      "inputs": tensors(p.inputs), "outputs": tensors(p.outputs)}
             for p in assembly.programs
         },
-        "schedules": list(assembly.schedules),
+        "schedules": list(assembly.schedules), "zoom": None,
         "table": {"file": "t", "count": len(assembly.table)},
         "golden": {"file": "g", "photo": "p"}, "parity": "p", "files": {},
     }  # fmt: skip

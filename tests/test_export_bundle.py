@@ -95,7 +95,7 @@ def test_files_are_listed_with_their_hashes(small: SmallExport) -> None:
 
 def test_manifest(small: SmallExport) -> None:
     manifest, network = small.manifest, small.source.network
-    assert manifest["schema_version"] == 3
+    assert manifest["schema_version"] == 4
     assert manifest["name"] == "mobilenetv2-fpn"
     assert (manifest["target"], manifest["precision"]) == ("onnx", "fp32")
     assert manifest["licence"] == LICENCE == checkpoint_licence(small.checkpoint)
@@ -107,7 +107,7 @@ def test_manifest(small: SmallExport) -> None:
     assert "Pillow's BILINEAR" in preprocessing.pop("text")
     assert preprocessing == {
         "color": "RGB", "dtype": "float32", "range": [0, 255], "layout": "NCHW",
-        "resize": "pillow-bilinear", "pad_value": [128, 128, 128],
+        "resize": "thinned-pillow-bilinear", "pad_value": [128, 128, 128],
     }  # fmt: skip
     assert manifest["levels"] == [
         {

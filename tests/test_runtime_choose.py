@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from runtime_fixtures import tiny_schedule
+from runtime_fixtures import parsed_tiny, tiny_schedule
 
-from tracenet_runtime.choose import choose, loadable_schedules
+from tracenet_runtime.choose import choose, loadable
 from tracenet_runtime.errors import BundleError
+from tracenet_runtime.manifest import Manifest
 from tracenet_runtime.schedule import Schedule, Served, SideRange
+from tracenet_runtime.zoom_rule import ZoomRule
 
 
 def schedule(name: str, height: int, width: int, least: int = 0, most: int = 0) -> Schedule:
@@ -23,7 +25,20 @@ SMALL, SMALL_P4 = schedule("all", 384, 384), schedule("P4", 384, 384)
 MIDDLE = schedule("all", 640, 640)
 LARGE = schedule("all", 1536, 2048, 640, 2048)
 LARGE_P4 = schedule("P4", 1536, 2048)
+WARM = replace(tiny_schedule("warm"), name="warm")
 BUNDLE = (SMALL, SMALL_P4, MIDDLE, LARGE, LARGE_P4)
+
+
+def manifest(*schedules: Schedule, zoom: ZoomRule | None = None) -> Manifest:
+    return replace(parsed_tiny()[0], schedules=schedules, zoom=zoom)
+
+
+def loadable_schedules(
+    schedules: tuple[Schedule, ...], name: str | None, canvas: tuple[int, int] | None
+) -> tuple[Schedule, ...]:
+    found = loadable(manifest(*schedules), name, canvas)
+    assert found.zoom is None
+    return found.schedules
 
 
 @pytest.mark.parametrize(
@@ -92,3 +107,18 @@ def test_a_canvas_that_nobody_serves_lists_those_that_are(canvas: tuple[int, int
         loadable_schedules(BUNDLE, None, canvas)
     with pytest.raises(BundleError, match=r"'P4' does not .* serves 384 x 384, 1536 x 2048"):
         loadable_schedules(BUNDLE, "P4", canvas)
+
+
+def test_a_bundle_with_a_zoom_zooms() -> None:
+    zoom = ZoomRule(2, 0, extent=100, enlarge=4, gain=1, inside=0.8, trust=0.5)
+    bundle = manifest(SMALL, SMALL_P4, MIDDLE, WARM, zoom=zoom)
+    for name in ("zoom", None):
+        assert loadable(bundle, name, None).zoom is zoom
+    assert loadable(bundle, "zoom", None).schedules == (SMALL, MIDDLE)
+    assert loadable(bundle, None, None).schedules == (SMALL, MIDDLE, WARM)  # to encode with
+    for name, canvas in (("all", None), (None, (640, 640)), ("P4", None)):
+        assert loadable(bundle, name, canvas).zoom is None
+    with pytest.raises(BundleError, match="canvases of its own"):
+        loadable(bundle, "zoom", (640, 640))
+    with pytest.raises(BundleError, match="no 'zoom'; it has all"):
+        loadable(manifest(SMALL), "zoom", None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime_fixtures import NumpyEngine, random_photo, write_tiny_bundle
+from runtime_fixtures import NumpyEngine, random_photo, segmenter_of, write_tiny_bundle
 
 from tracenet_runtime import (
     BundleError,
@@ -39,7 +39,7 @@ def engine() -> NumpyEngine:
 @pytest.fixture
 def warm(folder: Path, engine: NumpyEngine) -> TapSegmenter:
     bundle = Bundle.open(folder)
-    return TapSegmenter(bundle, engine, [v for v in bundle.manifest.schedules if v.encode])
+    return segmenter_of(bundle, [v for v in bundle.manifest.schedules if v.encode], engine=engine)
 
 
 def same(one: TapResult, other: TapResult) -> bool:
@@ -144,7 +144,7 @@ def test_schedules_that_encode_nothing(folder: Path, engine: NumpyEngine) -> Non
         cold.encode(PHOTO)
     bundle = Bundle.open(folder)
     schedules = [v for v in bundle.manifest.schedules if not v.encode]
-    cold = TapSegmenter(bundle, engine, schedules)
+    cold = segmenter_of(bundle, schedules, engine=engine)
     with pytest.raises(BundleError, match="'all' and 'P3', which encodes no photos"):
         cold.encode(PHOTO)
     with pytest.raises(BundleError, match="encodes no photos"):

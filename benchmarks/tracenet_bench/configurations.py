@@ -9,9 +9,11 @@ from typing import Any
 
 from tracenet_bench.schema import Photo, Subject
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.choose import Choice, choose, loadable_schedules
+from tracenet_runtime.choose import Choice, Loadable, choose, loadable
 from tracenet_runtime.engines import engine_for
 from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.manifest import Manifest
+from tracenet_runtime.zoom import ZOOM
 
 Size = tuple[int, int]
 """Height and width."""
@@ -80,15 +82,18 @@ def of_bundle(
         BundleError: the bundle has no such schedule, or it does not serve the canvas.
     """
     manifest = bundle.manifest
-    schedules = loadable_schedules(manifest.schedules, schedule, canvas)
-    choices = {_key(choose(schedules, (v.height, v.width), canvas)) for v in photos}
-    # Photos of several sizes may be answered by several schedules.
-    chosen, size = choices.pop() if len(choices) == 1 else (schedule, canvas)
+    answers = loadable(manifest, schedule, canvas)
+    chosen, size = ZOOM if answers.zoom else schedule, canvas
+    if answers.zoom is None:
+        choices = {_key(choose(answers.schedules, (v.height, v.width), canvas)) for v in photos}
+        # Photos of several sizes may be answered by several schedules.
+        if len(choices) == 1:
+            chosen, size = choices.pop()
     engine_name = engine or engine_for(manifest.target)
     parts = (
         manifest.name,
         chosen or "by photo",
-        f"{size[0]}x{size[1]}" if size else "any canvas",
+        _canvases(manifest, answers, size),
         engine_name,
         manifest.precision,
         counted_threads(threads),
@@ -115,6 +120,13 @@ def of_bundle(
         "threads": threads,
     }
     return Configuration(subject, model)
+
+
+def _canvases(manifest: Manifest, answers: Loadable, size: Size | None) -> str:
+    if answers.zoom is not None:
+        looks = (manifest.schedules[i].canvas for i in (answers.zoom.first, answers.zoom.tile))
+        return "+".join(f"{height}x{width}" for height, width in looks)
+    return f"{size[0]}x{size[1]}" if size else "any canvas"
 
 
 def _key(choice: Choice) -> tuple[str, Size]:

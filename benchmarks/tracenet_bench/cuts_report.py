@@ -10,7 +10,7 @@ from tracenet_bench.photos import random_taps
 from tracenet_bench.schema import Photo
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.canvas import Canvas
-from tracenet_runtime.choose import loadable_schedules
+from tracenet_runtime.choose import loadable
 from tracenet_runtime.photo import load_photo
 
 
@@ -29,7 +29,7 @@ def measure_bundle_cuts(
     Without a schedule, the first that serves the canvas; without a photo, the golden one.
     """
     bundle = Bundle.open(folder)
-    schedule = loadable_schedules(bundle.manifest.schedules, schedule_name, canvas_size)[0]
+    schedule = loadable(bundle.manifest, schedule_name, canvas_size).schedules[0]
     height, width = canvas_size or schedule.canvas
     photo = load_photo(photo_path or bundle.golden_photo)
     canvas, placement = Canvas(height, width, bundle.manifest.pad_value).fit(photo)

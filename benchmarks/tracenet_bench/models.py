@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.choose import loadable_schedules
+from tracenet_runtime.choose import loadable
 from tracenet_runtime.engines import EngineSettings, LoadedEngine, engine_for, load_engine
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.segmenter import TapSegmenter
@@ -69,11 +69,11 @@ class BundleModel:
         if observe and engine == "onnxruntime":
             let_onnxruntime_tell_of_its_arenas()
         canvas = tuple(wanted["canvas"]) if wanted["canvas"] else None
-        schedules = loadable_schedules(bundle.manifest.schedules, wanted["schedule"], canvas)
-        programs = sorted(frozenset[str]().union(*(v.programs() for v in schedules)))
+        answers = loadable(bundle.manifest, wanted["schedule"], canvas)
+        programs = sorted(frozenset[str]().union(*(v.programs() for v in answers.schedules)))
         loaded, report = load_engine(engine, bundle, EngineSettings(wanted["threads"]), programs)
         self._segmenter = TapSegmenter(
-            bundle, _ObservedEngine(loaded, observe) if observe else loaded, schedules, canvas
+            bundle, _ObservedEngine(loaded, observe) if observe else loaded, answers, canvas
         )
         self.about = {"engine_says": dict(report.actual)}
 
@@ -87,9 +87,8 @@ class BundleModel:
 
     def figures(self, photo: Photo, result: TapResult) -> tuple[Stages, int | None]:
         """Multiply-adds are those of a photo that was not encoded before."""
-        macs = self._segmenter.choice(*photo.shape[:2]).schedule.macs
         stages = {name: ms for name, ms in result.timings_ms.items() if name != "total"}
-        return stages, macs.encode + macs.query + macs.masks[result.mask_schedule]
+        return stages, result.macs
 
 
 class _ObservedEngine:

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from tracenet_bench.children import ChildFailedError, result_of
 from tracenet_bench.schema import Calibration, NotProjected, Projection, Subject
 from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.zoom import ZOOM
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def project_subjects(subjects: Sequence[Subject], profile: str) -> Projected:
 def _why_not(subject: Subject) -> str | None:
     if subject.kind != "bundle":
         return "Only the programs of bundles are projected."
+    if subject.schedule == ZOOM:
+        return "A zoom runs one schedule or two; project them by --schedule and --canvas."
     if subject.schedule is None or subject.canvas is None:
         return "Each photo chooses its schedule and canvas; name one by --schedule and --canvas."
     return None
@@ -77,12 +80,12 @@ def project(request: dict[str, Any]) -> dict[str, Any]:
     from tracenet_bench.devices import load_profile
     from tracenet_bench.projected import calibrate
     from tracenet_runtime.bundle import Bundle
-    from tracenet_runtime.choose import loadable_schedules
+    from tracenet_runtime.choose import loadable
 
     profile = load_profile(request["profile"])
     bundle = Bundle.open(Path(request["bundle"]))
     schedules = {
-        name: loadable_schedules(bundle.manifest.schedules, schedule, tuple(canvas))[0]
+        name: loadable(bundle.manifest, schedule, tuple(canvas)).schedules[0]
         for name, schedule, canvas in request["subjects"]
     }
     programs = sorted(frozenset[str]().union(*(v.programs() for v in schedules.values())))

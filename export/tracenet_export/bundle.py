@@ -30,11 +30,14 @@ from tracenet_export.schedule import SchedulePlan
 from tracenet_export.targets import Calibration, open_target
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.checked_json import parse_json
+from tracenet_runtime.choose import Loadable, loadable
 from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.manifest import MANIFEST_NAME, Manifest, parse_manifest
 from tracenet_runtime.replay import Engine
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.zoom import ZOOM
+from tracenet_runtime.zoom_rule import ZoomRule
 
 _GOLDEN_SIZE = (240, 320)
 _GOLDEN_TAPS = 4
@@ -48,6 +51,7 @@ def export_bundle(
     precision: str | None,
     out: Path,
     *,
+    zoom: ZoomRule | None = None,
     calibration: Sequence[Path] = (),
     threads: int = 2,
 ) -> dict[str, Any]:
@@ -59,6 +63,7 @@ def export_bundle(
         target_name: a name in `TARGETS`.
         precision: the target's default for None.
         out: a folder; a bundle that is there already is replaced.
+        zoom: between two of the schedules, by their numbers.
         calibration: files of photos, where the precision is calibrated.
         threads: for the engine, while checking.
 
@@ -73,7 +78,7 @@ def export_bundle(
     engine_name = checking_engine(target_name)
     with replacing_bundle(out) as folder:
         assembly = assemble(plans)
-        manifest = make_manifest(source, assembly, target_name, precision)
+        manifest = make_manifest(source, assembly, target_name, precision, zoom)
         manifest["checked_by"] = "not checked yet"
         seen: contextlib.AbstractContextManager[Calibration | None] = contextlib.nullcontext()
         if precision in target.calibrated:
@@ -93,7 +98,9 @@ def export_bundle(
             _write_parity(folder, checked)
             manifest["files"] = list_files(folder)
             _write_json(folder / MANIFEST_NAME, manifest)
-            TapSegmenter(Bundle.open(folder), engine).check_golden()
+            finished = Bundle.open(folder)
+            everything = Loadable(finished.manifest.schedules, finished.manifest.zoom)
+            TapSegmenter(finished, engine, everything).check_golden()
     return checked.to_dict()
 
 
@@ -112,9 +119,14 @@ def _write_golden(bundle: Bundle, engine: Engine) -> None:
     height, width = _GOLDEN_SIZE
     photo = generate_scene(height, width, seed=1)
     Image.fromarray(photo).save(bundle.golden_photo)
+    manifest = bundle.manifest
+    ways = [Loadable((schedule,), None) for schedule in manifest.schedules]
+    if manifest.zoom is not None:
+        ways.append(loadable(manifest, ZOOM, None))
     answers = []
-    for schedule in bundle.manifest.schedules:
-        segmenter = TapSegmenter(bundle, engine, [schedule], schedule.canvas)
+    for way in ways:
+        canvas = None if way.zoom else way.schedules[0].canvas
+        segmenter = TapSegmenter(bundle, engine, way, canvas)
         candidates = [
             (tap, segmenter.tap(photo, tap)) for tap in few_taps(height, width, _GOLDEN_CANDIDATES)
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 import sys
@@ -15,10 +16,12 @@ from tracenet_runtime.tool import run_tool, thread_count
 if TYPE_CHECKING:
     from tracenet_export.schedule import SchedulePlan, ScheduleRequest
     from tracenet_export.targets import Target
+    from tracenet_runtime.zoom_rule import ZoomRule
 
 EXAMPLE = """examples:
   tracenet-export --target onnx --out out/bundle
   tracenet-export --target litert --precision int8 --calibration photos --out out/litert-int8
+  tracenet-export --schedule zoom --out out/zoom
   tracenet-export --schedule all warm P3-P5@1536x2048 --out out/bundle
   tracenet-export --checkpoint runs/first/network.safetensors --schedule full --out out/full"""
 
@@ -70,7 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
         default=["all"],
         metavar="NAME[@CANVAS]",
         help="what a tap runs: `all` levels, some (P4, P3-P5), `warm` (the photo is encoded once, "
-        "taps run the heads); to compare with, `full` (FullNet) and `P3-P5/input` (FullNet on a "
+        "taps run the heads), `zoom` (the whole photo on 256x256 or a canvas of its own, then a "
+        "tile about the thing); to compare with, `full` (FullNet) and `P3-P5/input` (FullNet on a "
         "crop of the photo, with no cut inside); each on --canvas or its own",
     )
     parser.add_argument(
@@ -183,24 +187,37 @@ def open_source(arguments: argparse.Namespace) -> Any:
     return Source(network, digest, checkpoint_licence(path))
 
 
-def parse_requests(arguments: argparse.Namespace) -> list[ScheduleRequest]:
-    """The schedules that the arguments ask for.
+def parse_requests(
+    arguments: argparse.Namespace,
+) -> tuple[list[ScheduleRequest], ZoomRule | None]:
+    """The schedules that the arguments ask for, and the zoom between two of them.
 
     Raises:
         ExportError: a schedule, canvas or window is none, or a schedule is given twice.
     """
     from tracenet_export.errors import ExportError
     from tracenet_export.schedule import parse_schedule
+    from tracenet_export.zoom import FIRST_CANVAS, looks, zoom_rule
 
     windows = parse_windows(arguments.windows)
     requests: list[ScheduleRequest] = []
+    zooms: list[tuple[ScheduleRequest, ScheduleRequest]] = []
     for text in arguments.schedule:
         name, at, canvas = text.partition("@")
+        if name == "zoom":
+            zooms.append(looks(parse_canvas(canvas) if at else FIRST_CANVAS, windows))
+            continue
         request = parse_schedule(name, parse_canvas(canvas if at else arguments.canvas), windows)
         if any((r.name, r.canvas) == (request.name, request.canvas) for r in requests):
             raise ExportError(f"{text!r} asks a second time for {request.name}; leave one out")
         requests.append(request)
-    return requests
+    if len(zooms) > 1:
+        raise ExportError("a bundle has one zoom; leave the others out")
+    if not zooms:
+        return requests, None
+    first, tile = zooms[0]
+    requests += [look for look in dict.fromkeys((first, tile)) if look not in requests]
+    return requests, zoom_rule(requests.index(first), requests.index(tile))
 
 
 def _export(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -213,7 +230,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     from tracenet_export.schedule import captured, plan_schedule
     from tracenet_export.targets import open_target
 
-    requests = parse_requests(arguments)
+    requests, zoom = parse_requests(arguments)
     target, precision, _ = open_target(arguments.target, arguments.precision)
     checking_engine(arguments.target)
     photos = _calibration(arguments, target, precision)
@@ -228,6 +245,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.target,
         precision,
         arguments.out,
+        zoom=zoom,
         calibration=photos,
         threads=arguments.threads,
     )
@@ -236,6 +254,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
         "target": arguments.target,
         "precision": precision,
         "schedules": [_described(plan) for plan in plans],
+        "zoom": zoom and dataclasses.asdict(zoom),
         "parity": parity,
     }
 

@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tracenet_export.assemble import Assembly
 from tracenet_export.programs import Program, TensorShape
 from tracenet_export.targets import Converted
 from tracenet_runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
+from tracenet_runtime.zoom_rule import ZoomRule
 
 PROGRAMS = "programs"
 """Folder of the programs' files in a bundle."""
@@ -25,7 +26,9 @@ PREPROCESSING = (
     "Decode the photo to upright 8-bit RGB. Resize it with one scale for both axes so that it just "
     "fits the canvas (each side rounded to whole pixels, at least 1), with Pillow's BILINEAR "
     "filter: a triangle filter over pixel centres, widened by the scale when reducing, so that "
-    "reducing averages; any such filter within one level of Pillow's will do. Place it at the top "
+    "reducing averages; any such filter within one level of Pillow's will do. On an axis with 3 "
+    "photo pixels or more per resized pixel, filter only every n-th of them, from number "
+    "floor((n - 1) / 2) on, where n = floor(2 * side / (3 * resized side)). Place it at the top "
     "left of the canvas; fill the rest with pad_value. Feed the values 0-255 as they are, as "
     "floats: the programs normalise them."
 )
@@ -63,7 +66,7 @@ class Source:
 
 
 def make_manifest(
-    source: Source, assembly: Assembly, target: str, precision: str
+    source: Source, assembly: Assembly, target: str, precision: str, zoom: ZoomRule | None
 ) -> dict[str, Any]:
     """The manifest before its programs have files: without ``files`` and ``checked_by``."""
     config = source.network.config
@@ -82,7 +85,7 @@ def make_manifest(
             "dtype": "float32",
             "range": [0, 255],
             "layout": "NCHW",
-            "resize": "pillow-bilinear",
+            "resize": "thinned-pillow-bilinear",
             "pad_value": list(source.network.pad_value),
         },
         "canvas_multiple": COARSEST_STRIDE,
@@ -99,6 +102,7 @@ def make_manifest(
         ],
         "programs": {program.name: _program(program) for program in assembly.programs},
         "schedules": list(assembly.schedules),
+        "zoom": zoom and asdict(zoom),
         "table": {"file": "table.bin", "count": len(assembly.table)},
         "golden": {"file": "golden.json", "photo": "golden.png"},
         "parity": "parity.json",

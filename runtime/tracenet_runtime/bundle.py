@@ -48,10 +48,14 @@ class Bundle:
         return self.folder / self.manifest.golden_photo
 
     def golden_taps(self) -> tuple[tuple[GoldenTap, ...], ...]:
-        """The golden taps of each schedule, in their order; ``BundleError`` when malformed."""
+        """The golden taps of each schedule, in their order, then those of the zoom if it has one.
+
+        Raises ``BundleError`` when they are malformed.
+        """
         name = self.manifest.golden_file
         data = _read_checked(self.folder, name, self.manifest.files[name])
-        return parse_golden(parse_json(data, name), len(self.manifest.schedules))
+        count = len(self.manifest.schedules) + (self.manifest.zoom is not None)
+        return parse_golden(parse_json(data, name), count)
 
     def program_path(self, program: str) -> Path:
         """The model file (for Core ML: the folder) of a program."""

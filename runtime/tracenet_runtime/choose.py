@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tracenet_runtime.errors import BundleError
+from tracenet_runtime.manifest import Manifest
 from tracenet_runtime.schedule import Schedule
+from tracenet_runtime.zoom import ZOOM
+from tracenet_runtime.zoom_rule import ZoomRule
 
 
 @dataclass(frozen=True)
@@ -16,14 +19,44 @@ class Choice:
     width: int
 
 
-def loadable_schedules(
-    schedules: Sequence[Schedule], name: str | None, canvas: tuple[int, int] | None
-) -> tuple[Schedule, ...]:
-    """The schedules that ``choose`` may return for some photo, in their order.
+@dataclass(frozen=True)
+class Loadable:
+    """What taps may be answered with: by ``zoom``, if there is any, else by ``schedules``.
 
-    With a name those of that name, and with a canvas (height, width) the first that serves it.
+    ``schedules`` are in the order in which ``choose`` prefers them, those of the zoom among them.
+    """
+
+    schedules: tuple[Schedule, ...]
+    zoom: ZoomRule | None
+
+
+def loadable(manifest: Manifest, name: str | None, canvas: tuple[int, int] | None) -> Loadable:
+    """What a bundle has under a name, or of any name, on a canvas (height, width), or on any.
+
+    Where neither is given, a bundle with a zoom zooms, and has beside it what encodes photos.
     Raises ``BundleError`` when there is none, and lists what there is.
     """
+    zoom = manifest.zoom
+    if name == ZOOM and zoom is None:
+        raise BundleError(
+            f"The bundle has no {ZOOM!r}; it has {_listed(v.name for v in manifest.schedules)}."
+        )
+    if name == ZOOM and canvas is not None:
+        raise BundleError(f"{ZOOM!r} has canvases of its own; leave the canvas out.")
+    if zoom is not None and canvas is None and name in (None, ZOOM):
+        looks = {zoom.first, zoom.tile}
+        schedules = [
+            schedule
+            for number, schedule in enumerate(manifest.schedules)
+            if number in looks or (name is None and schedule.encode)
+        ]
+        return Loadable(tuple(schedules), zoom)
+    return Loadable(_loadable_schedules(manifest.schedules, name, canvas), None)
+
+
+def _loadable_schedules(
+    schedules: Sequence[Schedule], name: str | None, canvas: tuple[int, int] | None
+) -> tuple[Schedule, ...]:
     named = [schedule for schedule in schedules if name in (None, schedule.name)]
     if not named:
         raise BundleError(
@@ -51,7 +84,7 @@ def choose(
     With a canvas (height, width) the first schedule that serves it. Otherwise the canvas on which
     the photo is largest without being enlarged, or if it is enlarged on all of them, on which it is
     smallest; of equal ones the first. Raises ``ValueError`` when nothing serves the canvas, which
-    cannot be for what ``loadable_schedules`` returned.
+    cannot be for what ``loadable`` returned.
     """
     if canvas is not None:
         for schedule in schedules:

@@ -21,6 +21,8 @@ from tracenet_runtime.result import TapResult
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.segmenter import TapSegmenter
 from tracenet_runtime.tool import canvas_size, run_tool, thread_count
+from tracenet_runtime.zoom import ZOOM
+from tracenet_runtime.zoom_rule import Tile
 
 _MASK_FORMATS = {".png": "PNG"}
 _OVERLAY_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -181,6 +183,8 @@ def _as_json(result: TapResult, segmenter: TapSegmenter, bundle: Path) -> str:
             "canvas": {"height": result.canvas[0], "width": result.canvas[1]},
             "box": result.box,
             "area": result.area,
+            "macs": result.macs,
+            "tile": result.tile,
             "mask_rle": result.rle(),
             "candidates": [
                 {"level": v.level, "score": v.score, "box": v.box} for v in result.candidates
@@ -200,7 +204,8 @@ def _as_text(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> 
         f"level  {result.level}" + (f"  (then {others})" if others else ""),
         "box    " + ", ".join(f"{side:.1f}" for side in result.box),
         f"area   {result.area} pixels, {result.area / result.mask.size:.1%} of the photo",
-        f"ran    {result.schedule} on a canvas of {height} x {width}",
+        f"ran    {result.schedule} on a canvas of {height} x {width}"
+        + ("" if result.tile is None else _looked_at(result.tile)),
         f"on     {_engine(segmenter)}",
         _cost(result, schedule),
         "",
@@ -222,15 +227,18 @@ def _engine(segmenter: TapSegmenter) -> str:
     return f"{report.name} {report.actual['version']} ({settings})"
 
 
+def _looked_at(tile: Tile) -> str:
+    x0, y0, x1, y1 = tile
+    return f", again at the tile from ({x0}, {y0}) to ({x1}, {y1})"
+
+
 def _cost(result: TapResult, schedule: Schedule) -> str:
-    macs = schedule.macs
-    tap = macs.encode + macs.query + macs.masks[result.mask_schedule]
+    cost = f"cost   {result.macs / 1e9:.2f} G multiply-adds"
+    if result.schedule == ZOOM:
+        return cost
     # A tap costs the same on every canvas; FullNet's cost goes with the area.
-    full = macs.full * math.prod(result.canvas) / math.prod(schedule.canvas)
-    return (
-        f"cost   {tap / 1e9:.2f} G multiply-adds, FullNet {full / 1e9:.2f} G: "
-        f"{1 - tap / full:.1%} saved"
-    )
+    full = schedule.macs.full * math.prod(result.canvas) / math.prod(schedule.canvas)
+    return f"{cost}, FullNet {full / 1e9:.2f} G: {1 - result.macs / full:.1%} saved"
 
 
 def _time_table(result: TapResult) -> list[str]:

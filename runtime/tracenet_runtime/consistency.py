@@ -14,6 +14,7 @@ from tracenet_runtime.manifest import Manifest
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.table import make_table
 from tracenet_runtime.windows import FEATURE_STRIDE, check_windows
+from tracenet_runtime.zoom_rule import ZoomRule
 
 
 def check_files_listed(manifest: Manifest) -> None:
@@ -56,6 +57,8 @@ def check_consistency(manifest: Manifest, table: npt.NDArray[np.int32]) -> None:
         height, width = schedule.serves.height, schedule.serves.width
         for canvas in {schedule.canvas, (height.least, width.least), (height.most, width.most)}:
             checked_table(manifest, schedule, *canvas)
+    if manifest.zoom is not None:
+        _check_zoom(manifest, manifest.zoom)
 
 
 def checked_table(
@@ -71,6 +74,16 @@ def checked_table(
     table = make_table(schedule, height, width)
     check_windows(manifest, schedule, height, width, table)
     return table
+
+
+def _check_zoom(manifest: Manifest, zoom: ZoomRule) -> None:
+    for look in (zoom.first, zoom.tile):
+        if look >= len(manifest.schedules):
+            _refuse(f"zoom uses the schedule number {look}, of {len(manifest.schedules)}")
+        if manifest.schedules[look].encode:
+            _refuse("zoom uses a schedule that encodes photos")
+    if zoom.extent > min(manifest.schedules[zoom.tile].canvas):
+        _refuse("the extent of zoom is larger than the canvas of its tile")
 
 
 def _check_levels(manifest: Manifest) -> None:

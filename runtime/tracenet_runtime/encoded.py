@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from types import TracebackType
 
-from tracenet_runtime.canvas import Placement, place_mask
+from tracenet_runtime.canvas import Placement
 from tracenet_runtime.errors import EncodedPhotoDropped
-from tracenet_runtime.replay import Array, PlacedArray, QueryAnswer, Replay
-from tracenet_runtime.result import Candidate, TapResult
+from tracenet_runtime.look import Look
+from tracenet_runtime.replay import Array, PlacedArray, Replay
+from tracenet_runtime.result import TapResult
 from tracenet_runtime.timing import Timings, timed
 
 
@@ -64,7 +65,7 @@ class EncodedPhoto:
                     "encoded; encode it again."
                 )
             query = self._replay.answer_query(arrays, self._placement.to_canvas(*at), timings)
-            return tap_result(self._replay, query, self._placement, timings)
+            return Look(self._replay, query, self._placement).result(timings)
 
     def drop(self) -> None:
         """Free the memory; dropping twice is fine."""
@@ -80,32 +81,3 @@ class EncodedPhoto:
         traceback: TracebackType | None,
     ) -> None:
         self.drop()
-
-
-def tap_result(
-    replay: Replay, query: QueryAnswer, placement: Placement, timings: Timings
-) -> TapResult:
-    """What a tap answers, on a photo that lies so on the canvas, once the query is answered.
-
-    The result holds ``timings``, to which the stages are added; its total is the caller's.
-    """
-    best = query.best_level
-    mask_index = replay.choose_mask(query, best)
-    answer = replay.compute_mask(query, best, mask_index, timings)
-    with timed(timings, "paste"):
-        mask = place_mask(answer.probability, answer.window, placement)
-    candidates = sorted(
-        (Candidate(v.level.name, v.score, placement.box_to_photo(v.box)) for v in query.levels),
-        key=lambda candidate: -candidate.score,
-    )
-    return TapResult(
-        mask=mask,
-        score=candidates[0].score,
-        level=candidates[0].level,
-        box=candidates[0].box,
-        candidates=tuple(candidates),
-        schedule=replay.schedule.name,
-        mask_schedule=replay.schedule.masks[mask_index].name,
-        canvas=(replay.canvas_height, replay.canvas_width),
-        timings_ms=timings,
-    )

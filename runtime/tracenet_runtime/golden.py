@@ -1,8 +1,10 @@
 """golden.json: taps on the golden photo with the answers that a correct replay gives."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from tracenet_runtime.checked_json import JsonValue
 from tracenet_runtime.errors import BundleError
@@ -27,19 +29,42 @@ class GoldenTap:
     mask_counts: str
 
 
-def parse_golden(root: JsonValue, schedule_count: int) -> tuple[tuple[GoldenTap, ...], ...]:
-    """The golden taps of each schedule, at least one each; ``BundleError`` when malformed."""
+def parse_golden(root: JsonValue, count: int) -> tuple[tuple[GoldenTap, ...], ...]:
+    """``count`` times golden taps, at least one each; ``BundleError`` when malformed."""
     return tuple(
         tuple(_golden_tap(tap) for tap in taps.elements(minimum=1))
-        for taps in root["answers"].tuple_of(schedule_count)
+        for taps in root["answers"].tuple_of(count)
     )
 
 
-def golden_difference(golden: GoldenTap, result: TapResult, precision: str) -> str | None:
-    """How a replay differs from a golden answer, or None when it is right in this precision.
+def check_golden_taps(
+    taps: Sequence[GoldenTap],
+    schedule: str,
+    photo: npt.NDArray[np.uint8],
+    answer: Callable[[tuple[int, int]], TapResult],
+    precision: str,
+) -> None:
+    """Raise ``BundleError`` for the first golden tap that is answered otherwise.
 
-    Raises ``BundleError`` when the golden mask cannot be decoded.
+    ``photo`` is the golden photo, and ``answer`` gives what ``schedule`` says of one of its pixels
+    (x, y).
     """
+    for tap in taps:
+        x, y = tap.at
+        if x >= photo.shape[1] or y >= photo.shape[0] or tap.mask_size != photo.shape[:2]:
+            raise BundleError(
+                f"The golden tap ({x}, {y}) does not fit the golden photo; export the bundle again."
+            )
+        difference = _difference(tap, answer(tap.at), precision)
+        if difference is not None:
+            raise BundleError(
+                f"The golden tap ({x}, {y}) of the schedule {schedule!r} gives {difference}; this "
+                "engine does not reproduce the bundle: export it again or use another engine."
+            )
+
+
+def _difference(golden: GoldenTap, result: TapResult, precision: str) -> str | None:
+    """How a replay differs from a golden answer, or None when it is right in this precision."""
     score_tolerance, minimum_iou = _TOLERANCES[precision]
     if result.level != golden.level:
         return f"level {result.level} instead of {golden.level}"

@@ -22,8 +22,9 @@ from tracenet_runtime.schedule import (
     SideRange,
     Window,
 )
+from tracenet_runtime.zoom_rule import ZoomRule
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 
 Layout = Literal["NCHW", "NHWC"]
@@ -110,6 +111,7 @@ class Manifest:
     levels: tuple[Level, ...]
     programs: Mapping[str, Program]
     schedules: tuple[Schedule, ...]
+    zoom: ZoomRule | None
     table_file: str
     table_count: int
     golden_file: str
@@ -156,6 +158,7 @@ def parse_manifest(root: JsonValue) -> Manifest:
             _schedule(v, levels, canvas_multiple)
             for v in root["schedules"].elements(minimum=1, maximum=_MAX_SCHEDULES)
         ),
+        zoom=None if root["zoom"].value is None else _zoom(root["zoom"]),
         table_file=_path(table["file"]),
         table_count=table["count"].integer(1, _MAX_TABLE),
         golden_file=_path(golden["file"]),
@@ -170,7 +173,7 @@ def _check_preprocessing(preprocessing: JsonValue) -> None:
     preprocessing["color"].text_among("RGB")
     preprocessing["dtype"].text_among("float32")
     preprocessing["layout"].text_among("NCHW")
-    preprocessing["resize"].text_among("pillow-bilinear")
+    preprocessing["resize"].text_among("thinned-pillow-bilinear")
     value_range = preprocessing["range"]
     if [v.number() for v in value_range.tuple_of(2)] != [0, 255]:
         value_range.refuse("must be [0, 255]")
@@ -244,6 +247,21 @@ def _schedule(schedule: JsonValue, levels: tuple[Level, ...], canvas_multiple: i
         reach_slack=schedule["reach_slack"].positive_number(),
         macs=_macs(schedule["macs"]),
     )
+
+
+def _zoom(zoom: JsonValue) -> ZoomRule:
+    rule = ZoomRule(
+        first=zoom["first"].integer(0, _MAX_SCHEDULES - 1),
+        tile=zoom["tile"].integer(0, _MAX_SCHEDULES - 1),
+        extent=zoom["extent"].positive_number(),
+        enlarge=zoom["enlarge"].positive_number(),
+        gain=zoom["gain"].positive_number(),
+        inside=zoom["inside"].positive_number(),
+        trust=zoom["trust"].number(),
+    )
+    if rule.inside >= 1:
+        zoom["inside"].refuse("must be below 1, so that the tap is on the tile")
+    return rule
 
 
 def _side_range(sides: JsonValue, multiple: int) -> SideRange:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.rle import encode_rle
-
-Box = tuple[float, float, float, float]
+from tracenet_runtime.zoom_rule import Box as Box
+from tracenet_runtime.zoom_rule import Tile
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ class TapResult:
     y0, x1, y1), photo pixels, clipped to the photo) are those of the level that answered, and
     ``candidates`` has every level that was asked, the best first. ``schedule`` and
     ``mask_schedule`` name the schedule and its mask alternative that were run, on a ``canvas`` of
-    (height, width) pixels. ``timings_ms`` has milliseconds by stage: ``canvas`` (resizing what is
-    read of the photo), ``cut``, ``engine/<program>``, ``mask``, ``paste``, and ``total``, which
-    covers them all.
+    (height, width) pixels, and ``macs`` are the multiply-adds of all that was run for this tap. A
+    zoom that looked a second time looked at ``tile``, photo pixels (x0, y0, x1, y1), half-open; the
+    canvas is that of the look that answered. ``timings_ms`` has milliseconds by stage: ``canvas``
+    (resizing what is read of the photo), ``cut``, ``engine/<program>``, ``mask``, ``paste``, and
+    ``total``, which covers them all.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -42,6 +44,8 @@ class TapResult:
     schedule: str
     mask_schedule: str
     canvas: tuple[int, int]
+    macs: int
+    tile: Tile | None
     timings_ms: Mapping[str, float]
 
     @property

@@ -3,24 +3,28 @@
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas, CanvasImage
-from tracenet_runtime.choose import Choice, choose, loadable_schedules
+from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.choose import Choice, Loadable, choose, loadable
 from tracenet_runtime.consistency import checked_table
-from tracenet_runtime.encoded import EncodedPhoto, tap_result
+from tracenet_runtime.encoded import EncodedPhoto
 from tracenet_runtime.engines import EngineReport, EngineSettings, load_engine
 from tracenet_runtime.errors import BundleError
-from tracenet_runtime.golden import golden_difference
+from tracenet_runtime.golden import check_golden_taps
+from tracenet_runtime.look import look_at
 from tracenet_runtime.photo import check_photo, load_photo
 from tracenet_runtime.replay import Engine, Replay
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.timing import Timings, timed
+from tracenet_runtime.zoom import ZOOM, zoomed_tap
+from tracenet_runtime.zoom_rule import ZoomRule
 
 Photo = npt.NDArray[np.uint8]
 
@@ -38,19 +42,22 @@ class TapSegmenter:
         self,
         bundle: Bundle,
         engine: Engine,
-        schedules: Sequence[Schedule] | None = None,
+        answers: Loadable | None = None,
         canvas: tuple[int, int] | None = None,
     ) -> None:
         """A segmenter whose engine is open already, and therefore has no ``engine_report``.
 
-        ``schedules``, all of the bundle's by default, are those that a photo may be answered with;
-        ``canvas`` (height, width) is one that one of them serves, and without it each photo gets
-        that which suits it.
+        ``answers`` is what taps may be answered with, all of the bundle by default; ``canvas``
+        (height, width) is one that one of its schedules serves, and without it each photo gets that
+        which suits it.
         """
         self.bundle = bundle
         self.engine_report: EngineReport | None = None
         self._engine = engine
-        self._schedules = tuple(bundle.manifest.schedules if schedules is None else schedules)
+        manifest = bundle.manifest
+        self._answers = answers or Loadable(
+            manifest.schedules, manifest.zoom if canvas is None else None
+        )
         self._canvas = canvas
         self._replays: dict[tuple[str, tuple[int, int], tuple[int, int]], Replay] = {}
         self._encoded: weakref.ref[EncodedPhoto] | None = None
@@ -71,8 +78,9 @@ class TapSegmenter:
 
         The engine is by default that of the bundle's target; ``compute_units``, one of
         ``engines.COMPUTE_UNITS``, are for Core ML. What was asked for and what the engine says it
-        took is then in ``engine_report``. ``schedule`` is a name, ``canvas`` a height and width in
-        pixels; what is not given is chosen for each photo by the rule of docs/bundle.md. Only the
+        took is then in ``engine_report``. ``schedule`` is a name, or ``"zoom"`` (which is what a
+        bundle with a zoom does by default), ``canvas`` a height and width in pixels; what is not
+        given is chosen for each photo by the rule of docs/bundle.md. Only the
         programs that may be needed are opened, and with ``verify`` the first golden tap of each
         schedule that may be is replayed.
 
@@ -81,11 +89,11 @@ class TapSegmenter:
         engine is unknown, not installed, or for another kind of bundle.
         """
         bundle = Bundle.open(bundle_dir)
-        schedules = loadable_schedules(bundle.manifest.schedules, schedule, canvas)
-        programs = sorted(frozenset[str]().union(*(v.programs() for v in schedules)))
+        answers = loadable(bundle.manifest, schedule, canvas)
+        programs = sorted(frozenset[str]().union(*(v.programs() for v in answers.schedules)))
         settings = EngineSettings(threads, compute_units)
         loaded, report = load_engine(engine, bundle, settings, programs)
-        segmenter = cls(bundle, loaded, schedules, canvas)
+        segmenter = cls(bundle, loaded, answers, canvas)
         segmenter.engine_report = report
         if verify:
             segmenter._check_golden(first_only=True)
@@ -93,12 +101,22 @@ class TapSegmenter:
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:
-        """The schedules that a photo may be answered with."""
-        return self._schedules
+        """The schedules that a photo may be answered with, those of the zoom among them."""
+        return self._answers.schedules
+
+    @property
+    def zooms(self) -> bool:
+        """Whether taps look twice."""
+        return self._answers.zoom is not None
 
     def choice(self, photo_height: int, photo_width: int) -> Choice:
-        """The schedule, and the size of the canvas, that answer taps on a photo of this size."""
-        return choose(self._schedules, (photo_height, photo_width), self._canvas)
+        """The schedule, and the size of the canvas, that answer taps on a photo of this size.
+
+        With a zoom those of its first look.
+        """
+        if self._answers.zoom is not None:
+            return self._own_canvas(self._answers.zoom.first)
+        return choose(self._answers.schedules, (photo_height, photo_width), self._canvas)
 
     def replay(self, choice: Choice) -> Replay:
         """The replay of a choice, step by step; its table is made at the first use and stays."""
@@ -124,6 +142,8 @@ class TapSegmenter:
         any other array and ``TapOutsidePhoto`` for a tap that is not on the photo.
         """
         check_photo(photo)
+        if self._answers.zoom is not None:
+            return self._zoomed_tap(self._answers.zoom, photo, at)
         choice = self.choice(photo.shape[0], photo.shape[1])
         if choice.schedule.encode:
             self._drop_encoded()
@@ -138,7 +158,7 @@ class TapSegmenter:
         check_photo(photo)
         encoding = [
             schedule
-            for schedule in self._schedules
+            for schedule in self._answers.schedules
             if schedule.encode and (self._canvas is None or schedule.serves_canvas(*self._canvas))
         ]
         if not encoding:
@@ -148,7 +168,8 @@ class TapSegmenter:
         timings: Timings = {}
         with timed(timings, "total"):
             replay = self.replay(choice)
-            image = self._open(photo, choice, timings)
+            with timed(timings, "canvas"):
+                image = Canvas(choice.height, choice.width, self._pad_value).open(photo)
             arrays = replay.encode(image, timings)
         encoded = EncodedPhoto(replay, arrays, image.placement, timings)
         self._drop_encoded(successor=encoded)
@@ -157,21 +178,26 @@ class TapSegmenter:
     def _tap(self, choice: Choice, photo: Photo, at: tuple[float, float]) -> TapResult:
         timings: Timings = {}
         with timed(timings, "total"):
-            replay = self.replay(choice)
-            placement = self._canvas_of(choice).place(photo.shape[0], photo.shape[1])
-            tap = placement.to_canvas(*at)  # refuses a tap outside the photo before any work
-            # The image has no other name, so that its memory is free once it was cut.
-            query = replay.answer_query(
-                replay.encode(self._open(photo, choice, timings), timings), tap, timings
+            look = look_at(self.replay(choice), self._pad_value, photo, at, timings)
+            result = look.result(timings)
+            return replace(result, macs=result.macs + choice.schedule.macs.encode)
+
+    def _zoomed_tap(self, rule: ZoomRule, photo: Photo, at: tuple[float, float]) -> TapResult:
+        first, closer = (self._own_canvas(number) for number in (rule.first, rule.tile))
+        timings: Timings = {}
+        with timed(timings, "total"):
+            return zoomed_tap(
+                rule, self.replay(first), self.replay(closer), self._pad_value, photo, at, timings
             )
-            return tap_result(replay, query, placement, timings)
 
-    def _canvas_of(self, choice: Choice) -> Canvas:
-        return Canvas(choice.height, choice.width, self.bundle.manifest.pad_value)
+    def _own_canvas(self, number: int) -> Choice:
+        """A schedule of the bundle on the canvas that it was planned for."""
+        schedule = self.bundle.manifest.schedules[number]
+        return Choice(schedule, *schedule.canvas)
 
-    def _open(self, photo: Photo, choice: Choice, timings: Timings) -> CanvasImage:
-        with timed(timings, "canvas"):
-            return self._canvas_of(choice).open(photo)
+    @property
+    def _pad_value(self) -> tuple[int, int, int]:
+        return self.bundle.manifest.pad_value
 
     def _drop_encoded(self, successor: EncodedPhoto | None = None) -> None:
         with self._lock:
@@ -181,7 +207,8 @@ class TapSegmenter:
             self._encoded = None if successor is None else weakref.ref(successor)
 
     def _cannot_encode(self) -> str:
-        loaded = " and ".join(dict.fromkeys(repr(schedule.name) for schedule in self._schedules))
+        names = dict.fromkeys(repr(schedule.name) for schedule in self._answers.schedules)
+        loaded = " and ".join(names)
         there = [v.name for v in self.bundle.manifest.schedules if v.encode]
         remedy = (
             f"load it with the schedule {there[0]!r}"
@@ -193,23 +220,15 @@ class TapSegmenter:
         )
 
     def _check_golden(self, first_only: bool) -> None:
-        manifest = self.bundle.manifest
+        manifest, answers = self.bundle.manifest, self._answers
         photo = load_photo(self.bundle.golden_photo)
-        for schedule, taps in zip(manifest.schedules, self.bundle.golden_taps(), strict=True):
-            if schedule not in self._schedules:
-                continue
-            for tap in taps[:1] if first_only else taps:
-                x, y = tap.at
-                if x >= photo.shape[1] or y >= photo.shape[0] or tap.mask_size != photo.shape[:2]:
-                    raise BundleError(
-                        f"The golden tap ({x}, {y}) does not fit the golden photo; "
-                        "export the bundle again."
-                    )
-                result = self._tap(Choice(schedule, *schedule.canvas), photo, tap.at)
-                difference = golden_difference(tap, result, manifest.precision)
-                if difference is not None:
-                    raise BundleError(
-                        f"The golden tap ({x}, {y}) of the schedule {schedule.name!r} gives "
-                        f"{difference}; this engine does not reproduce the bundle: export it "
-                        "again or use another engine."
-                    )
+        count = 1 if first_only else None
+        golden = self.bundle.golden_taps()
+        for number, schedule in enumerate(manifest.schedules):
+            if schedule in answers.schedules:
+                tap = partial(self._tap, self._own_canvas(number), photo)
+                taps = golden[number][:count]
+                check_golden_taps(taps, schedule.name, photo, tap, manifest.precision)
+        if answers.zoom is not None:
+            tap = partial(self._zoomed_tap, answers.zoom, photo)
+            check_golden_taps(golden[-1][:count], ZOOM, photo, tap, manifest.precision)

@@ -18,6 +18,7 @@ from tracenet_runtime.canvas import Canvas, CanvasImage, Placement, place_mask
 from tracenet_runtime.choose import Choice
 from tracenet_runtime.replay import Array, QueryAnswer, Replay
 from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.zoom import ZOOM
 
 _LEVEL_NAMES = tuple(level.name for level in LEVELS)
 _TAPS_AT_ONCE = 16
@@ -84,16 +85,38 @@ class _FullNetAnswers:
 
 
 class BundleReplay:
-    """A bundle's schedule, tap by tap; each level's mask is cut to the window of its box."""
+    """A bundle's schedule, tap by tap; each level's mask is cut to the window of its box.
+
+    Of a zoom, whose second look depends on the first, only the level that answers has a mask.
+    """
 
     def __init__(self, segmenter: TapSegmenter) -> None:
         self._segmenter = segmenter
 
     def open(self, photo: Photo, name: str) -> PhotoAnswers:
         """See :class:`~tracenet.evaluation.answers.TapModel`."""
+        if self._segmenter.zooms:
+            return _ZoomAnswers(self._segmenter, photo)
         choice = self._segmenter.choice(photo.shape[0], photo.shape[1])
         canvas = Canvas(choice.height, choice.width, self._segmenter.bundle.manifest.pad_value)
         return _BundleAnswers(choice, self._segmenter.replay(choice), canvas.open(photo))
+
+
+class _ZoomAnswers:
+    many = False
+    computed = ZOOM
+
+    def __init__(self, segmenter: TapSegmenter, photo: Photo) -> None:
+        self._segmenter, self._photo = segmenter, photo
+
+    def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
+        for tap in taps:
+            result = self._segmenter.tap(self._photo, tap)
+            yield LevelMasks((), (result.mask,), 0)
+
+    def chosen_level(self, taps: Sequence[Tap]) -> Iterator[Mask]:
+        for tap in taps:
+            yield self._segmenter.tap(self._photo, tap).mask
 
 
 class _BundleAnswers:

@@ -1,0 +1,45 @@
+"""The zoom: which schedules its two looks need, and the rule that is stored in the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracenet_export.schedule import ScheduleRequest, Size, parse_schedule
+from tracenet_runtime.zoom_rule import ZoomRule
+
+FIRST_CANVAS = (256, 256)
+"""Of the first look, where none is asked for."""
+
+TILE_CANVAS = (256, 256)
+"""Of the second look."""
+
+# Chosen on photos held out of training, checked on others: docs/training.md, "Zoom".
+_EXTENT = 0.75
+"""Share of the tile's canvas that the thing's longer side is to fill."""
+_ENLARGE = 4.0
+_GAIN = 1.2
+_INSIDE = 0.8
+_TRUST = 0.7
+
+
+def looks(first: Size, windows: Sequence[int | None]) -> tuple[ScheduleRequest, ScheduleRequest]:
+    """The schedules of the first and of the second look, which may be the same.
+
+    Args:
+        first: height and width of the first look's canvas.
+        windows: mask windows; see ``parse_schedule``.
+    """
+    return parse_schedule("all", first, windows), parse_schedule("all", TILE_CANVAS, windows)
+
+
+def zoom_rule(first: int, tile: int) -> ZoomRule:
+    """The rule for two schedules of a bundle, by their numbers."""
+    return ZoomRule(
+        first=first,
+        tile=tile,
+        extent=_EXTENT * min(TILE_CANVAS),
+        enlarge=_ENLARGE,
+        gain=_GAIN,
+        inside=_INSIDE,
+        trust=_TRUST,
+    )
