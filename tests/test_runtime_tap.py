@@ -262,6 +262,8 @@ def test_cli_json_and_files(
         "level",
         "box",
         "area",
+        "macs",
+        "tile",
         "mask_rle",
         "candidates",
         "timings_ms",
