@@ -79,7 +79,7 @@ def test_a_tile_holds_the_tap_and_lies_on_the_photo(
     tile = rule.choose_tile((256, 128), first, (x, y), box)
     scale = min(rule.extent / max(xs[1] - xs[0], ys[1] - ys[0], 1.0), rule.enlarge)
     first_scale = max(first.content_height / height, first.content_width / width)
-    assert (tile is None) == (scale < rule.gain * first_scale)
+    assert (tile is None) == (scale / first_scale < rule.gain)
     if tile is None:
         return
     x0, y0, x1, y1 = tile

@@ -8,6 +8,8 @@ content has a whole number of pixels.
 
 import itertools
 import math
+import mmap
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,12 +164,14 @@ def place_mask(
     probability: npt.NDArray[np.float32],
     window: tuple[int, int, int, int],
     placement: Placement,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """The mask in photo pixels: where the probability, resized to the photo, is above 0.5.
 
     ``probability`` (h x w) has one cell per ``PROBABILITY_STRIDE`` canvas pixels of ``window``,
     which is (x0, y0, x1, y1) in canvas pixels. Returns a bool array photo_height x photo_width,
-    False for every photo pixel whose centre is outside the window.
+    False for every photo pixel whose centre is outside the window: ``mask``, which must be all
+    False, or a new one.
 
     The filter is Pillow's bilinear one (a triangle, widened when the photo is smaller than the
     map), computed here tile by tile, and only where 0.5 lies between the cells that mix: floats for
@@ -194,7 +198,8 @@ def place_mask(
         placement.photo_height,
     )
 
-    mask = np.zeros((placement.photo_height, placement.photo_width), np.bool_)
+    if mask is None:
+        mask = empty_mask(placement.photo_height, placement.photo_width)
     for tile_columns in _pieces(columns, _TILE_COLUMNS):
         column_taps = _triangle_taps(tile_columns, column_scale, x0, cell_columns)
         tile_height = max(1, _TILE_PIXELS // len(tile_columns))
@@ -204,6 +209,18 @@ def place_mask(
             tile = _tile_mask(cells, row_taps, column_taps, buffer[:, : len(tile_rows)])
             mask[tile_rows.start : tile_rows.stop, tile_columns.start : tile_columns.stop] = tile
     return mask
+
+
+def empty_mask(height: int, width: int) -> npt.NDArray[np.bool_]:
+    """An array of False, height x width, that takes memory only where it is written to.
+
+    From ``np.zeros`` it would take all of it whenever the C library had such a block at hand.
+    """
+    if sys.platform == "win32":
+        memory = mmap.mmap(-1, height * width)
+    else:  # without the flags it is shared, and takes memory where it is read
+        memory = mmap.mmap(-1, height * width, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(memory, np.bool_).reshape(height, width)
 
 
 def _tile_mask(

@@ -65,7 +65,9 @@ class EncodedPhoto:
                     "encoded; encode it again."
                 )
             query = self._replay.answer_query(arrays, self._placement.to_canvas(*at), timings)
-            return Look(self._replay, query, self._placement).result(timings)
+            placement = self._placement
+            photo = placement.photo_height, placement.photo_width
+            return Look(self._replay, query, placement, photo, tile=None).result(timings)
 
     def drop(self) -> None:
         """Free the memory; dropping twice is fine."""

@@ -5,22 +5,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_runtime.canvas import Canvas, Placement, place_mask
+from tracenet_runtime.canvas import Canvas, Placement, empty_mask, place_mask
 from tracenet_runtime.replay import QueryAnswer, Replay
 from tracenet_runtime.result import Box, Candidate, TapResult
 from tracenet_runtime.timing import Timings, timed
+from tracenet_runtime.zoom_rule import Tile
 
 
 @dataclass(frozen=True)
 class Look:
     """A query that is answered; its mask is not computed yet.
 
-    ``placement`` is how the photo lies on the replay's canvas.
+    ``placement`` is how what was looked at lies on the replay's canvas: a whole photo, or its
+    ``tile``. ``photo`` is the height and width of the whole.
     """
 
     replay: Replay
     query: QueryAnswer
     placement: Placement
+    photo: tuple[int, int]
+    tile: Tile | None
 
     @property
     def score(self) -> float:
@@ -29,8 +33,8 @@ class Look:
 
     @property
     def box(self) -> Box:
-        """Of the level that answers, in photo pixels, clipped to the photo."""
-        return self.placement.box_to_photo(self.query.levels[self.query.best_level].box)
+        """Of the level that answers, in photo pixels, clipped to what was looked at."""
+        return self._in_photo(self.query.levels[self.query.best_level].box)
 
     def result(self, timings: Timings) -> TapResult:
         """The answer with its mask.
@@ -44,9 +48,11 @@ class Look:
         mask_schedule = replay.schedule.masks[mask_index]
         answer = replay.compute_mask(query, best, mask_index, timings)
         with timed(timings, "paste"):
-            mask = place_mask(answer.probability, answer.window, placement)
+            mask = empty_mask(*self.photo)
+            x0, y0, x1, y1 = self.tile or (0, 0, self.photo[1], self.photo[0])
+            place_mask(answer.probability, answer.window, placement, mask[y0:y1, x0:x1])
         candidates = sorted(
-            (Candidate(v.level.name, v.score, placement.box_to_photo(v.box)) for v in query.levels),
+            (Candidate(v.level.name, v.score, self._in_photo(v.box)) for v in query.levels),
             key=lambda candidate: -candidate.score,
         )
         return TapResult(
@@ -59,9 +65,15 @@ class Look:
             mask_schedule=mask_schedule.name,
             canvas=(replay.canvas_height, replay.canvas_width),
             macs=replay.schedule.macs.query + replay.schedule.macs.masks[mask_schedule.name],
-            tile=None,
+            tile=self.tile,
             timings_ms=timings,
         )
+
+    def _in_photo(self, box: Box) -> Box:
+        """A box in canvas pixels as one in pixels of the whole photo."""
+        left, top = (self.tile or (0, 0))[:2]
+        x0, y0, x1, y1 = self.placement.box_to_photo(box)
+        return x0 + left, y0 + top, x1 + left, y1 + top
 
 
 def look_at(
@@ -70,17 +82,19 @@ def look_at(
     photo: npt.NDArray[np.uint8],
     at: tuple[float, float],
     timings: Timings,
+    tile: Tile | None = None,
 ) -> Look:
-    """Ask what is at the photo pixel ``at`` (x, y).
+    """Ask what is at the photo pixel ``at`` (x, y), looking at all of the photo or at a tile of it.
 
-    ``photo`` is uint8, H x W x 3, and may be a view of a larger one. Raises ``TapOutsidePhoto`` for
-    a tap that is not on it.
+    ``photo`` is uint8, H x W x 3. Raises ``TapOutsidePhoto`` for a tap that is not on what is
+    looked at.
     """
+    x0, y0, x1, y1 = tile or (0, 0, photo.shape[1], photo.shape[0])
     canvas = Canvas(replay.canvas_height, replay.canvas_width, pad_value)
-    placement = canvas.place(photo.shape[0], photo.shape[1])
-    tap = placement.to_canvas(*at)  # refuses a tap outside the photo before any work
+    placement = canvas.place(y1 - y0, x1 - x0)
+    tap = placement.to_canvas(at[0] - x0, at[1] - y0)  # refuses a tap outside before any work
     with timed(timings, "canvas"):
-        opened = [canvas.open(photo)]
+        opened = [canvas.open(photo[y0:y1, x0:x1])]
     # Given away, so that its memory is free once it was cut.
     query = replay.answer_query(replay.encode(opened.pop(), timings), tap, timings)
-    return Look(replay, query, placement)
+    return Look(replay, query, placement, (photo.shape[0], photo.shape[1]), tile)

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from tracenet_runtime.look import look_at
 from tracenet_runtime.replay import Replay
-from tracenet_runtime.result import Box, Candidate, TapResult
-from tracenet_runtime.timing import Timings, timed
-from tracenet_runtime.zoom_rule import Tile, ZoomRule
+from tracenet_runtime.result import TapResult
+from tracenet_runtime.timing import Timings
+from tracenet_runtime.zoom_rule import ZoomRule
 
 ZOOM = "zoom"
 """The name by which a bundle's zoom is asked for, and that its results have for a schedule."""
@@ -34,26 +34,8 @@ def zoomed_tap(
     tile = rule.choose_tile(canvas, whole.placement, at, whole.box)
     if tile is None:
         return replace(whole.result(timings), schedule=ZOOM)
-    x0, y0, x1, y1 = tile
-    near = look_at(closer, pad_value, photo[y0:y1, x0:x1], (at[0] - x0, at[1] - y0), timings)
-    if near.score < rule.trust * whole.score:
-        result, other = whole.result(timings), closer
-    else:
-        result, other = near.result(timings), first
-        with timed(timings, "paste"):
-            result = _moved(result, tile, (photo.shape[0], photo.shape[1]))
-    macs = result.macs + other.schedule.macs.query
+    near = look_at(closer, pad_value, photo, at, timings, tile)
+    answering, other = (near, whole) if near.score >= rule.trust * whole.score else (whole, near)
+    result = answering.result(timings)
+    macs = result.macs + other.replay.schedule.macs.query
     return replace(result, schedule=ZOOM, tile=tile, macs=macs)
-
-
-def _moved(result: TapResult, tile: Tile, photo: tuple[int, int]) -> TapResult:
-    """What was answered in the pixels of a tile, in those of the photo (height, width)."""
-    x0, y0, x1, y1 = tile
-    mask = np.zeros(photo, np.bool_)
-    mask[y0:y1, x0:x1] = result.mask
-
-    def moved(box: Box) -> Box:
-        return box[0] + x0, box[1] + y0, box[2] + x0, box[3] + y0
-
-    candidates = tuple(Candidate(v.level, v.score, moved(v.box)) for v in result.candidates)
-    return replace(result, mask=mask, box=moved(result.box), candidates=candidates)

@@ -35,6 +35,18 @@ class ZoomRule:
     inside: float
     trust: float
 
+    def scale(self, box: Box) -> float:
+        """Canvas pixels of a tile per photo pixel, for a thing with this box in photo pixels."""
+        x0, y0, x1, y1 = box
+        return min(self.extent / max(x1 - x0, y1 - y0, 1.0), self.enlarge)
+
+    def gained(self, first: Placement, box: Box) -> float:
+        """That scale as a multiple of the first look's, on whose canvas the photo lies so."""
+        first_scale = max(
+            first.content_height / first.photo_height, first.content_width / first.photo_width
+        )
+        return self.scale(box) / first_scale
+
     def choose_tile(
         self, canvas: tuple[int, int], first: Placement, at: tuple[float, float], box: Box
     ) -> Tile | None:
@@ -44,14 +56,10 @@ class ZoomRule:
         the first's; ``at`` is the tapped photo pixel (x, y), and ``box`` what the first look
         answered, clipped to the photo, in photo pixels.
         """
-        x0, y0, x1, y1 = box
-        scale = min(self.extent / max(x1 - x0, y1 - y0, 1.0), self.enlarge)
-        first_scale = max(
-            first.content_height / first.photo_height, first.content_width / first.photo_width
-        )
-        if scale < self.gain * first_scale:
+        if self.gained(first, box) < self.gain:
             return None
-        height, width = (math.floor(side / scale + 0.5) for side in canvas)
+        x0, y0, x1, y1 = box
+        height, width = (math.floor(side / self.scale(box) + 0.5) for side in canvas)
         top, bottom = self._span(at[1], (y0 + y1) / 2, height, first.photo_height)
         left, right = self._span(at[0], (x0 + x1) / 2, width, first.photo_width)
         return left, top, right, bottom
