@@ -29,6 +29,7 @@ from tracenet_export.schedule import (
 )
 from tracenet_export.targets import open_target
 from tracenet_runtime.engines import ENGINES
+from tracenet_runtime.zoom_rule import ZoomRule
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -270,8 +271,14 @@ def test_the_coarsest_level_alone_has_windows_that_fit_it() -> None:
     assert parse_schedule("P7", CANVAS).ladder == (128, 256, None)
 
 
-def requests_of(*arguments: str) -> list[ScheduleRequest]:
+def requests_and_zoom(*arguments: str) -> tuple[list[ScheduleRequest], ZoomRule | None]:
     return cli.parse_requests(cli.build_parser().parse_args(arguments))
+
+
+def requests_of(*arguments: str) -> list[ScheduleRequest]:
+    requests, zoom = requests_and_zoom(*arguments)
+    assert zoom is None
+    return requests
 
 
 def test_without_a_schedule_all_levels_are_asked_on_a_square() -> None:
@@ -288,6 +295,31 @@ def test_each_schedule_has_its_canvas() -> None:
         ("P3-P5", (1536, 2048)),
         ("warm", (128, 384)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("schedules", "canvases", "looks"),
+    [
+        (["zoom"], [("all", 256)], (0, 0)),
+        (["zoom@384"], [("all", 384), ("all", 256)], (0, 1)),
+        (["warm", "zoom@300"], [("warm", 512), ("all", 384), ("all", 256)], (1, 2)),
+        (["all@256", "P4", "zoom@512"], [("all", 256), ("P4", 512), ("all", 512)], (2, 0)),
+        (["zoom@384", "all@384"], [("all", 384), ("all", 256)], (0, 1)),
+    ],
+)
+def test_a_zoom_brings_the_schedules_of_its_looks(
+    schedules: list[str], canvases: list[tuple[str, int]], looks: tuple[int, int]
+) -> None:
+    requests, zoom = requests_and_zoom("--schedule", *schedules)
+    assert [(v.name, v.canvas) for v in requests] == [(name, (s, s)) for name, s in canvases]
+    assert zoom is not None
+    assert (zoom.first, zoom.tile) == looks
+    assert zoom.extent <= 256
+
+
+def test_a_bundle_has_one_zoom(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--schedule", "zoom", "zoom@384"]
+    assert_one_sentence(cli.main, arguments, "one zoom", capsys)
 
 
 def test_windows_that_were_asked_for_are_taken() -> None:
