@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from export_fixtures import CANVAS, OPEN_CANVAS, WARM_CANVAS, SmallExport
+from runtime_fixtures import random_photo, write_tiny_bundle
 
 from tracenet_bench.configurations import Configuration, SubjectError, Wanted
+from tracenet_bench.models import BundleModel
 from tracenet_bench.schema import Photo
 from tracenet_bench.subjects import plan_subjects
 from tracenet_bench.texts import label
@@ -240,3 +242,22 @@ def test_a_damaged_bundle_is_found_before_anything_is_measured(
     program.write_bytes(program.read_bytes()[:-1] + b"?")
     with pytest.raises(BundleError, match="altered or damaged"):
         plan(small, bundles=(bundle,))
+
+
+def test_a_zoom_is_one_subject_on_both_canvases(tmp_path: Path) -> None:
+    rule = {
+        "first": 0, "tile": 1, "extent": 40, "enlarge": 4, "gain": 1.1, "inside": 0.8, "trust": 0.7,
+    }  # fmt: skip
+    folder = write_tiny_bundle(tmp_path / "bundle", rule)
+    for asked in ({}, {"schedules": ("zoom",)}):
+        (found,) = plan_subjects(Wanted(bundles=(folder,), **asked), [PHOTO])
+        assert (found.subject.schedule, found.subject.canvas) == ("zoom", None)
+        assert " zoom 64x96+" in found.name
+    model = BundleModel(
+        {"bundle": str(folder), "engine": None, "schedule": "zoom", "canvas": None, "threads": 1}
+    )
+    photo = random_photo(1, 300, 400)
+    result = model.tap(photo, (200, 100))
+    stages, macs = model.figures(photo, result)
+    assert macs == result.macs
+    assert sum(stages.values()) <= result.timings_ms["total"]

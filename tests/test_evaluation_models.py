@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from export_fixtures import CANVAS, OPEN_CANVAS, WARM_CANVAS, SmallExport
+from runtime_fixtures import random_photo, write_tiny_bundle
 from scenes import Scenes, annotated, make_scene
 
 from tracenet.data import IGNORE, AnnotatedPhoto
@@ -206,6 +207,23 @@ def test_a_canvas_that_is_asked_for(small: SmallExport) -> None:
     assert answer.masks[0].shape == (30, 40)
     with pytest.raises(BundleError, match="does not serve a canvas of 256 x 1152"):
         TapSegmenter.load(small.folder, threads=1, schedule="P3", canvas=(256, 1152))
+
+
+def test_a_zoom_answers_with_what_it_gives_users(tmp_path: Path) -> None:
+    rule = {
+        "first": 0, "tile": 0, "extent": 40, "enlarge": 4, "gain": 0.1, "inside": 0.8, "trust": 0.7,
+    }  # fmt: skip
+    segmenter = TapSegmenter.load(write_tiny_bundle(tmp_path / "bundle", rule), threads=1)
+    photo = random_photo(2, 300, 400)
+    taps = [(10, 20), (399, 150)]
+    opened = BundleReplay(segmenter).open(photo, "photo")
+    assert not opened.many
+    for tap, levels, chosen in zip(
+        taps, opened.every_level(taps), opened.chosen_level(taps), strict=True
+    ):
+        mask = segmenter.tap(photo, tap).mask
+        np.testing.assert_array_equal(levels.masks[levels.chosen], mask)
+        np.testing.assert_array_equal(chosen, mask)
 
 
 def test_many_taps_at_once_are_as_one_by_one() -> None:
