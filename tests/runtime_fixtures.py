@@ -262,6 +262,10 @@ def _schedules() -> list[dict[str, Any]]:
             "name": name,
             "canvas": {"height": canvas[0], "width": canvas[1]},
             "serves": serves,
+            "halo": 1,
+            "exact": True,
+            "fullnet_iou": None,
+            "miou_t": None,
             "levels": ["P3"] if name == "P3" else ["P3", "P4"],
             "key_level": "P3",
             "rows": rows.rows,
@@ -317,7 +321,7 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             side = schedule["canvas"]["height" if row["axis"] == "y" else "width"]
             table += row_by_the_formula(row, side)
     manifest = {
-        "schema_version": 3,
+        "schema_version": 4,
         "identity": "0" * 64,
         "checked_by": "numpy",
         "name": "tiny",

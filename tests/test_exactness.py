@@ -185,7 +185,7 @@ def manifest_of(assembly: Assembly) -> Manifest:
         return [{"name": s.name, "shape": list(s.shape), "dtype": "float32"} for s in specs]
 
     content = {
-        "schema_version": 3, "identity": "0" * 64, "checked_by": "c",
+        "schema_version": 4, "identity": "0" * 64, "checked_by": "c",
         "name": "n", "licence": "l", "target": "t", "precision": "fp32",
         "producer": {}, "network": {}, "weights_sha256": "0" * 64,
         "preprocessing": {
