@@ -30,6 +30,7 @@ from tracenet.rft.axis_maps import (
     ReflectPad,
     Resize,
 )
+from tracenet.rft.geometry import IntArray
 from tracenet_export.plan.piece import Spans, add_spans, computed_by
 from tracenet_export.plan.plan import Plan, Wanted
 
@@ -90,11 +91,14 @@ def query_regions(
 
 
 def _between(place: Span, reach: Span, halo: float) -> Span:
-    before, after = halo * (place.lo - reach.lo), halo * (reach.hi - place.hi)
-    return Span.of(
-        place.lo - np.ceil(before - _ROUNDING).astype(np.int64),
-        place.hi + np.ceil(after - _ROUNDING).astype(np.int64),
-    )
+    before, after = place.lo - reach.lo, reach.hi - place.hi
+    return Span(place.lo - _share(before, halo), place.hi + _share(after, halo))
+
+
+def _share(cells: IntArray, halo: float) -> IntArray:
+    # A reach may end within the place: a stride skips cells, a pad moves them.
+    share: IntArray = np.ceil(halo * cells.clip(0) - _ROUNDING).astype(np.int64)
+    return share
 
 
 def _place(mapped: AxisMap, output: Span) -> Span:
