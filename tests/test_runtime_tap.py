@@ -229,7 +229,7 @@ def test_cli_text(bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str])
     assert err == ""
     for word in ("score", "level", "box", "area", "cost", "saved", "engine/trunk", "total"):
         assert word in out
-    assert "P3 on a canvas of 96 x 144" in out
+    assert "P3 on a canvas of 96 x 144, exact" in out
 
 
 @pytest.mark.parametrize(
@@ -270,6 +270,8 @@ def test_cli_json_and_files(
         "engine",
         "bundle",
         "schedule",
+        "halo",
+        "exact",
         "canvas",
     }
     assert answer["schedule"] == "P3"

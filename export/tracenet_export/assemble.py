@@ -30,7 +30,7 @@ class Assembly:
 
     Attributes:
         programs: each once, however many schedules run it.
-        schedules: as in manifest.json, in the order of the plans.
+        schedules: as in manifest.json, in the order of the plans; nothing is measured yet.
         table: int32, the rows of every schedule on its own canvas.
     """
 
@@ -106,6 +106,10 @@ class _Builder:
             "name": tap_plan.name,
             "canvas": {"height": height, "width": width},
             "serves": {"height": list(tap_plan.serves[0]), "width": list(tap_plan.serves[1])},
+            "halo": plan.halo,
+            "exact": plan.halo == 1,
+            "fullnet_iou": None,
+            "miou_t": None,
             "levels": [level.name for level in tap_plan.levels],
             "key_level": tap_plan.key.name,
             "rows": [

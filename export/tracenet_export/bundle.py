@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tracenet_export.manifest import (
     Source,
     list_files,
     make_manifest,
+    parsed_manifest,
     place_programs,
     program_labels,
 )
@@ -29,10 +30,9 @@ from tracenet_export.replacing import replacing_bundle
 from tracenet_export.schedule import SchedulePlan
 from tracenet_export.targets import Calibration, open_target
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.checked_json import parse_json
 from tracenet_runtime.choose import Loadable, loadable
 from tracenet_runtime.engines import EngineSettings
-from tracenet_runtime.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from tracenet_runtime.manifest import MANIFEST_NAME
 from tracenet_runtime.replay import Engine
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.segmenter import TapSegmenter
@@ -53,6 +53,7 @@ def export_bundle(
     *,
     zoom: ZoomRule | None = None,
     calibration: Sequence[Path] = (),
+    accuracy: Sequence[Mapping[str, Any] | None] = (),
     threads: int = 2,
 ) -> dict[str, Any]:
     """Convert, check and write a bundle; ``out`` appears when everything has passed.
@@ -65,6 +66,7 @@ def export_bundle(
         out: a folder; a bundle that is there already is replaced.
         zoom: between two of the schedules, by their numbers.
         calibration: files of photos, where the precision is calibrated.
+        accuracy: for each schedule what the manifest says as ``miou_t``; nothing if not measured.
         threads: for the engine, while checking.
 
     Returns:
@@ -79,22 +81,22 @@ def export_bundle(
     with replacing_bundle(out) as folder:
         assembly = assemble(plans)
         manifest = make_manifest(source, assembly, target_name, precision, zoom)
-        manifest["checked_by"] = "not checked yet"
         seen: contextlib.AbstractContextManager[Calibration | None] = contextlib.nullcontext()
         if precision in target.calibrated:
-            seen = calibrated(_parsed(manifest), assembly.programs, calibration)
+            seen = calibrated(parsed_manifest(manifest), assembly.programs, calibration)
         with seen as samples:
             converted = converter.convert(assembly.programs, folder / PROGRAMS, precision, samples)
         converter.label(folder / PROGRAMS, program_labels(manifest))
         place_programs(manifest, converted)
         (folder / "table.bin").write_bytes(assembly.table.tobytes())
         manifest["files"] = list_files(folder)
-        unfinished = Bundle(folder, _parsed(manifest), assembly.table)
+        unfinished = Bundle(folder, parsed_manifest(manifest), assembly.table)
 
         with EngineProcess(engine_name, unfinished, EngineSettings(threads)) as engine:
             checked = check_bundle(source, unfinished, assembly, engine, converted)
             _write_golden(unfinished, engine)
             manifest["checked_by"] = checked.checked_by
+            _add_measured(manifest, checked, accuracy)
             _write_parity(folder, checked)
             manifest["files"] = list_files(folder)
             _write_json(folder / MANIFEST_NAME, manifest)
@@ -104,9 +106,16 @@ def export_bundle(
     return checked.to_dict()
 
 
-def _parsed(manifest: dict[str, Any]) -> Manifest:
-    content = json.dumps({"files": {}, **manifest}).encode()
-    return parse_manifest(parse_json(content, MANIFEST_NAME))
+def _add_measured(
+    manifest: dict[str, Any], checked: Checked, accuracy: Sequence[Mapping[str, Any] | None]
+) -> None:
+    """Say of every schedule that is not exact how far it is off."""
+    for schedule, found in zip(manifest["schedules"], checked.schedules, strict=True):
+        if not schedule["exact"]:
+            replay = found["replay"]
+            schedule["fullnet_iou"] = {"mean": replay["iou_mean"], "p5": replay["iou_p5"]}
+    for schedule, measured in zip(manifest["schedules"], accuracy, strict=False):
+        schedule["miou_t"] = measured
 
 
 def _write_parity(folder: Path, checked: Checked) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tracenet.model import TraceNet
 from tracenet_export.assemble import Assembly
 from tracenet_export.engine_process import EngineProcess
 from tracenet_export.errors import ExportError
@@ -50,7 +51,8 @@ class Checked:
         limits: what had to be reached; None where they were not enforced.
         programs: name -> ``operators``, ``partitions``, and for every output its name in words, and
             the largest and the mean difference from PyTorch.
-        schedules: ``schedule``, ``canvas``, ``replay``.
+        schedules: ``schedule``, ``canvas``, ``halo``, ``exact``, ``replay``; where that is not
+            exact, its limits do not apply.
         program_bytes: of all files of the programs.
         checkpoint_bytes: what the network's weights take in fp16.
     """
@@ -113,7 +115,7 @@ def check_bundle(
     """
     manifest = bundle.manifest
     limits = _limits(source, manifest.target, manifest.precision)
-    photos = _Photos(source, manifest.pad_value)
+    photos = CheckPhotos(source.network)
     described = _described(manifest.schedules)
     differences = Differences()
     schedules = []
@@ -129,10 +131,16 @@ def check_bundle(
             refuse_programs(limits, errors)
         replay = Replay(manifest, schedule, height, width, table, engine)
         parity = check_replay(replay, photos.cases(schedule))
-        if limits:
+        if limits and schedule.exact:
             refuse_replay(limits, schedule.name, parity, errors)
         schedules.append(
-            {"schedule": schedule.name, "canvas": [height, width], "replay": parity.to_dict()}
+            {
+                "schedule": schedule.name,
+                "canvas": [height, width],
+                "halo": schedule.halo,
+                "exact": schedule.exact,
+                "replay": parity.to_dict(),
+            }
         )
     files = (path for path in (bundle.folder / PROGRAMS).rglob("*") if path.is_file())
     return Checked(
@@ -154,12 +162,11 @@ def _limits(source: Source, target: str, precision: str) -> Limits | None:
     return RANDOM_WEIGHTS if precision == "fp32" else None
 
 
-class _Photos:
+class CheckPhotos:
     """The photos of the check with FullNet's answers, computed once for each canvas."""
 
-    def __init__(self, source: Source, pad_value: tuple[int, int, int]) -> None:
-        self._pad_value = pad_value
-        self._source = source
+    def __init__(self, network: TraceNet) -> None:
+        self._network = network
         self._on_canvas = functools.cache(self._compute)
 
     def cases(self, schedule: Schedule) -> list[tuple[FullNetOracle, list[Tap]]]:
@@ -167,12 +174,12 @@ class _Photos:
         return self._on_canvas(*schedule.canvas)
 
     def _compute(self, height: int, width: int) -> list[tuple[FullNetOracle, list[Tap]]]:
-        canvas = Canvas(height, width, self._pad_value)
+        canvas = Canvas(height, width, self._network.pad_value)
         photos = parity_photos()
         cases = []
         for number, photo in enumerate(photos):
             pixels, placement = canvas.fit(photo)
-            oracle = FullNetOracle(self._source.network, pixels)
+            oracle = FullNetOracle(self._network, pixels)
             cases.append((oracle, _taps(placement, REPLAYED_TAPS // len(photos), number)))
         return cases
 

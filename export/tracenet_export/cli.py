@@ -14,6 +14,8 @@ from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.tool import run_tool, thread_count
 
 if TYPE_CHECKING:
+    from tracenet.data import PhotoDataset
+    from tracenet_export.halo_curve import HaloCurve
     from tracenet_export.schedule import SchedulePlan, ScheduleRequest
     from tracenet_export.targets import Target
     from tracenet_runtime.zoom_rule import ZoomRule
@@ -23,6 +25,7 @@ EXAMPLE = """examples:
   tracenet-export --target litert --precision int8 --calibration photos --out out/litert-int8
   tracenet-export --schedule zoom --out out/zoom
   tracenet-export --schedule all warm P3-P5@1536x2048 --out out/bundle
+  tracenet-export --schedule P3-P5 --halo-curve 0.5 0.25 0.1 --accuracy photos/val
   tracenet-export --checkpoint runs/first/network.safetensors --schedule full --out out/full"""
 
 DEFAULT_MODEL = "mobilenetv2-fpn"
@@ -83,6 +86,28 @@ def build_parser() -> argparse.ArgumentParser:
         "predicted box is used (default: those of 64,128,256,all that the levels can need; `warm` "
         "and `full` have all)",
     )
+    parser.add_argument(
+        "--halo",
+        type=halo_share,
+        default=1.0,
+        metavar="F",
+        help="share of the halo that windows keep of what the answers depend on, above 0; below 1 "
+        "a tap costs less and its answer is not exactly FullNet's (default: 1, exact; `full` has "
+        "no windows and is always exact)",
+    )
+    parser.add_argument(
+        "--halo-curve",
+        nargs="+",
+        type=halo_share,
+        metavar="F",
+        help="write no bundle; say for each F what a tap costs and how it compares with FullNet",
+    )
+    parser.add_argument(
+        "--accuracy",
+        type=Path,
+        metavar="DIR",
+        help="annotated photos, as tracenet-eval's --data: say also what F costs in mIoU-T",
+    )
     parser.add_argument("--out", type=Path, default=Path("out/bundle"), help="folder of the bundle")
     parser.add_argument(
         "--threads", type=thread_count, default=2, help="of PyTorch and of the engine that checks"
@@ -95,6 +120,9 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; the report goes to stdout. Returns the exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    mistake = _mistake(arguments)
+    if mistake:
+        parser.error(mistake)
 
     def work() -> None:
         if arguments.list_targets:
@@ -103,10 +131,37 @@ def main(argv: list[str] | None = None) -> int:
             targets = list_targets()
             print(json.dumps(targets) if arguments.json else targets_table(targets))
             return
+        if arguments.halo_curve:
+            from tracenet_export.halo_curve import curve_table
+
+            curves = _halo_curves(arguments)
+            found = [curve.to_dict() for curve in curves]
+            print(json.dumps(found) if arguments.json else "\n".join(map(curve_table, curves)))
+            return
         report = _export(arguments)
         print(json.dumps(report) if arguments.json else _readable(report))
 
     return run_tool("tracenet-export", "export", work, lambda: "stopped; nothing was written")
+
+
+def halo_share(text: str) -> float:
+    """An argparse type: a share above 0 and at most 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share above 0 and at most 1")
+    return share
+
+
+def _mistake(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with options that do not go together."""
+    if arguments.halo_curve and arguments.halo < 1:
+        return "--halo-curve measures the shares that it names; leave --halo out"
+    if arguments.accuracy and not arguments.halo_curve and arguments.halo == 1:
+        return "--accuracy measures what a halo below 1 costs; give --halo or --halo-curve"
+    return None
 
 
 def parse_canvas(text: str | None) -> tuple[int, int]:
@@ -205,9 +260,11 @@ def parse_requests(
     for text in arguments.schedule:
         name, at, canvas = text.partition("@")
         if name == "zoom":
-            zooms.append(looks(parse_canvas(canvas) if at else FIRST_CANVAS, windows))
+            size = parse_canvas(canvas) if at else FIRST_CANVAS
+            zooms.append(looks(size, windows, arguments.halo))
             continue
-        request = parse_schedule(name, parse_canvas(canvas if at else arguments.canvas), windows)
+        size = parse_canvas(canvas if at else arguments.canvas)
+        request = parse_schedule(name, size, windows, arguments.halo)
         if any((r.name, r.canvas) == (request.name, request.canvas) for r in requests):
             raise ExportError(f"{text!r} asks a second time for {request.name}; leave one out")
         requests.append(request)
@@ -226,6 +283,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from tracenet_export.bundle import export_bundle
     from tracenet_export.check import checking_engine
+    from tracenet_export.halo_curve import cost_of_halo
     from tracenet_export.replacing import check_replaceable
     from tracenet_export.schedule import captured, plan_schedule
     from tracenet_export.targets import open_target
@@ -235,10 +293,15 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     checking_engine(arguments.target)
     photos = _calibration(arguments, target, precision)
     check_replaceable(arguments.out)
+    annotated = _annotated(arguments)
     source = open_source(arguments)
     torch.set_num_threads(arguments.threads)
     graphs = captured(source.network)
     plans = [plan_schedule(graphs, request) for request in requests]
+    accuracy = [
+        None if annotated is None else cost_of_halo(source, graphs, request, plan, annotated)
+        for request, plan in zip(requests, plans, strict=True)
+    ]
     parity = export_bundle(
         source,
         plans,
@@ -247,16 +310,42 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.out,
         zoom=zoom,
         calibration=photos,
+        accuracy=accuracy,
         threads=arguments.threads,
     )
     return {
         "bundle": str(arguments.out),
         "target": arguments.target,
         "precision": precision,
-        "schedules": [_described(plan) for plan in plans],
+        "schedules": [
+            _described(plan) | {"miou_t": found}
+            for plan, found in zip(plans, accuracy, strict=True)
+        ],
         "zoom": zoom and dataclasses.asdict(zoom),
         "parity": parity,
     }
+
+
+def _halo_curves(arguments: argparse.Namespace) -> list[HaloCurve]:
+    import torch
+
+    from tracenet_export.halo_curve import halo_curve
+    from tracenet_export.schedule import captured
+
+    requests, _ = parse_requests(arguments)
+    annotated = _annotated(arguments)
+    source = open_source(arguments)
+    torch.set_num_threads(arguments.threads)
+    graphs = captured(source.network)
+    return [
+        halo_curve(source, graphs, request, arguments.halo_curve, annotated) for request in requests
+    ]
+
+
+def _annotated(arguments: argparse.Namespace) -> PhotoDataset | None:
+    from tracenet.data import open_dataset
+
+    return open_dataset(arguments.accuracy, None, None) if arguments.accuracy else None
 
 
 def _calibration(arguments: argparse.Namespace, target: Target, precision: str) -> list[Path]:
@@ -284,6 +373,8 @@ def _described(tap_plan: SchedulePlan) -> dict[str, Any]:
         "schedule": tap_plan.name,
         "canvas": list(tap_plan.canvas),
         "serves": {"height": list(tap_plan.serves[0]), "width": list(tap_plan.serves[1])},
+        "halo": tap_plan.plan.halo,
+        "exact": tap_plan.plan.halo == 1,
         "macs_share": macs.tap_shares(),
         "encode_share": macs.encode / macs.full,
     }
@@ -302,7 +393,8 @@ def _readable(report: dict[str, Any]) -> str:
         shares = ", ".join(f"{key} {share:.3f}" for key, share in schedule["macs_share"].items())
         encode = schedule["encode_share"]
         lines += [
-            f"{schedule['schedule']} on {_size(schedule['canvas'])}, serves {_range(schedule)}",
+            f"{schedule['schedule']} on {_size(schedule['canvas'])}, serves {_range(schedule)}, "
+            + _exactness(schedule),
             "  multiply-adds of a tap, share of FullNet's, by mask window: "
             + shares
             + (f"; once per photo {encode:.3f}" if encode else ""),
@@ -328,6 +420,15 @@ def _readable(report: dict[str, Any]) -> str:
 
 def _size(canvas: list[int]) -> str:
     return f"{canvas[0]}x{canvas[1]}"
+
+
+def _exactness(schedule: dict[str, Any]) -> str:
+    if schedule["exact"]:
+        return "exact"
+    words, cost = f"not exact: {schedule['halo']:g} of the halo", schedule["miou_t"]
+    if cost is None:
+        return words
+    return f"{words}, mIoU-T {cost['halo']:.4f} instead of {cost['exact']:.4f}"
 
 
 def _range(schedule: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ from tracenet.model import COARSEST_STRIDE, LEVELS, TraceNet
 from tracenet_export.assemble import Assembly
 from tracenet_export.programs import Program, TensorShape
 from tracenet_export.targets import Converted
-from tracenet_runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
+from tracenet_runtime.checked_json import parse_json
+from tracenet_runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION, Manifest, parse_manifest
 from tracenet_runtime.zoom_rule import ZoomRule
 
 PROGRAMS = "programs"
@@ -108,6 +109,12 @@ def make_manifest(
         "parity": "parity.json",
     }
     return {"identity": _identity(manifest, assembly), **manifest}
+
+
+def parsed_manifest(manifest: Mapping[str, Any]) -> Manifest:
+    """A manifest, finished or not, as the runtime reads it."""
+    content = json.dumps({"files": {}, "checked_by": "not checked yet", **manifest}).encode()
+    return parse_manifest(parse_json(content, MANIFEST_NAME))
 
 
 def place_programs(manifest: dict[str, Any], converted: Mapping[str, Converted]) -> None:

@@ -25,11 +25,13 @@ def parity_markdown(parity: Mapping[str, Any]) -> str:
             "IoU of the answering level's mask with FullNet's, inside the window; a tap that "
             f"another level answers than FullNet's best or one within {TIE:.0%} of its score (a "
             "flip) counts as 0, and masks of less than 64 cells (small) are left out. A truncated "
-            "mask is one that reaches beyond its window.",
+            "mask is one that reaches beyond its window. With a halo below 1 windows keep only "
+            "this share of what the answers depend on, and the replay's limits do not apply.",
             "",
-            "| schedule | canvas | taps | mean IoU | 5th percentile | flips | small | truncated | "
-            "mean IoU of whole masks | largest error | largest mean error of the answers |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "| schedule | canvas | halo | taps | mean IoU | 5th percentile | flips | small | "
+            "truncated | mean IoU of whole masks | largest error | largest mean error of the "
+            "answers |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *map(_schedule_row, parity["schedules"]),
             "",
             "## Each program against PyTorch, on the same inputs",
@@ -76,6 +78,7 @@ def _schedule_row(checked: Mapping[str, Any]) -> str:
     cells = (
         checked["schedule"],
         f"{height} x {width}",
+        f"{checked['halo']:g}",
         replay["taps"],
         f"{replay['iou_mean']:.4f}",
         f"{replay['iou_p5']:.4f}",

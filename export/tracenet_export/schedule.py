@@ -22,8 +22,10 @@ from tracenet_export.plan import (
     Setting,
     Spans,
     Wanted,
+    add_spans,
     check_plan,
     find_closed_form,
+    kept_regions,
     make_piece,
     make_plan,
     on_canvas,
@@ -79,6 +81,7 @@ class ScheduleRequest:
         canvas: height and width.
         ladder: mask windows, smallest first; see `LADDER`.
         chosen: they were asked for; of a default ladder those that save little are left out.
+        halo: the share of the halo that windows keep, above 0; 1 is exact.
     """
 
     name: str
@@ -86,6 +89,7 @@ class ScheduleRequest:
     canvas: Size
     ladder: tuple[int | None, ...]
     chosen: bool = False
+    halo: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class SchedulePlan:
         head_rows: alternative name -> where the windows of mask features start that its mask head
             reads, likewise; a cell is their unit.
         serves: for height and width, the least and the most pixels of canvases that the plan's
-            windows serve exactly.
+            windows serve: exactly, or as nearly as on its own canvas.
     """
 
     name: str
@@ -162,7 +166,9 @@ def tap_macs(tap_plan: SchedulePlan) -> TapMacs:
     )
 
 
-def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -> ScheduleRequest:
+def parse_schedule(
+    text: str, canvas: Size, ladder: Sequence[int | None] = (), halo: float = 1.0
+) -> ScheduleRequest:
     """``all``, ``warm``, ``full``, ``P4``, ``P3,P5``, ``P3-P5`` or ``P3-P5/input`` -> what to plan.
 
     Args:
@@ -171,6 +177,7 @@ def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -
         ladder: mask windows; by default those of `LADDER` that the levels' answers can need and
             that are `WORTHWHILE`. `warm` and `full` have the features of the whole canvas and need
             no others, and a schedule whose only crop point is the picture has the largest one.
+        halo: the share of the halo that windows keep. `full` has no windows and is always exact.
 
     Raises:
         ExportError: a name is no level, or a window does not fit the finest level.
@@ -200,7 +207,8 @@ def parse_schedule(text: str, canvas: Size, ladder: Sequence[int | None] = ()) -
         )
     if cropped:
         name, ladder = name + INPUT_ONLY, ladder[-1:]
-    return ScheduleRequest(name, levels, canvas, tuple(ladder), chosen)
+    halo = 1.0 if name == "full" else halo
+    return ScheduleRequest(name, levels, canvas, tuple(ladder), chosen, halo)
 
 
 def parse_levels(text: str) -> tuple[Level, ...]:
@@ -280,11 +288,11 @@ def captured(network: TraceNet) -> Graphs:
 def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
     """Plan a schedule, find the closed form of its table, and which canvases that serves.
 
-    The plan is checked for every key cell of its own canvas. Whether it serves other canvases is
-    settled by the same check on the smallest of them and on a very large one.
+    The plan is checked for every key cell of its own canvas (see `check_plan`). Whether it serves
+    other canvases is settled by the same check on the smallest of them and on a very large one.
 
     Raises:
-        PlanError: the network cannot be served exactly.
+        PlanError: no windows of fixed size serve the network.
     """
     canvas, stride = request.canvas, request.levels[0].stride
     windows = _windows(request)
@@ -320,11 +328,10 @@ def _plan(request: ScheduleRequest, own: Setting) -> Plan:
     if request.name == "full":
         return _plan_full(own)
     if request.name.endswith(INPUT_ONLY):
-        return _plan_cropped(own)
+        return _plan_cropped(own, request.halo)
     encoded = [n.name for n in own.graph.nodes.values() if part_of(n) in _ENCODED]
-    return make_plan(
-        own.graph, own.query, own.alternatives, encoded if request.name == "warm" else ()
-    )
+    before = encoded if request.name == "warm" else ()
+    return make_plan(own.graph, own.query, own.alternatives, before, request.halo)
 
 
 def _worthwhile(plan: Plan, windows: Mapping[str, int | None]) -> dict[str, int | None]:
@@ -383,12 +390,14 @@ def _plan_full(own: Setting) -> Plan:
     )
 
 
-def _plan_cropped(own: Setting) -> Plan:
-    """FullNet on a crop of the picture that holds all that a tap can need: one program."""
+def _plan_cropped(own: Setting, halo: float) -> Plan:
+    """FullNet on a crop of the picture that holds what is kept for a tap: one program."""
     graph = own.graph
     ((name, mask),) = own.alternatives.items()
     wanted = {**own.query, **mask}
-    regions = graph.regions(wanted)
+    regions = kept_regions(graph, own.query, halo)
+    for node, spans in kept_regions(graph, mask, halo).items():
+        add_spans(regions, node, spans)
     piece = make_piece(graph, regions.keys() - {graph.input_name})
     cut = {graph.outputs[output]: spans for output, spans in wanted.items()}
     return Plan(
@@ -398,6 +407,7 @@ def _plan_cropped(own: Setting) -> Plan:
         alternatives={name: ()},
         wanted_query=own.query,
         wanted_alternatives=own.alternatives,
+        halo=halo,
     )
 
 
@@ -421,14 +431,14 @@ def _serves(
     least: Size,
     large: Setting,
 ) -> tuple[Size, Size]:
-    """The range of heights and of widths that a plan's windows serve exactly."""
+    """The range of heights and of widths that a plan's windows serve."""
     on_large = on_canvas(plan, form, large)
-    open_axes = [axis for axis in (0, 1) if _is_exact(on_large, axis)]
+    open_axes = [axis for axis in (0, 1) if _is_served(on_large, axis)]
     if open_axes:
         sides = [least[axis] if axis in open_axes else request.canvas[axis] for axis in (0, 1)]
         smallest = _setting(graphs, request, (sides[0], sides[1]), windows)
         on_smallest = on_canvas(plan, form, smallest)
-        open_axes = [axis for axis in open_axes if _is_exact(on_smallest, axis)]
+        open_axes = [axis for axis in open_axes if _is_served(on_smallest, axis)]
     height, width = (
         (least[axis], MAX_SIDE)
         if axis in open_axes
@@ -438,7 +448,7 @@ def _serves(
     return height, width
 
 
-def _is_exact(plan: Plan, axis: int) -> bool:
+def _is_served(plan: Plan, axis: int) -> bool:
     try:
         check_plan(plan, (axis,))
     except PlanError:

@@ -22,14 +22,19 @@ _INSIDE = 0.8
 _TRUST = 0.7
 
 
-def looks(first: Size, windows: Sequence[int | None]) -> tuple[ScheduleRequest, ScheduleRequest]:
+def looks(
+    first: Size, windows: Sequence[int | None], halo: float = 1.0
+) -> tuple[ScheduleRequest, ScheduleRequest]:
     """The schedules of the first and of the second look, which may be the same.
 
     Args:
         first: height and width of the first look's canvas.
-        windows: mask windows; see ``parse_schedule``.
+        windows, halo: see ``parse_schedule``.
     """
-    return parse_schedule("all", first, windows), parse_schedule("all", TILE_CANVAS, windows)
+    return (
+        parse_schedule("all", first, windows, halo),
+        parse_schedule("all", TILE_CANVAS, windows, halo),
+    )
 
 
 def zoom_rule(first: int, tile: int) -> ZoomRule:

@@ -126,11 +126,11 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.overlay is not None:
         picture = draw_overlay(photo, result.mask, arguments.at, result.box)
         _write_picture(picture, arguments.overlay, _OVERLAY_FORMATS)
+    schedule = segmenter.choice(photo.shape[0], photo.shape[1]).schedule
     if arguments.json:
-        print(_as_json(result, segmenter, arguments.bundle))
+        print(_as_json(result, schedule, segmenter, arguments.bundle))
     else:
-        choice = segmenter.choice(photo.shape[0], photo.shape[1])
-        print(_as_text(result, choice.schedule, segmenter))
+        print(_as_text(result, schedule, segmenter))
 
 
 def _position(text: str) -> tuple[float, float]:
@@ -173,13 +173,15 @@ def _write_picture(picture: npt.NDArray[np.uint8], path: Path, formats: dict[str
     print(f"wrote {path}", file=sys.stderr)
 
 
-def _as_json(result: TapResult, segmenter: TapSegmenter, bundle: Path) -> str:
+def _as_json(result: TapResult, schedule: Schedule, segmenter: TapSegmenter, bundle: Path) -> str:
     assert segmenter.engine_report is not None
     return json.dumps(
         {
             "score": result.score,
             "level": result.level,
             "schedule": result.schedule,
+            "halo": schedule.halo,
+            "exact": schedule.exact,
             "canvas": {"height": result.canvas[0], "width": result.canvas[1]},
             "box": result.box,
             "area": result.area,
@@ -204,7 +206,7 @@ def _as_text(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> 
         f"level  {result.level}" + (f"  (then {others})" if others else ""),
         "box    " + ", ".join(f"{side:.1f}" for side in result.box),
         f"area   {result.area} pixels, {result.area / result.mask.size:.1%} of the photo",
-        f"ran    {result.schedule} on a canvas of {height} x {width}"
+        f"ran    {result.schedule} on a canvas of {height} x {width}, {_exactness(schedule)}"
         + ("" if result.tile is None else _looked_at(result.tile)),
         f"on     {_engine(segmenter)}",
         _cost(result, schedule),
@@ -212,6 +214,14 @@ def _as_text(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> 
         *_time_table(result),
     ]
     return "\n".join(lines)
+
+
+def _exactness(schedule: Schedule) -> str:
+    if schedule.exact:
+        return "exact"
+    iou = schedule.fullnet_iou
+    found = "" if iou is None else f": mean IoU with FullNet {iou.mean:.3f} at export"
+    return f"with {schedule.halo:g} of the halo, not exact{found}"
 
 
 def _engine(segmenter: TapSegmenter) -> str:

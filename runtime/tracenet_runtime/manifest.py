@@ -12,8 +12,10 @@ from typing import Any, Literal
 from tracenet_runtime.checked_json import JsonValue
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.schedule import (
+    Accuracy,
     Axis,
     Call,
+    FullNetIou,
     Macs,
     MaskSchedule,
     Row,
@@ -42,6 +44,8 @@ _MAX_ROWS = 1 << 12
 _MAX_PHASES = 1 << 12
 _MAX_PHASE = 1 << 20
 _MAX_ADVANCE = 1 << 14
+_MAX_PHOTOS = 1 << 30
+_MAX_TAPS = 1 << 40
 _AXES: Mapping[str, Axis] = {"y": "y", "x": "x"}
 _LAYOUTS: Mapping[str, Layout] = {"NCHW": "NCHW", "NHWC": "NHWC"}
 # Letters that mean the same to every file system; no part may begin with a dot, so no "..".
@@ -225,6 +229,7 @@ def _schedule(schedule: JsonValue, levels: tuple[Level, ...], canvas_multiple: i
     canvas, serves = schedule["canvas"], schedule["serves"]
     strides = {level.name: level.stride for level in levels}
     key_level = schedule["key_level"].text_among(*strides)
+    halo = _halo(schedule)
     return Schedule(
         name=schedule["name"].text(),
         canvas_height=canvas["height"].integer(1, MAX_SIDE),
@@ -233,6 +238,9 @@ def _schedule(schedule: JsonValue, levels: tuple[Level, ...], canvas_multiple: i
             _side_range(serves["height"], canvas_multiple),
             _side_range(serves["width"], canvas_multiple),
         ),
+        halo=halo,
+        fullnet_iou=_fullnet_iou(_of_inexact(schedule["fullnet_iou"], halo)),
+        miou_t=_accuracy(_of_inexact(schedule["miou_t"], halo)),
         levels=tuple(v.text_among(*strides) for v in schedule["levels"].elements(minimum=1)),
         key_level=key_level,
         key_stride=strides[key_level],
@@ -262,6 +270,44 @@ def _zoom(zoom: JsonValue) -> ZoomRule:
     if rule.inside >= 1:
         zoom["inside"].refuse("must be below 1, so that the tap is on the tile")
     return rule
+
+
+def _halo(schedule: JsonValue) -> float:
+    halo = schedule["halo"].positive_number()
+    if halo > 1:
+        schedule["halo"].refuse("must be at most 1")
+    if schedule["exact"].value is not (halo == 1):
+        schedule["exact"].refuse("must be true where the halo is 1, and false elsewhere")
+    return halo
+
+
+def _of_inexact(measured: JsonValue, halo: float) -> JsonValue | None:
+    """What is measured of inexact schedules only, and null where it was not."""
+    if measured.value is not None and halo == 1:
+        measured.refuse("must be null, because the schedule is exact")
+    return None if measured.value is None else measured
+
+
+def _fullnet_iou(iou: JsonValue | None) -> FullNetIou | None:
+    return None if iou is None else FullNetIou(_share(iou["mean"]), _share(iou["p5"]))
+
+
+def _accuracy(accuracy: JsonValue | None) -> Accuracy | None:
+    if accuracy is None:
+        return None
+    return Accuracy(
+        exact=_share(accuracy["exact"]),
+        halo=_share(accuracy["halo"]),
+        photos=accuracy["photos"].integer(1, _MAX_PHOTOS),
+        taps=accuracy["taps"].integer(1, _MAX_TAPS),
+    )
+
+
+def _share(share: JsonValue) -> float:
+    value = share.number()
+    if not 0 <= value <= 1:
+        share.refuse("must be from 0 to 1")
+    return value
 
 
 def _side_range(sides: JsonValue, multiple: int) -> SideRange:

@@ -73,6 +73,24 @@ class Macs:
 
 
 @dataclass(frozen=True)
+class FullNetIou:
+    """How far masks agree with FullNet's, by IoU: the mean over taps and their 5th percentile."""
+
+    mean: float
+    p5: float
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """mIoU-T on annotated photos: with exact windows, and with those that a halo leaves."""
+
+    exact: float
+    halo: float
+    photos: int
+    taps: int
+
+
+@dataclass(frozen=True)
 class SideRange:
     """The canvas sides from ``least`` to ``most`` pixels, both included, in steps of ``multiple``.
 
@@ -102,12 +120,17 @@ class Schedule:
 
     ``levels`` are names, finest first. ``key_stride``, in canvas pixels, is that of ``key_level``.
     ``table_offset`` is where the rows for the schedule's own canvas begin in the bundle's table.
+    ``halo`` is the share of the receptive fields' halo that its windows keep; below 1 its answers
+    are not exactly FullNet's, and ``fullnet_iou`` and ``miou_t`` say how they differ, if measured.
     """
 
     name: str
     canvas_height: int
     canvas_width: int
     serves: Served
+    halo: float
+    fullnet_iou: FullNetIou | None
+    miou_t: Accuracy | None
     levels: tuple[str, ...]
     key_level: str
     key_stride: int
@@ -123,6 +146,11 @@ class Schedule:
     def canvas(self) -> tuple[int, int]:
         """Height and width, in pixels, of the canvas that the schedule was planned for."""
         return self.canvas_height, self.canvas_width
+
+    @property
+    def exact(self) -> bool:
+        """Whether its answers are FullNet's, up to rounding."""
+        return self.halo == 1
 
     def serves_canvas(self, height: int, width: int) -> bool:
         """Whether its programs serve a canvas of this size."""

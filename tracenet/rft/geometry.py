@@ -76,6 +76,12 @@ class Span:
         """
         return Span(np.clip(self.lo, 0, extent - 1), np.clip(self.hi, 1, extent))
 
+    def within(self, limits: Span) -> Span:
+        """The part inside ``limits``, tap by tap; one wholly outside becomes the nearest cell."""
+        return Span(
+            np.clip(self.lo, limits.lo, limits.hi - 1), np.clip(self.hi, limits.lo + 1, limits.hi)
+        )
+
 
 def rect_of(y: Span, x: Span) -> Rect:
     """The rectangle of a pair of spans that hold one tap each."""

@@ -1,4 +1,4 @@
-"""Is a plan exact? Followed for every key cell; nothing is sampled."""
+"""Is a plan exact, or as near to it as its halo says? Nothing is sampled."""
 
 from __future__ import annotations
 
@@ -9,33 +9,48 @@ import numpy as np
 
 from tracenet.rft import Edge, Span
 from tracenet_export.errors import PlanError
-from tracenet_export.plan.piece import AXES, PlacedPiece, axis_map, computed_by
-from tracenet_export.plan.plan import Plan, Wanted
+from tracenet_export.plan.halo import kept_regions, query_regions
+from tracenet_export.plan.piece import AXES, PlacedPiece, Spans, axis_map, computed_by
+from tracenet_export.plan.plan import QUERY, Plan, Wanted
 
 
 def check_plan(plan: Plan, axes: Sequence[int] = AXES) -> None:
-    """Check for every key cell that a plan is exact; nothing is sampled.
+    """Check for every key cell that a plan's windows hold what they must; nothing is sampled.
 
     Every window lies within its node's extent and within the array it is cut from; it contains
     everything that its piece's wanted cells depend on, followed backwards from what is asked of
-    the plan; the inputs of every operator share one phase and, where they meet, one window.
+    the plan; the inputs of every operator share one phase and, where they meet, one window. So the
+    plan is exact. With a halo below 1, what is followed backwards is at every node only what the
+    halo keeps of it (see `kept_regions`).
 
     Args:
         plan: what to check.
         axes: y (0), x (1) or both; windows are separable.
 
     Raises:
-        PlanError: it is not exact, which is a defect of the planner, or a canvas that the windows
-            do not serve.
+        PlanError: they do not, which is a defect of the planner, or a canvas that they do not
+            serve.
     """
+    kept: dict[str, Mapping[str, Spans]] = {}
+    if plan.halo < 1:
+        query, alternatives = plan.wanted_query, plan.wanted_alternatives
+        kept = {name: kept_regions(plan.graph, w, plan.halo) for name, w in alternatives.items()}
+        kept[QUERY] = query_regions(plan, plan.graph, query, alternatives)
     for axis in axes:
-        _AxisCheck(plan, axis).run()
+        _AxisCheck(plan, axis, kept).run()
 
 
 @dataclass(frozen=True)
 class _AxisCheck:
+    """One axis of a plan.
+
+    Attributes:
+        kept: of every phase, what of each node need not go beyond this; nothing of an exact plan.
+    """
+
     plan: Plan
     axis: int
+    kept: Mapping[str, Mapping[str, Spans]]
 
     def run(self) -> None:
         plan = self.plan
@@ -43,8 +58,8 @@ class _AxisCheck:
         demands = [self._asked(first, plan.wanted_query)]
         for name, pieces in plan.alternatives.items():
             asked = self._asked((*first, *pieces), plan.wanted_alternatives[name])
-            demands.append(self._follow(pieces, asked))
-        self._follow(first, _united(demands))
+            demands.append(self._follow(name, pieces, asked))
+        self._follow(QUERY, first, _united(demands))
         for name in plan.alternatives:
             self._check_cuts((*first, *plan.alternatives[name]), name)
         if not plan.alternatives:
@@ -61,7 +76,9 @@ class _AxisCheck:
             _add(asked, node, spans[self.axis])
         return asked
 
-    def _follow(self, pieces: Sequence[PlacedPiece], demand: Mapping[str, Span]) -> dict[str, Span]:
+    def _follow(
+        self, phase: str, pieces: Sequence[PlacedPiece], demand: Mapping[str, Span]
+    ) -> dict[str, Span]:
         """Follow a demand backwards through pieces; returns what is left for earlier ones."""
         left = dict(demand)
         for placed in reversed(pieces):
@@ -73,6 +90,8 @@ class _AxisCheck:
                 for edge in self.plan.graph.nodes[node].edges:
                     need = axis_map(edge, self.axis).needs(wanted)
                     need = need.clip(self.plan.graph.nodes[edge.source].extent[self.axis])
+                    if self.kept:
+                        need = need.within(self.kept[phase][edge.source][self.axis])
                     self._check_edge(placed, node, edge)
                     self._check_window(placed, edge.source, need)
                     _add(left, edge.source, need)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from tracenet.rft import ConvGraph
 from tracenet_export.errors import PlanError
+from tracenet_export.plan.halo import kept_regions, query_regions
 from tracenet_export.plan.piece import (
     AXES,
     AxisPlacement,
@@ -31,10 +32,7 @@ from tracenet_export.plan.piece import (
     frame_span,
     make_piece,
 )
-from tracenet_export.plan.plan import Plan, Wanted
-
-ENCODE, QUERY = "encode", "query"
-"""Names of the phases that every tap shares; the others are the alternatives'."""
+from tracenet_export.plan.plan import ENCODE, QUERY, Plan, Wanted
 
 
 @dataclass(frozen=True)
@@ -119,11 +117,12 @@ def find_closed_form(plan: Plan, large: Setting, period: int) -> ClosedForm:
     borrowed: dict[str, Spans] = {large.graph.outputs[n]: s for n, s in large.query.items()}
     for name, pieces in plan.alternatives.items():
         wanted = {large.graph.outputs[n]: s for n, s in large.alternatives[name].items()}
-        regions = large.graph.regions(large.alternatives[name])
+        regions = kept_regions(large.graph, large.alternatives[name], plan.halo)
         rows[name], hulls = reader.read(pieces, regions, wanted)
         for node in hulls.keys() - computed_by(pieces):
             add_spans(borrowed, node, hulls[node])
-    rows[QUERY], _ = reader.read(plan.query, _query_regions(plan, large), borrowed)
+    regions = query_regions(plan, large.graph, large.query, large.alternatives)
+    rows[QUERY], _ = reader.read(plan.query, regions, borrowed)
     rows[ENCODE] = tuple(reader.whole(placed) for placed in plan.encode)
     return ClosedForm(rows)
 
@@ -235,15 +234,3 @@ def _shortest_period(origins: npt.NDArray[np.int64], advance: int, period: int) 
         if not (period % count or rest) and np.all(ahead == shift):
             return count
     return period
-
-
-def _query_regions(plan: Plan, setting: Setting) -> dict[str, Spans]:
-    """What is needed of the query's nodes, by itself and by the alternatives that borrow them."""
-    regions = setting.graph.regions(setting.query)
-    computed = computed_by(plan.query)
-    for name, pieces in plan.alternatives.items():
-        own = computed_by(pieces)
-        for node, spans in setting.graph.regions(setting.alternatives[name]).items():
-            if node in computed - own:
-                add_spans(regions, node, spans)
-    return regions

@@ -62,7 +62,7 @@ class Partition:
 
     Attributes:
         graph: the graph that the pieces are parts of.
-        regions: every node's exact region.
+        regions: what is kept of every node (see `kept_regions`).
         external: windows that others (the answer, later phases) cut out of nodes.
         pieces: by number.
         owner: node -> the piece that computes it.
@@ -162,7 +162,7 @@ def partition(
     Args:
         graph: the graph of the nodes.
         nodes: what must be computed, without the graph's input.
-        regions: every node's exact region, for every key cell.
+        regions: what is kept of every node and of what they read, for every key cell.
         external: what is cut out of the nodes from outside.
 
     Returns:

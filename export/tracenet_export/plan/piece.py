@@ -9,7 +9,8 @@ convolution without padding). With ``q`` the frame's whole extent the windows ar
 
 A piece computes the wanted cells exactly for a tap when, for every node, the window contains the
 node's exact region: padding inside the picture never reaches a region, and where a region touches
-the picture's border so does the window, whose padding is then the true one.
+the picture's border so does the window, whose padding is then the true one. With windows that keep
+less than that (``plan/halo.py``) padding inside the picture stands in for what they lack.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def place(
     Args:
         graph: the graph of the piece.
         piece: what to place.
-        regions: every node's exact region.
+        regions: what is kept of every node, sources included (see `kept_regions`).
         hulls: what later pieces cut out of this one's nodes, where they do.
     """
     y, x = (_place_axis(graph, piece, regions, hulls, axis) for axis in AXES)
@@ -199,13 +200,14 @@ def axis_map(edge: Edge, axis: int) -> AxisMap:
 def source_needs(
     graph: ConvGraph, piece: Piece, regions: Mapping[str, Spans], axis: int
 ) -> dict[str, Span]:
-    """The part of each source that the piece's regions read."""
+    """The part of each source that the piece's regions read, as far as it is kept."""
     needs: dict[str, Span] = {}
     for node in piece.nodes:
         for edge in graph.nodes[node].edges:
             if edge.source in piece.sources:
                 need = axis_map(edge, axis).needs(regions[node][axis])
                 need = need.clip(graph.nodes[edge.source].extent[axis])
+                need = need.within(regions[edge.source][axis])
                 held = needs.get(edge.source)
                 needs[edge.source] = need if held is None else held.union(need)
     return needs

@@ -9,6 +9,9 @@ from tracenet.rft import ConvGraph
 from tracenet_export.plan.partition import CropPoint
 from tracenet_export.plan.piece import PlacedPiece, Spans
 
+ENCODE, QUERY = "encode", "query"
+"""Names of the phases that every tap shares; the others are the alternatives'."""
+
 Wanted = Mapping[str, Spans]
 """Output name -> rows and columns wanted of it, for every key cell."""
 
@@ -24,6 +27,7 @@ class Plan:
         alternatives: by name; one of them may follow the query and use its arrays.
         wanted_query, wanted_alternatives: what was asked for.
         crop_points: of the phases, ``query`` and the alternatives by name.
+        halo: the share of the halo that its windows keep (see `kept_regions`); 1 is exact.
     """
 
     graph: ConvGraph
@@ -33,6 +37,7 @@ class Plan:
     wanted_query: Wanted
     wanted_alternatives: Mapping[str, Wanted]
     crop_points: Mapping[str, tuple[CropPoint, ...]] = field(default_factory=dict)
+    halo: float = 1.0
 
     @property
     def encode_macs(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tracenet.rft import ConvGraph
 from tracenet_export.plan.check import check_plan
+from tracenet_export.plan.halo import kept_regions
 from tracenet_export.plan.partition import partition
 from tracenet_export.plan.piece import Spans, add_spans, make_piece, place_whole, united
 from tracenet_export.plan.plan import Plan, Wanted
@@ -17,8 +18,9 @@ def make_plan(
     query: Wanted,
     alternatives: Mapping[str, Wanted] | None = None,
     encoded: Collection[str] = (),
+    halo: float = 1.0,
 ) -> Plan:
-    """Plan a query and its alternatives, and prove that they are exact for every key cell.
+    """Plan a query and its alternatives, and check them for every key cell (see `check_plan`).
 
     Nodes that the query and all alternatives need are computed once, by the query, where that
     costs less than computing each one's part by itself.
@@ -29,23 +31,23 @@ def make_plan(
         alternatives: what each alternative wants besides.
         encoded: nodes that are computed once per picture, on their whole extents, before any tap;
             with a node come all that it depends on.
+        halo: the share of the halo that windows keep (see `kept_regions`); 1 is exact.
 
     Raises:
         PlanError: no windows of a fixed size serve this exactly.
     """
     alternatives = alternatives or {}
-    query_regions = graph.regions(query)
-    regions_of = {name: graph.regions(wanted) for name, wanted in alternatives.items()}
+    query_regions = kept_regions(graph, query, halo)
+    regions_of = {name: kept_regions(graph, wanted, halo) for name, wanted in alternatives.items()}
     needed = set(query_regions).union(*regions_of.values()) - {graph.input_name}
     whole = [node for node in graph.post_order(encoded) if node in needed]
     before = {graph.input_name, *whole}
     shared = _worth_sharing(graph, query_regions, list(regions_of.values()), before)
 
-    first_regions = {
-        node: united([spans, *(r[node] for r in regions_of.values() if node in shared)])
-        for node, spans in query_regions.items()
-        if node not in before
-    }
+    first_regions = dict(query_regions)
+    for regions in regions_of.values():
+        for node in shared & regions.keys():
+            add_spans(first_regions, node, regions[node])
     external: dict[str, Spans] = {
         graph.outputs[name]: spans
         for name, spans in query.items()
@@ -61,7 +63,7 @@ def make_plan(
             for source in set(piece.piece.sources) & shared - before:
                 add_spans(external, source, piece.window(source))
     pieces, crop_points["query"] = partition(
-        graph, first_regions, query_regions | first_regions, external
+        graph, first_regions.keys() - before, first_regions, external
     )
     y, x = next(iter(query.values()))
     encode = (place_whole(make_piece(graph, whole), (len(y.lo), len(x.lo))),) if whole else ()
@@ -73,6 +75,7 @@ def make_plan(
         wanted_query=query,
         wanted_alternatives=alternatives,
         crop_points={name: tuple(points) for name, points in crop_points.items()},
+        halo=halo,
     )
     check_plan(plan)
     return plan
