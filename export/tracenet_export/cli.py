@@ -30,6 +30,9 @@ EXAMPLE = """examples:
 
 DEFAULT_MODEL = "mobilenetv2-fpn"
 
+TILE_WEIGHTS = "mobilenetv2-fpn-tiles"
+"""Shipped weights of the default model that were trained on tiles, too: a zoom's default."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -45,7 +48,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
-        "--checkpoint", type=Path, help="weights (.safetensors); default: those shipped for --model"
+        "--checkpoint",
+        type=Path,
+        help="weights (.safetensors); default: those shipped for --model, or, for a `zoom` without "
+        "--model, those trained on tiles",
     )
     weights.add_argument(
         "--untrained", action="store_true", help="random weights, to measure costs with"
@@ -232,7 +238,8 @@ def open_source(arguments: argparse.Namespace) -> Any:
         network = untrained_network(arguments.model or DEFAULT_MODEL)
         digest = hashlib.sha256(b"untrained").hexdigest()
         return Source(network, digest, "untrained: no licence", trained=False)
-    path = arguments.checkpoint or shipped_checkpoint(arguments.model or DEFAULT_MODEL)
+    weights = arguments.model or (TILE_WEIGHTS if _asks_for_a_zoom(arguments) else DEFAULT_MODEL)
+    path = arguments.checkpoint or shipped_checkpoint(weights)
     network = load_checkpoint(path)
     if arguments.model not in (None, network.config.name):
         raise CheckpointError(
@@ -240,6 +247,10 @@ def open_source(arguments: argparse.Namespace) -> Any:
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Source(network, digest, checkpoint_licence(path))
+
+
+def _asks_for_a_zoom(arguments: argparse.Namespace) -> bool:
+    return any(text.partition("@")[0] == "zoom" for text in arguments.schedule)
 
 
 def parse_requests(
