@@ -198,6 +198,8 @@ def test_golden_taps_of_the_zoom_are_replayed(tmp_path: Path) -> None:
         ({"tile": 63}, "schedule number 63"),
         ({"tile": -1}, "tile"),
         ({"extent": 0}, "extent"),
+        ({"extent": 0.5}, "at least 1"),
+        ({"enlarge": 1e-300}, "at least 0.01"),
         ({"extent": 65}, "larger than the canvas"),
         ({"inside": 1}, "below 1"),
         ({"gain": "1"}, "gain"),

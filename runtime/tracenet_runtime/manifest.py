@@ -267,6 +267,9 @@ def _zoom(zoom: JsonValue) -> ZoomRule:
         inside=zoom["inside"].positive_number(),
         trust=zoom["trust"].number(),
     )
+    for name, least in (("extent", 1.0), ("enlarge", 0.01)):
+        if getattr(rule, name) < least:
+            zoom[name].refuse(f"must be at least {least:g}")
     if rule.inside >= 1:
         zoom["inside"].refuse("must be below 1, so that the tap is on the tile")
     return rule
