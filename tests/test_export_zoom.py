@@ -6,7 +6,7 @@ import torch
 from skimage import data
 
 from tracenet.model import TraceNet, answer_taps, load_checkpoint, shipped_checkpoint
-from tracenet_export.cli import main
+from tracenet_export.cli import TILE_WEIGHTS, main
 from tracenet_runtime import TapResult, TapSegmenter
 from tracenet_runtime.canvas import Canvas, place_mask
 
@@ -20,7 +20,7 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> TapSegmenter:
 
 @pytest.fixture(scope="module")
 def network() -> TraceNet:
-    return load_checkpoint(shipped_checkpoint("mobilenetv2-fpn")).eval()
+    return load_checkpoint(shipped_checkpoint(TILE_WEIGHTS)).eval()
 
 
 @torch.inference_mode()

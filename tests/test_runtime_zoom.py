@@ -239,3 +239,15 @@ def test_the_tool_says_what_was_looked_at(
     assert main(command) == 0
     x0, y0, x1, y1 = answer["tile"]
     assert f"again at the tile from ({x0}, {y0}) to ({x1}, {y1})" in capsys.readouterr().out
+
+
+def test_an_answer_that_is_no_number_is_one_sentence(folder: Path) -> None:
+    class Broken(NumpyEngine):
+        def run(self, program: str, inputs: Any) -> dict[str, np.ndarray]:
+            outputs = super().run(program, inputs)
+            if "box" in outputs:
+                outputs["box"] = outputs["box"] * np.float32("nan")
+            return outputs
+
+    with pytest.raises(BundleError, match="not finite"):
+        zooming(folder, Broken()).tap(PHOTO, (450, 350))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ from tracenet_runtime.zoom_rule import ZoomRule
 _GOLDEN_SIZE = (240, 320)
 _GOLDEN_TAPS = 4
 _GOLDEN_CANDIDATES = 12
+_NEARBY = 0.1
+"""How far the thresholds of a zoom must be from its golden taps, as a share of them."""
 
 
 def export_bundle(
@@ -140,6 +143,15 @@ def _write_golden(bundle: Bundle, engine: Engine) -> None:
             (tap, segmenter.tap(photo, tap)) for tap in few_taps(height, width, _GOLDEN_CANDIDATES)
         ]
         candidates.sort(key=lambda candidate: -_margin(candidate[1]))
+        if way.zoom is not None:
+            # Clear between the two looks as well, and those first that look twice.
+            others = [TapSegmenter(bundle, engine, way) for way in _rules_nearby(way)]
+            candidates.sort(
+                key=lambda candidate: (
+                    any(_other_look(v.tap(photo, candidate[0]), candidate[1]) for v in others),
+                    candidate[1].tile is None,
+                )
+            )
         answers.append(
             [
                 {
@@ -153,6 +165,23 @@ def _write_golden(bundle: Bundle, engine: Engine) -> None:
             ]
         )
     _write_json(bundle.folder / bundle.manifest.golden_file, {"answers": answers})
+
+
+def _rules_nearby(way: Loadable) -> list[Loadable]:
+    """The same zoom, a little readier or less ready to look twice and to trust what it then saw."""
+    rule = way.zoom
+    assert rule is not None
+    changed = [
+        replace(rule, gain=rule.gain * factor, trust=rule.trust * other)
+        for factor in (1 - _NEARBY, 1 + _NEARBY)
+        for other in (1 - _NEARBY, 1 + _NEARBY)
+    ]
+    return [replace(way, zoom=rule) for rule in changed]
+
+
+def _other_look(one: TapResult, other: TapResult) -> bool:
+    """Whether two results of a zoom come from different looks."""
+    return one.tile != other.tile or one.score != other.score
 
 
 def _margin(result: TapResult) -> float:

@@ -50,8 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     weights.add_argument(
         "--checkpoint",
         type=Path,
-        help="weights (.safetensors); default: those shipped for --model, or, for a `zoom` without "
-        "--model, those trained on tiles",
+        help="weights (.safetensors) of all schedules; default: those shipped for --model, or, "
+        "with a `zoom` and without --model, those trained on tiles",
     )
     weights.add_argument(
         "--untrained", action="store_true", help="random weights, to measure costs with"
@@ -112,7 +112,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--accuracy",
         type=Path,
         metavar="DIR",
-        help="annotated photos, as tracenet-eval's --data: say also what F costs in mIoU-T",
+        help="annotated photos, as tracenet-eval's --data: say also what F costs in mIoU-T, "
+        "computed in fp32",
     )
     parser.add_argument("--out", type=Path, default=Path("out/bundle"), help="folder of the bundle")
     parser.add_argument(
@@ -241,7 +242,7 @@ def open_source(arguments: argparse.Namespace) -> Any:
     weights = arguments.model or (TILE_WEIGHTS if _asks_for_a_zoom(arguments) else DEFAULT_MODEL)
     path = arguments.checkpoint or shipped_checkpoint(weights)
     network = load_checkpoint(path)
-    if arguments.model not in (None, network.config.name):
+    if arguments.checkpoint and arguments.model not in (None, network.config.name):
         raise CheckpointError(
             f"{path} holds {network.config.name}, not {arguments.model}; leave --model out"
         )
@@ -281,6 +282,11 @@ def parse_requests(
         requests.append(request)
     if len(zooms) > 1:
         raise ExportError("a bundle has one zoom; leave the others out")
+    if zooms and not requests and arguments.canvas:
+        raise ExportError(
+            f"a zoom has canvases of its own; leave --canvas out, or give zoom@{arguments.canvas} "
+            "for its first look"
+        )
     if not zooms:
         return requests, None
     first, tile = zooms[0]

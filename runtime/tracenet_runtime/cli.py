@@ -78,13 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--schedule",
         metavar="NAME",
-        help="which schedule of the bundle runs (default: that which suits the photo)",
+        help="which schedule of the bundle runs, or zoom (default: the zoom if the bundle has one, "
+        "else that which suits the photo)",
     )
     parser.add_argument(
         "--canvas",
         type=canvas_size,
         metavar="HxW",
-        help="the size that the photo is fitted to (default: that which suits the photo)",
+        help="the size that the photo is fitted to, without a zoom (default: that which suits the "
+        "photo)",
     )
     parser.add_argument(
         "--threads",
@@ -180,8 +182,8 @@ def _as_json(result: TapResult, schedule: Schedule, segmenter: TapSegmenter, bun
             "score": result.score,
             "level": result.level,
             "schedule": result.schedule,
-            "halo": schedule.halo,
-            "exact": schedule.exact,
+            "halo": min(v.halo for v in _looks(result, schedule, segmenter)),
+            "exact": all(v.exact for v in _looks(result, schedule, segmenter)),
             "canvas": {"height": result.canvas[0], "width": result.canvas[1]},
             "box": result.box,
             "area": result.area,
@@ -206,7 +208,8 @@ def _as_text(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> 
         f"level  {result.level}" + (f"  (then {others})" if others else ""),
         "box    " + ", ".join(f"{side:.1f}" for side in result.box),
         f"area   {result.area} pixels, {result.area / result.mask.size:.1%} of the photo",
-        f"ran    {result.schedule} on a canvas of {height} x {width}, {_exactness(schedule)}"
+        f"ran    {result.schedule} on a canvas of {height} x {width}, "
+        + " and ".join(dict.fromkeys(map(_exactness, _looks(result, schedule, segmenter))))
         + ("" if result.tile is None else _looked_at(result.tile)),
         f"on     {_engine(segmenter)}",
         _cost(result, schedule),
@@ -214,6 +217,14 @@ def _as_text(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> 
         *_time_table(result),
     ]
     return "\n".join(lines)
+
+
+def _looks(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> tuple[Schedule, ...]:
+    """What may have answered: one schedule, or those of both looks of a zoom."""
+    zoom = segmenter.bundle.manifest.zoom
+    if result.schedule != ZOOM or zoom is None:
+        return (schedule,)
+    return tuple(segmenter.bundle.manifest.schedules[i] for i in (zoom.first, zoom.tile))
 
 
 def _exactness(schedule: Schedule) -> str:

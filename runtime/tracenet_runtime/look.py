@@ -1,11 +1,13 @@
 """One look of the network at a photo: what it says at a tap, and the mask that follows."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.canvas import Canvas, Placement, empty_mask, place_mask
+from tracenet_runtime.errors import BundleError
 from tracenet_runtime.replay import QueryAnswer, Replay
 from tracenet_runtime.result import Box, Candidate, TapResult
 from tracenet_runtime.timing import Timings, timed
@@ -87,7 +89,7 @@ def look_at(
     """Ask what is at the photo pixel ``at`` (x, y), looking at all of the photo or at a tile of it.
 
     ``photo`` is uint8, H x W x 3. Raises ``TapOutsidePhoto`` for a tap that is not on what is
-    looked at.
+    looked at, ``BundleError`` for an answer that is not finite.
     """
     x0, y0, x1, y1 = tile or (0, 0, photo.shape[1], photo.shape[0])
     canvas = Canvas(replay.canvas_height, replay.canvas_width, pad_value)
@@ -97,4 +99,9 @@ def look_at(
         opened = [canvas.open(photo[y0:y1, x0:x1])]
     # Given away, so that its memory is free once it was cut.
     query = replay.answer_query(replay.encode(opened.pop(), timings), tap, timings)
+    if not all(math.isfinite(v) for level in query.levels for v in (level.score, *level.distances)):
+        raise BundleError(
+            "The network answers with numbers that are not finite; export the bundle again, or use "
+            "another engine or precision."
+        )
     return Look(replay, query, placement, (photo.shape[0], photo.shape[1]), tile)

@@ -32,10 +32,11 @@ Photo = npt.NDArray[np.uint8]
 class TapSegmenter:
     """Answers taps with one bundle on one engine.
 
-    Nothing of a photo is kept between taps but what ``encode`` returns; the table of a canvas is
-    made at its first use and stays. Several threads may tap and encode if the engine may be used by
-    several, as ONNX Runtime may; each photo that is encoded drops the one before it, whichever
-    thread that was for.
+    Nothing of a photo is kept between taps but what ``encode`` returns, and what the next tap
+    overwrites: each thread has memory for the largest inputs of a canvas's programs. The table of a
+    canvas is made at its first use and stays. Several threads may tap and encode if the engine may
+    be used by several, as ONNX Runtime may; each photo that is encoded drops the one before it,
+    whichever thread that was for.
     """
 
     def __init__(

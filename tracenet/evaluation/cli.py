@@ -72,13 +72,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="of a checkpoint: every layer on the tap's region only, the paper's reference form; "
         "slow",
     )
-    how.add_argument("--schedule", help="of --bundle (default: chosen by each photo)")
+    how.add_argument(
+        "--schedule",
+        help="of --bundle, or zoom (default: its zoom if it has one, else chosen by each photo)",
+    )
     how.add_argument("--engine", help="of --bundle (default: that of its target)")
     how.add_argument(
         "--canvas",
         type=_canvas,
-        help="one side or HEIGHTxWIDTH of the canvas that it computes on (default: 512; of "
-        "--bundle: chosen by each photo)",
+        help="one side or HEIGHTxWIDTH of the canvas that it computes on, without a zoom (default: "
+        "512; of --bundle: chosen by each photo)",
     )
     how.add_argument("--threads", type=thread_count, default=2, help="not of --model (default: 2)")
     photos = parser.add_argument_group("photos")

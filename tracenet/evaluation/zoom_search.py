@@ -21,12 +21,19 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tracenet.data import FolderDataset, HeldOut, PhotoDataset
+from tracenet.data import DataError, FolderDataset, HeldOut, PhotoDataset
 from tracenet.evaluation.answers import Photo
 from tracenet.evaluation.metrics import Mask, Truth
 from tracenet.evaluation.protocol import Tap, TapProtocol
-from tracenet.model import TraceNet, answer_taps, load_checkpoint, shipped_checkpoint
+from tracenet.model import (
+    COARSEST_STRIDE,
+    TraceNet,
+    answer_taps,
+    load_checkpoint,
+    shipped_checkpoint,
+)
 from tracenet_runtime.canvas import Canvas, Placement, place_mask
+from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.tool import run_tool, thread_count, whole_number
 from tracenet_runtime.zoom_rule import Box, ZoomRule
 
@@ -121,6 +128,7 @@ def search(
     """
     protocol = TapProtocol(taps=taps, seed=seed)
     rows: list[dict[Any, float]] = []
+    instances_seen = 0
     for index in tqdm(range(len(photos)), unit="photo", desc="looking twice"):
         example = photos[index]
         drawn = protocol.draw(index, example)
@@ -129,14 +137,16 @@ def search(
         wholes = {side: _Outputs(network, side, example.photo) for side in firsts}
         for number, group in drawn.items():
             truth = Truth(example.masks[number], example.ignore)
-            instance = index * 1000 + number
+            instances_seen += 1
             rows += [
                 {
-                    "instance": instance,
+                    "instance": instances_seen,
                     **_look_twice(network, example.photo, truth, at, wholes, tiles),
                 }
                 for at in group
             ]
+    if not rows:
+        raise DataError("no instance of these photos is large enough to be tapped; give others")
     columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     _, instance = np.unique(columns.pop("instance"), return_inverse=True)
     found = itertools.product(firsts, tiles, _EXTENTS)
@@ -172,6 +182,14 @@ def _look_twice(
     return row
 
 
+def _side(text: str) -> int:
+    """An argparse type: the side of a canvas, in pixels."""
+    side = whole_number(COARSEST_STRIDE, MAX_SIDE)(text)
+    if side % COARSEST_STRIDE:
+        raise argparse.ArgumentTypeError(f"{text} is no multiple of {COARSEST_STRIDE}")
+    return side
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -184,9 +202,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--taps", type=whole_number(1, 1000), default=3, help="per instance")
     parser.add_argument(
-        "--first", type=int, nargs="+", default=[256, 384], help="sides of canvases"
+        "--first", type=_side, nargs="+", default=[256, 384], help="sides of canvases"
     )
-    parser.add_argument("--tile", type=int, nargs="+", default=[256], help="sides of canvases")
+    parser.add_argument("--tile", type=_side, nargs="+", default=[256], help="sides of canvases")
     parser.add_argument("--threads", type=thread_count, default=2)
     parser.add_argument("--json", action="store_true", help="print every setting as JSON")
     return parser
