@@ -70,8 +70,8 @@ class BundleModel:
             let_onnxruntime_tell_of_its_arenas()
         canvas = tuple(wanted["canvas"]) if wanted["canvas"] else None
         answers = loadable(bundle.manifest, wanted["schedule"], canvas)
-        programs = sorted(frozenset[str]().union(*(v.programs() for v in answers.schedules)))
-        loaded, report = load_engine(engine, bundle, EngineSettings(wanted["threads"]), programs)
+        settings = EngineSettings(wanted["threads"])
+        loaded, report = load_engine(engine, bundle, settings, answers.programs())
         self._segmenter = TapSegmenter(
             bundle, _ObservedEngine(loaded, observe) if observe else loaded, answers, canvas
         )

@@ -29,6 +29,10 @@ class Loadable:
     schedules: tuple[Schedule, ...]
     zoom: ZoomRule | None
 
+    def programs(self) -> list[str]:
+        """The names of all programs that may run."""
+        return sorted(frozenset[str]().union(*(v.programs() for v in self.schedules)))
+
 
 def loadable(manifest: Manifest, name: str | None, canvas: tuple[int, int] | None) -> Loadable:
     """What a bundle has under a name, or of any name, on a canvas (height, width), or on any.

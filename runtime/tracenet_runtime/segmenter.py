@@ -91,9 +91,8 @@ class TapSegmenter:
         """
         bundle = Bundle.open(bundle_dir)
         answers = loadable(bundle.manifest, schedule, canvas)
-        programs = sorted(frozenset[str]().union(*(v.programs() for v in answers.schedules)))
         settings = EngineSettings(threads, compute_units)
-        loaded, report = load_engine(engine, bundle, settings, programs)
+        loaded, report = load_engine(engine, bundle, settings, answers.programs())
         segmenter = cls(bundle, loaded, answers, canvas)
         segmenter.engine_report = report
         if verify:

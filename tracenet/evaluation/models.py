@@ -33,16 +33,22 @@ class FullNet:
     @torch.inference_mode()
     def open(self, photo: Photo, name: str) -> PhotoAnswers:
         """See :class:`~tracenet.evaluation.answers.TapModel`; each mask covers the whole photo."""
-        pixels, placement = self._canvas.fit(photo)
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-        outputs = self._network(image.contiguous(memory_format=torch.channels_last))
-        return _FullNetAnswers(outputs, self._canvas, placement)
+        return _FullNetAnswers(*run_on_canvas(self._network, self._canvas, photo), self._canvas)
+
+
+def run_on_canvas(
+    network: TraceNet, canvas: Canvas, photo: Photo
+) -> tuple[Mapping[str, Tensor], Placement]:
+    """The network's outputs for a photo on a canvas, and where the photo lies on it."""
+    pixels, placement = canvas.fit(photo)
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+    return network(image.contiguous(memory_format=torch.channels_last)), placement
 
 
 class _FullNetAnswers:
     many = True
 
-    def __init__(self, outputs: Mapping[str, Tensor], canvas: Canvas, placement: Placement) -> None:
+    def __init__(self, outputs: Mapping[str, Tensor], placement: Placement, canvas: Canvas) -> None:
         self.computed = f"FullNet on {canvas.height} x {canvas.width}"
         self._outputs, self._placement = outputs, placement
         self._window = (0, 0, canvas.width, canvas.height)

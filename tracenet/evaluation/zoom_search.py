@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from tracenet.data import DataError, FolderDataset, HeldOut, PhotoDataset
 from tracenet.evaluation.answers import Photo
 from tracenet.evaluation.metrics import Mask, Truth
+from tracenet.evaluation.models import run_on_canvas
 from tracenet.evaluation.protocol import Tap, TapProtocol
 from tracenet.model import (
     COARSEST_STRIDE,
@@ -32,7 +32,7 @@ from tracenet.model import (
     load_checkpoint,
     shipped_checkpoint,
 )
-from tracenet_runtime.canvas import Canvas, Placement, place_mask
+from tracenet_runtime.canvas import Canvas, place_mask
 from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.tool import run_tool, thread_count, whole_number
 from tracenet_runtime.zoom_rule import Box, ZoomRule
@@ -52,16 +52,12 @@ class _Outputs:
 
     def __init__(self, network: TraceNet, side: int, photo: Photo) -> None:
         canvas = Canvas(side, side, network.pad_value)
-        pixels, self.placement = canvas.fit(photo)
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-        self._outputs: Mapping[str, Tensor] = network(
-            image.contiguous(memory_format=torch.channels_last)
-        )
+        self._outputs, self.placement = run_on_canvas(network, canvas, photo)
         self._window = 0, 0, side, side
 
     def tap(self, at: tuple[float, float]) -> tuple[float, Box, Mask]:
         """Score, box and mask of the best level, in pixels of the photo or tile."""
-        place: Placement = self.placement
+        place = self.placement
         answers = answer_taps(self._outputs, torch.tensor([place.to_canvas(*at)]), probability=True)
         best = int(answers.score[0].argmax())
         x0, y0, x1, y1 = answers.box[0, best].tolist()
@@ -74,7 +70,7 @@ class Search:
     """What both looks gave at every tap.
 
     Attributes:
-        instance: of each tap, a number.
+        instance: of each tap, its instance's number, from 0 or 1 on.
         first: side of the first canvas -> IoU and score, by tap.
         near: (first side, tile side, extent) -> IoU, score, and the scale as a multiple of the
             first look's, by tap.
@@ -148,10 +144,9 @@ def search(
     if not rows:
         raise DataError("no instance of these photos is large enough to be tapped; give others")
     columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    _, instance = np.unique(columns.pop("instance"), return_inverse=True)
     found = itertools.product(firsts, tiles, _EXTENTS)
     return Search(
-        instance,
+        columns.pop("instance"),
         {side: (columns[side, "iou"], columns[side, "score"]) for side in firsts},
         {key: tuple(columns[*key, what] for what in ("iou", "score", "gain")) for key in found},  # type: ignore[misc]
     )
