@@ -256,8 +256,10 @@ def test_a_zoom_is_one_subject_on_both_canvases(tmp_path: Path) -> None:
     model = BundleModel(
         {"bundle": str(folder), "engine": None, "schedule": "zoom", "canvas": None, "threads": 1}
     )
-    photo = random_photo(1, 300, 400)
+    photo = random_photo(1, 300, 2560)
     result = model.tap(photo, (200, 100))
     stages, macs = model.figures(photo, result)
-    assert macs == result.macs
-    assert sum(stages.values()) <= result.timings_ms["total"]
+    assert macs == result.tapped.macs
+    assert result.mask.shape == (150, 1280)
+    assert stages["paste"] > 0
+    assert sum(stages.values()) - stages["paste"] <= result.tapped.timings_ms["total"]

@@ -51,11 +51,12 @@ from tracenet_export.schedule import (
 )
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas, place_mask
+from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.checked_json import parse_json
 from tracenet_runtime.consistency import check_consistency, checked_table
 from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.manifest import MAX_SIDE, Manifest, parse_manifest
+from tracenet_runtime.mask import place_mask
 from tracenet_runtime.replay import Replay
 from tracenet_runtime.table import row_offsets
 from tracenet_runtime.windows import IMAGE

@@ -8,7 +8,8 @@ from skimage import data
 from tracenet.model import TraceNet, answer_taps, load_checkpoint, shipped_checkpoint
 from tracenet_export.cli import TILE_WEIGHTS, main
 from tracenet_runtime import TapResult, TapSegmenter
-from tracenet_runtime.canvas import Canvas, place_mask
+from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.mask import place_mask
 
 
 @pytest.fixture(scope="module")

@@ -65,11 +65,36 @@ def test_result_is_in_photo_pixels(segmenter: TapSegmenter, size: tuple[int, int
     first = result.candidates[0]
     assert (result.level, result.score, result.box) == (first.level, first.score, first.box)
     stages = {k: v for k, v in result.timings_ms.items() if k != "total"}
-    assert {"canvas", "cut", "engine/trunk", "mask", "paste"} <= set(stages)
+    assert {"canvas", "cut", "engine/trunk", "mask"} <= set(stages)
     assert sum(stages.values()) <= result.timings_ms["total"]
     encoded = result.rle()
     assert json.loads(json.dumps(encoded)) == encoded
     np.testing.assert_array_equal(coco.decode(encoded).astype(bool), result.mask)
+
+
+def test_a_mask_at_the_size_of_the_screen(segmenter: TapSegmenter) -> None:
+    photo = random_photo(8, 90, 150)
+    result = segmenter.tap(photo, (75, 45))
+    assert result.mask is result.mask  # written once
+    np.testing.assert_array_equal(result.mask_at(90, 150), result.mask)
+    assert result.mask_at(45, 75).shape == (45, 75)
+
+
+def test_another_level_may_answer(segmenter: TapSegmenter) -> None:
+    photo = random_photo(8, 90, 150)
+    best = segmenter.tap(photo, (75, 45))
+    answers = {v.level: segmenter.tap(photo, (75, 45), level=v.level) for v in best.candidates}
+    np.testing.assert_array_equal(answers[best.level].mask, best.mask)
+    for candidate in best.candidates:
+        result = answers[candidate.level]
+        assert (result.level, result.score, result.box) == (
+            candidate.level, candidate.score, candidate.box,
+        )  # fmt: skip
+        assert result.candidates == best.candidates
+    one, other = answers.values()
+    assert not np.array_equal(one.probability.probability, other.probability.probability)
+    with pytest.raises(BundleError, match="does not ask the level 'P9'; it asks P3, P4"):
+        segmenter.tap(photo, (75, 45), level="P9")
 
 
 def test_refuses_what_it_cannot_answer(segmenter: TapSegmenter) -> None:

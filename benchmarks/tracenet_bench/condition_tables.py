@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tracenet_bench.conditions import processor, timed_until
 from tracenet_bench.schema import Report
+from tracenet_bench.shown import SHOWN_SIDE
 from tracenet_bench.tables import Row, Table
 from tracenet_bench.texts import NONE, amount, counted, label, printable
 
@@ -61,6 +62,7 @@ def environment_table(report: Report) -> Table:
         "measured peak": _by_threads(environment.peak_macs_per_second, " multiply-adds/s"),
         "measured bandwidth": _by_threads(environment.bandwidth, "B/s"),
         "system": printable(environment.system),
+        "a tap's mask": f"as large as the photo, its longer side at most {SHOWN_SIDE} pixels",
         "warm-up": counted(conditions.warm_up, "tap"),
         "timed until": timed_until(conditions),
         "throughput over": f"{conditions.stream_seconds:g} s",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from tracenet_bench.shown import shown_size
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.choose import loadable
 from tracenet_runtime.engines import EngineSettings, LoadedEngine, engine_for, load_engine
@@ -81,14 +84,26 @@ class BundleModel:
         """Replay the golden taps; not part of loading, whose first tap would no longer be one."""
         self._segmenter.check_golden()
 
-    def tap(self, photo: Photo, at: At) -> TapResult:
-        """See :class:`Model`."""
-        return self._segmenter.tap(photo, at)
+    def tap(self, photo: Photo, at: At) -> _ShownTap:
+        """See :class:`Model`; the mask is of :func:`shown_size`."""
+        result = self._segmenter.tap(photo, at)
+        began = time.perf_counter()
+        mask = result.mask_at(*shown_size(photo.shape[0], photo.shape[1]))
+        return _ShownTap(result, mask, 1000 * (time.perf_counter() - began))
 
-    def figures(self, photo: Photo, result: TapResult) -> tuple[Stages, int | None]:
+    def figures(self, photo: Photo, result: _ShownTap) -> tuple[Stages, int | None]:
         """Multiply-adds are those of a photo that was not encoded before."""
-        stages = {name: ms for name, ms in result.timings_ms.items() if name != "total"}
-        return stages, result.macs
+        tapped = result.tapped
+        stages = {name: ms for name, ms in tapped.timings_ms.items() if name != "total"}
+        return stages | {"paste": result.paste}, tapped.macs
+
+
+@dataclass(frozen=True, eq=False)
+class _ShownTap:
+    tapped: TapResult
+    mask: npt.NDArray[np.bool_]
+    paste: float
+    """Milliseconds that writing the mask took."""
 
 
 class _ObservedEngine:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tracenet_bench.shown import shown_size
 from tracenet_runtime.errors import TraceNetError
 
 Photo = npt.NDArray[np.uint8]
@@ -68,7 +69,7 @@ class CostOnly:
     def tap(self, photo: Photo, at: tuple[float, float]) -> dict[str, float]:
         """Milliseconds of a cold tap by stage.
 
-        ``resize`` is the photo's to the network's size and the mask's to the photo's,
+        ``resize`` is the photo's to the network's size and the mask's to ``shown_size``,
         ``image encoder`` what another tap on the same photo would not repeat, and
         ``prompt and mask decoder`` the rest. ``photo`` is uint8 RGB H x W x 3, ``at`` (x, y) in
         photo pixels.
@@ -84,7 +85,8 @@ class CostOnly:
         x, y = at[0] * self.input_size[1] / width, at[1] * self.input_size[0] / height
         logits = self._decode(embeddings, x, y)
         decoded = time.perf_counter()
-        torch.nn.functional.interpolate(logits, (height, width), mode="bilinear").gt(0).numpy()
+        shown = shown_size(height, width)
+        torch.nn.functional.interpolate(logits, shown, mode="bilinear").gt(0).numpy()
         pasted = time.perf_counter()
         return {
             "resize": 1000 * (resized - began + pasted - decoded),

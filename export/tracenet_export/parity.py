@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from tracenet.model import LEVELS, TapAnswers, TraceNet, answer_taps
 from tracenet_export.errors import ParityError
 from tracenet_export.programs import Program
-from tracenet_runtime.canvas import PROBABILITY_STRIDE
+from tracenet_runtime.mask import PROBABILITY_STRIDE
 from tracenet_runtime.replay import Engine, LevelAnswer, MaskAnswer, QueryAnswer, Replay
 
 FloatArray = npt.NDArray[Any]

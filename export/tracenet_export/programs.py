@@ -17,7 +17,7 @@ from tracenet.model.config import FILTER_SIZE, MASK_FEATURES, MASK_HEAD_LAYERS
 from tracenet.rft import ConvGraph
 from tracenet.rft.operators.call import Call, SpatialInput
 from tracenet_export.plan import PlacedPiece
-from tracenet_runtime.canvas import PROBABILITY_STRIDE
+from tracenet_runtime.mask import PROBABILITY_STRIDE
 
 
 @dataclass(frozen=True)

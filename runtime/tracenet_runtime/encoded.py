@@ -50,11 +50,11 @@ class EncodedPhoto:
         arrays = (self._arrays or {}).values()
         return sum(array.values.nbytes for array in arrays if isinstance(array, PlacedArray))
 
-    def tap(self, at: tuple[float, float]) -> TapResult:
-        """The mask of the thing at a photo pixel (x, y).
+    def tap(self, at: tuple[float, float], level: str | None = None) -> TapResult:
+        """The mask of the thing at a photo pixel (x, y), as ``TapSegmenter.tap`` gives it.
 
-        Raises ``TapOutsidePhoto`` for a tap that is not on the photo, ``EncodedPhotoDropped`` when
-        the arrays are gone.
+        Raises ``TapOutsidePhoto`` for a tap that is not on the photo, ``BundleError`` for a level
+        that the schedule does not ask, ``EncodedPhotoDropped`` when the arrays are gone.
         """
         timings: Timings = {}
         with timed(timings, "total"):
@@ -67,7 +67,7 @@ class EncodedPhoto:
             query = self._replay.answer_query(arrays, self._placement.to_canvas(*at), timings)
             placement = self._placement
             photo = placement.photo_height, placement.photo_width
-            return Look(self._replay, query, placement, photo, tile=None).result(timings)
+            return Look(self._replay, query, placement, photo, tile=None).result(timings, level)
 
     def drop(self) -> None:
         """Free the memory; dropping twice is fine."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_runtime.canvas import Canvas, Placement, empty_mask, place_mask
+from tracenet_runtime.canvas import Canvas, Placement
 from tracenet_runtime.errors import BundleError
+from tracenet_runtime.mask import ProbabilityMap
 from tracenet_runtime.replay import QueryAnswer, Replay
 from tracenet_runtime.result import Box, Candidate, TapResult
 from tracenet_runtime.timing import Timings, timed
@@ -38,31 +39,27 @@ class Look:
         """Of the level that answers, in photo pixels, clipped to what was looked at."""
         return self._in_photo(self.query.levels[self.query.best_level].box)
 
-    def result(self, timings: Timings) -> TapResult:
-        """The answer with its mask.
+    def result(self, timings: Timings, level: str | None = None) -> TapResult:
+        """The answer with its mask, of the level that answers or of the one that is named.
 
         The result holds ``timings``, to which the stages are added; its total is the caller's, as
-        are the multiply-adds of encoding.
+        are the multiply-adds of encoding. Raises ``BundleError`` for a level that was not asked.
         """
-        replay, query, placement = self.replay, self.query, self.placement
-        best = query.best_level
-        mask_index = replay.choose_mask(query, best)
+        replay, query = self.replay, self.query
+        number = query.best_level if level is None else self._number_of(level)
+        mask_index = replay.choose_mask(query, number)
         mask_schedule = replay.schedule.masks[mask_index]
-        answer = replay.compute_mask(query, best, mask_index, timings)
-        with timed(timings, "paste"):
-            mask = empty_mask(*self.photo)
-            x0, y0, x1, y1 = self.tile or (0, 0, self.photo[1], self.photo[0])
-            place_mask(answer.probability, answer.window, placement, mask[y0:y1, x0:x1])
-        candidates = sorted(
-            (Candidate(v.level.name, v.score, self._in_photo(v.box)) for v in query.levels),
-            key=lambda candidate: -candidate.score,
-        )
+        answer = replay.compute_mask(query, number, mask_index, timings)
+        candidates = [Candidate(v.level.name, v.score, self._in_photo(v.box)) for v in query.levels]
+        answering = candidates[number]
         return TapResult(
-            mask=mask,
-            score=candidates[0].score,
-            level=candidates[0].level,
-            box=candidates[0].box,
-            candidates=tuple(candidates),
+            probability=ProbabilityMap(
+                answer.probability, answer.window, self.placement, self.photo, self.tile
+            ),
+            score=answering.score,
+            level=answering.level,
+            box=answering.box,
+            candidates=tuple(sorted(candidates, key=lambda candidate: -candidate.score)),
             schedule=replay.schedule.name,
             mask_schedule=mask_schedule.name,
             canvas=(replay.canvas_height, replay.canvas_width),
@@ -70,6 +67,15 @@ class Look:
             tile=self.tile,
             timings_ms=timings,
         )
+
+    def _number_of(self, level: str) -> int:
+        names = [answer.level.name for answer in self.query.levels]
+        if level not in names:
+            raise BundleError(
+                f"The schedule {self.replay.schedule.name!r} does not ask the level {level!r}; "
+                f"it asks {', '.join(names)}."
+            )
+        return names.index(level)
 
     def _in_photo(self, box: Box) -> Box:
         """A box in canvas pixels as one in pixels of the whole photo."""

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_runtime.canvas import PROBABILITY_STRIDE, CanvasImage
+from tracenet_runtime.canvas import CanvasImage
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.manifest import Level, Manifest, Program
+from tracenet_runtime.mask import PROBABILITY_STRIDE
 from tracenet_runtime.schedule import Call, Schedule, Window
 from tracenet_runtime.scratch import Scratch
 from tracenet_runtime.table import row_offsets

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tracenet_runtime.mask import ProbabilityMap
 from tracenet_runtime.rle import encode_rle
 from tracenet_runtime.zoom_rule import Box as Box
 from tracenet_runtime.zoom_rule import Tile
@@ -25,18 +27,19 @@ class Candidate:
 class TapResult:
     """The thing under a tap.
 
-    ``mask`` is bool, H x W, in photo pixels. ``score`` (in [0, 1]), ``level`` and ``box`` ((x0,
-    y0, x1, y1), photo pixels, clipped to the photo) are those of the level that answered, and
-    ``candidates`` has every level that was asked, the best first. ``schedule`` and
+    ``score`` (in [0, 1]), ``level`` and ``box`` ((x0, y0, x1, y1), photo pixels, clipped to the
+    photo) are those of the level that answered, and ``candidates`` has every level that was asked,
+    the best first; ``probability`` is what it says of every place of the photo, as the network
+    gives it. ``schedule`` and
     ``mask_schedule`` name the schedule and its mask alternative that were run, on a ``canvas`` of
     (height, width) pixels, and ``macs`` are the multiply-adds of all that was run for this tap. A
     zoom that looked a second time looked at ``tile``, photo pixels (x0, y0, x1, y1), half-open; the
     canvas is that of the look that answered. ``timings_ms`` has milliseconds by stage: ``canvas``
-    (resizing what is read of the photo), ``cut``, ``engine/<program>``, ``mask``, ``paste``, and
-    ``total``, which covers them all.
+    (resizing what is read of the photo), ``cut``, ``engine/<program>``, ``mask``, and ``total``,
+    which covers them all, but not writing a mask of many pixels.
     """
 
-    mask: npt.NDArray[np.bool_]
+    probability: ProbabilityMap
     score: float
     level: str
     box: Box
@@ -47,6 +50,19 @@ class TapResult:
     macs: int
     tile: Tile | None
     timings_ms: Mapping[str, float]
+
+    @cached_property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Bool, H x W, in photo pixels; written when it is first asked for, and kept."""
+        return self.mask_at(*self.probability.photo)
+
+    def mask_at(self, height: int, width: int) -> npt.NDArray[np.bool_]:
+        """The mask in a picture of the whole photo of this size, such as the one on the screen.
+
+        Bool, height x width. It takes time and memory for its own pixels, not for the photo's.
+        Raises ``ValueError`` for a picture without pixels.
+        """
+        return self.probability.mask_at(height, width)
 
     @property
     def area(self) -> int:

@@ -133,21 +133,23 @@ class TapSegmenter:
         """Replay the golden taps of every schedule; ``BundleError`` for the first that differs."""
         self._check_golden(first_only=False)
 
-    def tap(self, photo: Photo, at: tuple[float, float]) -> TapResult:
+    def tap(self, photo: Photo, at: tuple[float, float], level: str | None = None) -> TapResult:
         """The mask of the thing at a photo pixel.
 
         ``photo`` is uint8, H x W x 3, RGB, upright; ``at`` is (x, y) in photo pixels, where x is
-        the column and (0, 0) the top left pixel. A schedule that encodes photos encodes this one,
-        which drops the one before it, and keeps nothing after the tap. Raises ``PhotoError`` for
-        any other array and ``TapOutsidePhoto`` for a tap that is not on the photo.
+        the column and (0, 0) the top left pixel. The level with the best score answers, or
+        ``level``, one of those of another result's ``candidates``, for the part or the whole. A
+        schedule that encodes photos encodes this one, which drops the one before it, and keeps
+        nothing after the tap. Raises ``PhotoError`` for any other array, ``TapOutsidePhoto`` for a
+        tap that is not on the photo and ``BundleError`` for a level that is not asked.
         """
         check_photo(photo)
         if self._answers.zoom is not None:
-            return self._zoomed_tap(self._answers.zoom, photo, at)
+            return self._zoomed_tap(self._answers.zoom, photo, at, level)
         choice = self.choice(photo.shape[0], photo.shape[1])
         if choice.schedule.encode:
             self._drop_encoded()
-        return self._tap(choice, photo, at)
+        return self._tap(choice, photo, at, level)
 
     def encode(self, photo: Photo) -> EncodedPhoto:
         """Run once what all taps on a photo share; its ``tap`` then costs only what they do not.
@@ -175,20 +177,23 @@ class TapSegmenter:
         self._drop_encoded(successor=encoded)
         return encoded
 
-    def _tap(self, choice: Choice, photo: Photo, at: tuple[float, float]) -> TapResult:
+    def _tap(
+        self, choice: Choice, photo: Photo, at: tuple[float, float], level: str | None = None
+    ) -> TapResult:
         timings: Timings = {}
         with timed(timings, "total"):
             look = look_at(self.replay(choice), self._pad_value, photo, at, timings)
-            result = look.result(timings)
+            result = look.result(timings, level)
             return replace(result, macs=result.macs + choice.schedule.macs.encode)
 
-    def _zoomed_tap(self, rule: ZoomRule, photo: Photo, at: tuple[float, float]) -> TapResult:
+    def _zoomed_tap(
+        self, rule: ZoomRule, photo: Photo, at: tuple[float, float], level: str | None = None
+    ) -> TapResult:
         first, closer = (self._own_canvas(number) for number in (rule.first, rule.tile))
         timings: Timings = {}
         with timed(timings, "total"):
-            return zoomed_tap(
-                rule, self.replay(first), self.replay(closer), self._pad_value, photo, at, timings
-            )
+            looks = self.replay(first), self.replay(closer)
+            return zoomed_tap(rule, *looks, self._pad_value, photo, at, timings, level)
 
     def _own_canvas(self, number: int) -> Choice:
         """A schedule of the bundle on the canvas that it was planned for."""

@@ -23,19 +23,21 @@ def zoomed_tap(
     photo: npt.NDArray[np.uint8],
     at: tuple[float, float],
     timings: Timings,
+    level: str | None = None,
 ) -> TapResult:
     """The mask of the thing at the photo pixel ``at`` (x, y), after a first and a closer look.
 
-    ``photo`` is uint8, H x W x 3. Only the look that answers computes a mask. The result holds
-    ``timings``, to which both looks add. Raises ``TapOutsidePhoto`` as ``look_at`` does.
+    ``photo`` is uint8, H x W x 3. Only the look that answers computes a mask: that of its best
+    level, or of the one that is named. The result holds ``timings``, to which both looks add.
+    Raises ``TapOutsidePhoto`` as ``look_at`` does, ``BundleError`` as ``Look.result`` does.
     """
     whole = look_at(first, pad_value, photo, at, timings)
     canvas = closer.canvas_height, closer.canvas_width
     tile = rule.choose_tile(canvas, whole.placement, at, whole.box)
     if tile is None:
-        return replace(whole.result(timings), schedule=ZOOM)
+        return replace(whole.result(timings, level), schedule=ZOOM)
     near = look_at(closer, pad_value, photo, at, timings, tile)
     answering, other = (near, whole) if near.score >= rule.trust * whole.score else (whole, near)
-    result = answering.result(timings)
+    result = answering.result(timings, level)
     macs = result.macs + other.replay.schedule.macs.query
     return replace(result, schedule=ZOOM, tile=tile, macs=macs)

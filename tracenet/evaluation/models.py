@@ -14,8 +14,9 @@ from tracenet.evaluation.metrics import Mask
 from tracenet.evaluation.protocol import Tap
 from tracenet.model import LEVELS, MaskProbability, TraceNet, answer_taps
 from tracenet.model.fullnet import gather_cells, mask_head_inputs
-from tracenet_runtime.canvas import Canvas, CanvasImage, Placement, place_mask
+from tracenet_runtime.canvas import Canvas, CanvasImage, Placement
 from tracenet_runtime.choose import Choice
+from tracenet_runtime.mask import place_mask
 from tracenet_runtime.replay import Array, QueryAnswer, Replay
 from tracenet_runtime.segmenter import TapSegmenter
 from tracenet_runtime.zoom import ZOOM

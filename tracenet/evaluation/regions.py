@@ -13,7 +13,8 @@ from tracenet.evaluation.metrics import Mask
 from tracenet.evaluation.protocol import Tap
 from tracenet.model import LEVELS, MASK_STRIDE, MaskProbability, TraceNet
 from tracenet.rft import ReceptiveFieldTracer, Rect
-from tracenet_runtime.canvas import PROBABILITY_STRIDE, Canvas, Placement, place_mask
+from tracenet_runtime.canvas import Canvas, Placement
+from tracenet_runtime.mask import PROBABILITY_STRIDE, place_mask
 
 _MASKS_PER_CELL = MASK_STRIDE // PROBABILITY_STRIDE
 _QUERIED: tuple[Literal["score", "filter"], ...] = ("score", "filter")

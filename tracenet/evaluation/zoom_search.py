@@ -32,8 +32,9 @@ from tracenet.model import (
     load_checkpoint,
     shipped_checkpoint,
 )
-from tracenet_runtime.canvas import Canvas, place_mask
+from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.manifest import MAX_SIDE
+from tracenet_runtime.mask import place_mask
 from tracenet_runtime.tool import run_tool, thread_count, whole_number
 from tracenet_runtime.zoom_rule import Box, ZoomRule
 
