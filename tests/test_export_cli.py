@@ -281,8 +281,12 @@ def requests_of(*arguments: str) -> list[ScheduleRequest]:
     return requests
 
 
-def test_without_a_schedule_all_levels_are_asked_on_a_square() -> None:
-    assert requests_of() == [ScheduleRequest("all", LEVELS, DEFAULT_CANVAS, LADDER)]
+def test_without_a_schedule_a_bundle_zooms_or_has_the_canvas_that_is_named() -> None:
+    assert requests_and_zoom() == requests_and_zoom("--schedule", "zoom")
+    assert requests_of("--canvas", "512") == [
+        ScheduleRequest("all", LEVELS, DEFAULT_CANVAS, LADDER)
+    ]
+    assert requests_of("--canvas", "512") == requests_of("--schedule", "all")
 
 
 def test_each_schedule_has_its_canvas() -> None:

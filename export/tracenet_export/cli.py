@@ -23,15 +23,11 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   tracenet-export --target onnx --out out/bundle
   tracenet-export --target litert --precision int8 --calibration photos --out out/litert-int8
-  tracenet-export --schedule zoom --out out/zoom
-  tracenet-export --schedule all warm P3-P5@1536x2048 --out out/bundle
+  tracenet-export --schedule zoom all warm P3-P5@1536x2048 --out out/bundle
   tracenet-export --schedule P3-P5 --halo-curve 0.5 0.25 0.1 --accuracy photos/val
   tracenet-export --checkpoint runs/first/network.safetensors --schedule full --out out/full"""
 
 DEFAULT_MODEL = "mobilenetv2-fpn"
-
-TILE_WEIGHTS = "mobilenetv2-fpn-tiles"
-"""Shipped weights of the default model that were trained on tiles, too: a zoom's default."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,8 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     weights.add_argument(
         "--checkpoint",
         type=Path,
-        help="weights (.safetensors) of all schedules; default: those shipped for --model, or, "
-        "with a `zoom` and without --model, those trained on tiles",
+        help="weights (.safetensors); default: those shipped for --model",
     )
     weights.add_argument(
         "--untrained", action="store_true", help="random weights, to measure costs with"
@@ -59,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--canvas",
         help="height x width of what the network sees, or one side; padded to multiples of 128 "
-        "(default: 512x512)",
+        "(default: 512x512; a `zoom` has canvases of its own)",
     )
     parser.add_argument(
         "--target", default="onnx", help="onnx, coreml or litert (default: %(default)s)"
@@ -79,12 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--schedule",
         nargs="+",
-        default=["all"],
         metavar="NAME[@CANVAS]",
-        help="what a tap runs: `all` levels, some (P4, P3-P5), `warm` (the photo is encoded once, "
-        "taps run the heads), `zoom` (the whole photo on 256x256 or a canvas of its own, then a "
-        "tile about the thing); to compare with, `full` (FullNet) and `P3-P5/input` (FullNet on a "
-        "crop of the photo, with no cut inside); each on --canvas or its own",
+        help="what a tap runs: `zoom` (the whole photo on 256x256 or a canvas of its own, then a "
+        "tile about the thing), `all` levels, some (P4, P3-P5), `warm` (the photo is encoded once, "
+        "taps run the heads); to compare with, `full` (FullNet) and `P3-P5/input` (FullNet on a "
+        "crop of the photo, with no cut inside); each on --canvas or its own (default: zoom, or "
+        "with --canvas all)",
     )
     parser.add_argument(
         "--windows",
@@ -239,8 +234,7 @@ def open_source(arguments: argparse.Namespace) -> Any:
         network = untrained_network(arguments.model or DEFAULT_MODEL)
         digest = hashlib.sha256(b"untrained").hexdigest()
         return Source(network, digest, "untrained: no licence", trained=False)
-    weights = arguments.model or (TILE_WEIGHTS if _asks_for_a_zoom(arguments) else DEFAULT_MODEL)
-    path = arguments.checkpoint or shipped_checkpoint(weights)
+    path = arguments.checkpoint or shipped_checkpoint(arguments.model or DEFAULT_MODEL)
     network = load_checkpoint(path)
     if arguments.checkpoint and arguments.model not in (None, network.config.name):
         raise CheckpointError(
@@ -248,10 +242,6 @@ def open_source(arguments: argparse.Namespace) -> Any:
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Source(network, digest, checkpoint_licence(path))
-
-
-def _asks_for_a_zoom(arguments: argparse.Namespace) -> bool:
-    return any(text.partition("@")[0] == "zoom" for text in arguments.schedule)
 
 
 def parse_requests(
@@ -265,13 +255,14 @@ def parse_requests(
     from tracenet_export.errors import ExportError
     from tracenet_export.schedule import parse_schedule
     from tracenet_export.zoom import FIRST_CANVAS, looks, zoom_rule
+    from tracenet_runtime.zoom import ZOOM
 
     windows = parse_windows(arguments.windows)
     requests: list[ScheduleRequest] = []
     zooms: list[tuple[ScheduleRequest, ScheduleRequest]] = []
-    for text in arguments.schedule:
+    for text in arguments.schedule or (["all"] if arguments.canvas else [ZOOM]):
         name, at, canvas = text.partition("@")
-        if name == "zoom":
+        if name == ZOOM:
             size = parse_canvas(canvas) if at else FIRST_CANVAS
             zooms.append(looks(size, windows, arguments.halo))
             continue
