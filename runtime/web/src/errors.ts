@@ -33,7 +33,14 @@ export class OutOfMemory extends TraceNetError {
   override name = "OutOfMemory";
 }
 
-const CLASSES = [PhotoError, TapOutsidePhoto, BundleError, EngineUnavailable, OutOfMemory];
+/** By name, because a build shortens the names of classes. */
+const CLASSES: Readonly<Record<string, typeof TraceNetError>> = {
+  PhotoError,
+  TapOutsidePhoto,
+  BundleError,
+  EngineUnavailable,
+  OutOfMemory,
+};
 
 /** An error as it crosses from the worker to the page. */
 export interface ErrorMessage {
@@ -74,6 +81,5 @@ export function toMessage(error: TraceNetError): ErrorMessage {
 
 /** The error that `toMessage` was given, of the same class. */
 export function fromMessage({ name, message }: ErrorMessage): TraceNetError {
-  const known = CLASSES.find((candidate) => candidate.name === name);
-  return known ? new known(message) : new TraceNetError(message);
+  return new (CLASSES[name] ?? TraceNetError)(message);
 }

@@ -106,11 +106,12 @@ async function viewOf(
   timings: Timings,
 ): Promise<View> {
   const [x0, y0, x1, y1] = tile;
-  const image = timed(timings, "canvas", () => new CanvasImage(replay.canvas, padValue, pixels, tile));
+  const { canvas } = replay;
+  const image = timed(timings, "canvas", () => new CanvasImage(canvas, padValue, pixels, tile));
   return {
     replay,
-    arrays: await replay.encode(image, timings),
-    placement: place(replay.canvas, { height: y1 - y0, width: x1 - x0 }),
+    encoded: await replay.encode(image, timings),
+    placement: place(canvas, { height: y1 - y0, width: x1 - x0 }),
     photo: { height: pixels.height, width: pixels.width },
     tile,
     number,

@@ -46,6 +46,13 @@ export interface LevelAnswer {
   readonly filter: Tensor;
 }
 
+/** A photo on the canvas, and all that does not depend on the tap. */
+export interface EncodedCanvas {
+  readonly arrays: Arrays;
+  /** The windows that calls of the query read for all taps. */
+  readonly regions: readonly CanvasRegion[];
+}
+
 /** What every level says at the tap, a canvas pixel; `arrays` feed the mask part. */
 export interface QueryAnswer {
   readonly x: number;
@@ -87,6 +94,9 @@ interface Run {
  */
 export class Replay {
   private readonly levels: readonly Level[];
+  /** Calls of the query that are the same for every tap, and the others. */
+  private readonly sharedQuery: readonly Call[];
+  private readonly ownQuery: readonly Call[];
   /** Arrays that are read when the query has run. */
   private readonly afterQuery: ReadonlySet<string>;
 
@@ -101,33 +111,45 @@ export class Replay {
     const masks = schedule.masks.flatMap((mask) => [...mask.calls, mask.head]);
     const answers = this.levels.flatMap((level) => [level.score, level.box, level.filter]);
     this.afterQuery = new Set([...answers, ...readBy(masks)]);
+    this.sharedQuery = callsForAllTaps(schedule, table);
+    this.ownQuery = schedule.query.filter((call) => !this.sharedQuery.includes(call));
   }
 
   /**
-   * What runs once per photo: the arrays that taps on it begin with.
+   * What runs once per photo, whatever is tapped.
    *
-   * For a schedule that encodes nothing they are the image itself, else it is dropped. `timings`
+   * Besides the calls that the schedule encodes photos with, these are the calls of the query whose
+   * windows are the same for every tap: on a small canvas, one window often is all of it. `timings`
    * gets milliseconds added: `canvas` (windows of the image), `cut` (windows of other arrays) and
    * `engine/<program>`.
    */
-  async encode(image: CanvasImage, timings: Timings): Promise<Arrays> {
+  async encode(image: CanvasImage, timings: Timings): Promise<EncodedCanvas> {
     const arrays: GrowingArrays = new Map([[IMAGE, image]]);
     const run: Run = { x: 0, y: 0, arrays, regions: [], timings };
-    const readLater = new Set([...this.afterQuery, ...readBy(this.schedule.query)]);
-    await this.runCalls(this.schedule.encode, readLater, run);
-    return arrays;
+    const { encode, query } = this.schedule;
+    await this.runCalls(encode, new Set([...this.afterQuery, ...readBy(query)]), run);
+    const shared: Run = { ...run, regions: [] };
+    const readLater = new Set([...this.afterQuery, ...readBy(this.ownQuery)]);
+    await this.runCalls(this.sharedQuery, readLater, shared);
+    return { arrays, regions: shared.regions };
   }
 
   /**
    * Score, box and filter of every asked level at (x, y), a pixel of the canvas.
    *
-   * `arrays` are what `encode` returned, and stay as they are. `timings` as in `encode`.
+   * `encoded` is what `encode` returned, and stays as it is. `timings` as in `encode`.
    */
-  async answerQuery(arrays: Arrays, x: number, y: number, timings: Timings): Promise<QueryAnswer> {
-    const run: Run = { x, y, arrays: new Map(arrays), regions: [], timings };
-    await this.runCalls(this.schedule.query, this.afterQuery, run);
+  async answerQuery(
+    encoded: EncodedCanvas,
+    x: number,
+    y: number,
+    timings: Timings,
+  ): Promise<QueryAnswer> {
+    const regions = [...encoded.regions];
+    const run: Run = { x, y, arrays: new Map(encoded.arrays), regions, timings };
+    await this.runCalls(this.ownQuery, this.afterQuery, run);
     const levels = this.levels.map((level) => answerOf(level, run));
-    return { x, y, levels, arrays: run.arrays, regions: run.regions };
+    return { x, y, levels, arrays: run.arrays, regions };
   }
 
   /** The index of the first mask alternative that reaches far enough for a level's box. */
@@ -266,6 +288,20 @@ export class Replay {
       Math.min(height, top + keyStride + reach),
     ];
   }
+}
+
+/** The calls of a query that cut the same windows of the same arrays for every tap. */
+function callsForAllTaps(schedule: Schedule, table: Table): Call[] {
+  const constant = (row: number) => table[row]!.every((start) => start === table[row]![0]);
+  const own = new Set<string>();
+  return schedule.query.filter((call) => {
+    const shared =
+      constant(call.originY) &&
+      constant(call.originX) &&
+      call.inputs.every((window) => !own.has(window.array));
+    if (!shared) for (const window of call.outputs) own.add(window.array);
+    return shared;
+  });
 }
 
 function readBy(calls: readonly Call[]): Set<string> {

@@ -123,3 +123,23 @@ test("answers that are no numbers are refused", async () => {
   const opened = await openWith("all", new Broken());
   await expect(opened.tap(5, 5)).rejects.toThrow(BundleError);
 });
+
+test("calls of the query that are the same for every tap run once per photo", async () => {
+  const warm = manifest.schedules.find(({ name }) => name === "warm")!;
+  const schedule = { ...warm, encode: [], query: [...warm.encode, ...warm.query] };
+  const table = checkedTable(manifest, schedule, schedule.canvas);
+  const engine = new TinyEngine();
+  const replay = new Replay(manifest, schedule, schedule.canvas, table, engine);
+  const shared = await OpenPhoto.open(photo, manifest.padValue, replay, null);
+  const encoded = await openWith("warm", new TinyEngine());
+  for (const [x, y] of [
+    [200, 120],
+    [3, 240],
+  ] as const) {
+    const [result, expected] = [await shared.tap(x, y), await encoded.tap(x, y)];
+    expect(result.map).toEqual(expected.map);
+    expect(result.candidates).toEqual(expected.candidates);
+    expect(result.regions[0]!.program).toBe("trunk_whole");
+  }
+  expect(engine.calls.filter((program) => program === "trunk_whole")).toHaveLength(1);
+});
