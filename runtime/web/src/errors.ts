@@ -69,9 +69,7 @@ export function asTraceNetError(error: unknown, remedy: string): TraceNetError {
 export function isAllocationFailure(error: unknown): boolean {
   return (
     error instanceof RangeError ||
-    /out of memory|bad_alloc|allocation failed|failed to allocate|cannot enlarge memory/i.test(
-      firstLine(error),
-    )
+    /out of memory|\bOOM\b|bad_alloc|allocation failed|failed to allocate/i.test(firstLine(error))
   );
 }
 

@@ -308,7 +308,7 @@ function readBy(calls: readonly Call[]): Set<string> {
   return new Set(calls.flatMap((call) => call.inputs.map((window) => window.array)));
 }
 
-/** The window that starts at (y0, x0) of the feature map; the array itself where it is all of it. */
+/** The window that starts at (y0, x0) of the feature map; the array itself where that is all. */
 function cutPlaced(
   array: PlacedArray,
   y0: number,
