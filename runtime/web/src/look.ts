@@ -3,7 +3,8 @@
 import type { Answer } from "./answer.ts";
 import { boxToPhoto, toCanvas, type Placement } from "./canvas.ts";
 import { BundleError, TraceNetError } from "./errors.ts";
-import type { CanvasRegion, EncodedCanvas, LevelAnswer, QueryAnswer, Replay } from "./replay.ts";
+import type { LevelAnswer } from "./levelAnswer.ts";
+import type { CanvasRegion, EncodedCanvas, QueryAnswer, Replay } from "./replay.ts";
 import type { Timings } from "./timing.ts";
 import type { Box, Candidate, ComputedRegion, Size } from "./types.ts";
 

@@ -4,6 +4,7 @@ import * as ort from "onnxruntime-web/wasm";
 import glueUrl from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import wasmUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import type { Bundle, ProgramFiles } from "./bundle.ts";
+import type { Engine, Tensor } from "./engine.ts";
 import {
   BundleError,
   EngineUnavailable,
@@ -12,7 +13,6 @@ import {
   OutOfMemory,
 } from "./errors.ts";
 import type { Program, TensorSpec } from "./manifest.ts";
-import type { Engine, Tensor } from "./replay.ts";
 import type { EngineReport } from "./types.ts";
 
 /** A module with one instruction on 128-bit vectors, which a browser without SIMD refuses. */
