@@ -67,10 +67,8 @@ export function asTraceNetError(error: unknown, remedy: string): TraceNetError {
 
 /** Whether an error says that memory was refused; engines say so in many ways. */
 export function isAllocationFailure(error: unknown): boolean {
-  return (
-    error instanceof RangeError ||
-    /out of memory|\bOOM\b|bad_alloc|allocation failed|failed to allocate/i.test(firstLine(error))
-  );
+  const said = /out of memory|\bOOM\b|bad_alloc|allocation failed|(?:failed to|could not) allocate/i;
+  return error instanceof RangeError || said.test(firstLine(error));
 }
 
 export function toMessage(error: TraceNetError): ErrorMessage {

@@ -11,6 +11,7 @@ import {
   firstLine,
   isAllocationFailure,
   OutOfMemory,
+  type TraceNetError,
 } from "./errors.ts";
 import type { Program, TensorSpec } from "./manifest.ts";
 import type { EngineReport } from "./types.ts";
@@ -130,10 +131,16 @@ async function openSession(name: string, files: ProgramFiles): Promise<ort.Infer
   }
 }
 
-function refusal(error: unknown, what: string): OutOfMemory | BundleError {
+function refusal(error: unknown, what: string): TraceNetError {
   if (isAllocationFailure(error)) {
     return new OutOfMemory(
       "The browser refused the memory that the programs need; close other tabs and load again.",
+    );
+  }
+  // ONNX Runtime fetches its WebAssembly when the first session is created.
+  if (/no available backend/.test(firstLine(error))) {
+    return new EngineUnavailable(
+      "ONNX Runtime could not be started; check the connection and load the page again.",
     );
   }
   return new BundleError(`${what}: ${firstLine(error)}; export the bundle again.`);

@@ -121,6 +121,7 @@ test("failed allocations are told from other failures", () => {
     new RangeError("Array buffer allocation failed"),
     new Error("failed to allocate a buffer of size 5"),
     new Error("std::bad_alloc"),
+    new Error("Aborted(RangeError: WebAssembly.Memory(): could not allocate memory)"),
     "WebAssembly.Memory(): out of memory",
   ]) {
     expect(asTraceNetError(error, "use a smaller photo")).toBeInstanceOf(OutOfMemory);
