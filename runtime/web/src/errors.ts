@@ -67,7 +67,7 @@ export function asTraceNetError(error: unknown, remedy: string): TraceNetError {
 
 /** Whether an error says that memory was refused; engines say so in many ways. */
 export function isAllocationFailure(error: unknown): boolean {
-  const said = /out of memory|\bOOM\b|bad_alloc|allocation failed|(?:failed to|could not) allocate/i;
+  const said = /out of memory|\bOOM\b|bad_alloc|allocation failed|(failed to|could not) allocate/i;
   return error instanceof RangeError || said.test(firstLine(error));
 }
 
