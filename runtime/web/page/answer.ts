@@ -1,9 +1,9 @@
 /** The panel that tells of an answer: candidates, what was computed, what it cost. */
 
-import type { Size, TapResult } from "../src/types";
-import { create, element } from "./dom";
-import type { RegionGroup } from "./regions";
-import { countInWords, labelCandidates, millisecondsInWords } from "./words";
+import type { Size, TapResult } from "../src/types.ts";
+import { create, element } from "./dom.ts";
+import type { RegionGroup } from "./regions.ts";
+import { countInWords, labelCandidates, millisecondsInWords } from "./words.ts";
 
 const candidates = element("candidates", HTMLElement);
 const legend = element("legend", HTMLUListElement);
@@ -76,9 +76,10 @@ function showCandidates(
       "button",
       { type: "button", tabIndex: isChosen ? 0 : -1 },
       create("span", {}, label),
-      create("span", { className: "quiet" }, `${level} · ${score.toFixed(2)}`),
+      create("span", { className: "quiet" }, score.toFixed(2)),
     );
     button.dataset["testid"] = `candidate-${level}`;
+    button.title = `Level ${level}, score ${score.toFixed(2)}`;
     button.setAttribute("role", "radio");
     button.setAttribute("aria-checked", String(isChosen));
     button.addEventListener("click", () => onLevel(level));

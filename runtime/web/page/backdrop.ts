@@ -1,9 +1,9 @@
 /** The photo's background, blurred as by a wide lens: without the thing, which would leave a halo. */
 
-import type { Size } from "../src/types";
-import { blur } from "./blur";
-import { context2d } from "./dom";
-import { within } from "./photo";
+import type { Size } from "../src/types.ts";
+import { blur } from "./blur.ts";
+import { context2d } from "./dom.ts";
+import { within } from "./photo.ts";
 
 /** A blur has no detail to lose, so it is computed on a small copy with this longer side. */
 const BACKDROP_SIDE = 512;

@@ -4,7 +4,7 @@
  * two bundles are never mixed. An older bundle is deleted once the newer one is complete.
  */
 
-import { MANIFEST, neededFiles, parseManifest } from "./cacheChoice";
+import { MANIFEST, neededFiles, parseManifest } from "./cacheChoice.ts";
 
 const PREFIX = "tracenet-bundle-";
 /** How long, in ms, a slow network may take to tell whether there is a newer bundle. */

@@ -1,8 +1,8 @@
 /** Putting a cut-out on a background; the same for the preview and, in a worker, for the export. */
 
-import type { Size } from "../src/types";
-import { context2d } from "./dom";
-import { softRows } from "./feather";
+import type { Size } from "../src/types.ts";
+import { context2d } from "./dom.ts";
+import { softRows } from "./feather.ts";
 
 export type Background =
   | { readonly kind: "none" }

@@ -1,6 +1,6 @@
 /** Exports at the photo's full resolution, made in a worker so that the page stays responsive. */
 
-import type { ExportReply, ExportRequest } from "./cutoutWorker";
+import type { ExportReply, ExportRequest } from "./cutoutWorker.ts";
 
 type Waiting = { resolve: (file: Blob) => void; reject: (error: Error) => void };
 

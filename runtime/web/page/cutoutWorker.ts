@@ -1,7 +1,7 @@
 /** The worker that makes the files to save: decodes the photo again, whole, and composes it. */
 
-import { compose, type Background } from "./compose";
-import { openWhole } from "./photo";
+import { compose, type Background } from "./compose.ts";
+import { openWhole } from "./photo.ts";
 
 export type ExportBackground =
   | Exclude<Background, { kind: "picture" }>

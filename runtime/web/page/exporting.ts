@@ -1,13 +1,13 @@
 /** Save, copy and share: each button only where the browser can do it. */
 
-import type { TapResult } from "../src/types";
-import { CutoutMaker } from "./cutout";
-import type { ExportBackground } from "./cutoutWorker";
-import { create, element } from "./dom";
-import type { Look } from "./look";
-import { inWords, setStatus, showError } from "./notices";
-import type { OpenPhoto } from "./photo";
-import type { Scene } from "./scene";
+import type { TapResult } from "../src/types.ts";
+import { CutoutMaker } from "./cutout.ts";
+import type { ExportBackground } from "./cutoutWorker.ts";
+import { create, element } from "./dom.ts";
+import type { Look } from "./look.ts";
+import { inWords, setStatus, showError } from "./notices.ts";
+import type { OpenPhoto } from "./photo.ts";
+import type { Scene } from "./scene.ts";
 
 /** What is to be exported. */
 export interface Cutout {

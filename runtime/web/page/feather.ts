@@ -1,6 +1,6 @@
 /** The soft edge of a cut-out. */
 
-import { blur } from "./blur";
+import { blur } from "./blur.ts";
 
 
 /**

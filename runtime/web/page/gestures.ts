@@ -1,6 +1,6 @@
 /** What the pointers on the viewer mean: a tap, a drag of the photo, or a pinch. */
 
-import type { Point } from "./viewport";
+import type { Point } from "./viewport.ts";
 
 export type Gesture =
   | { readonly kind: "tap"; readonly at: Point }

@@ -1,9 +1,9 @@
 /** The dialog that tells what this page is and what it runs. */
 
-import type { Segmenter } from "../src/types";
-import { fillFacts } from "./answer";
-import { element } from "./dom";
-import { bytesInWords } from "./words";
+import type { Segmenter } from "../src/types.ts";
+import { fillFacts } from "./answer.ts";
+import { element } from "./dom.ts";
+import { bytesInWords } from "./words.ts";
 
 const dialog = element("info", HTMLDialogElement);
 

@@ -1,10 +1,10 @@
 /** Loads the bundle, with a progress bar and a way to try again. */
 
-import { TapSegmenter } from "../src/index";
-import type { LoadOptions, LoadProgress, Segmenter } from "../src/types";
-import { element } from "./dom";
-import { inWords, setStatus, showError } from "./notices";
-import { bytesInWords } from "./words";
+import { TapSegmenter } from "../src/index.ts";
+import type { LoadOptions, LoadProgress, Segmenter } from "../src/types.ts";
+import { element } from "./dom.ts";
+import { inWords, setStatus, showError } from "./notices.ts";
+import { bytesInWords } from "./words.ts";
 
 const progressBar = element("progress", HTMLProgressElement);
 

@@ -1,9 +1,9 @@
 /** What the cut-out is to look like, and the controls that say so. */
 
-import { element } from "./dom";
-import { listenToInput } from "./opening";
-import { openPhoto, type OpenPhoto } from "./photo";
-import { inWords, showError } from "./notices";
+import { element } from "./dom.ts";
+import { listenToInput } from "./opening.ts";
+import { openPhoto, type OpenPhoto } from "./photo.ts";
+import { inWords, showError } from "./notices.ts";
 
 export type LookBackground =
   | { readonly kind: "none" }

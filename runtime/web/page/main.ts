@@ -12,24 +12,24 @@
  * address choose what is loaded, for measurements.
  */
 
-import type { Segmenter, TapResult } from "../src/types";
-import { showAnswer, showLegend } from "./answer";
-import { element } from "./dom";
-import { Exporter } from "./exporting";
-import { showFacts, wireInfo } from "./info";
-import { loadSegmenter } from "./loading";
-import { LookControls } from "./look";
-import { clearError, inWords, setStatus, showError } from "./notices";
-import { startOffline } from "./offline";
-import { listenForPhotos } from "./opening";
-import { openPhoto, type OpenPhoto } from "./photo";
-import { groupRegions } from "./regions";
-import { Scene, type PreviewLayers } from "./scene";
-import { Session } from "./session";
-import { missingFeatures } from "./support";
-import { Viewer } from "./viewer";
-import type { Point } from "./viewport";
-import { millisecondsInWords, shareInWords, shareOfMask } from "./words";
+import type { Segmenter, TapResult } from "../src/types.ts";
+import { showAnswer, showLegend } from "./answer.ts";
+import { element } from "./dom.ts";
+import { Exporter } from "./exporting.ts";
+import { showFacts, wireInfo } from "./info.ts";
+import { loadSegmenter } from "./loading.ts";
+import { LookControls } from "./look.ts";
+import { clearError, inWords, setStatus, showError } from "./notices.ts";
+import { startOffline } from "./offline.ts";
+import { listenForPhotos } from "./opening.ts";
+import { openPhoto, type OpenPhoto } from "./photo.ts";
+import { groupRegions } from "./regions.ts";
+import { Scene, type PreviewLayers } from "./scene.ts";
+import { Session } from "./session.ts";
+import { missingFeatures } from "./support.ts";
+import { Viewer } from "./viewer.ts";
+import type { Point } from "./viewport.ts";
+import { millisecondsInWords, shareInWords, shareOfMask } from "./words.ts";
 
 interface Handle {
   segmenter: Segmenter | null;

@@ -1,6 +1,6 @@
 /** What the page tells its user: one line of status, and errors that stay until dismissed. */
 
-import { create, element } from "./dom";
+import { create, element } from "./dom.ts";
 
 const status = element("status", HTMLElement);
 const errors = element("error", HTMLElement);

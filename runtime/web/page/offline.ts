@@ -1,7 +1,7 @@
 /** Makes the page work offline: registers the service worker and asks it whether all is stored. */
 
-import type { Segmenter } from "../src/types";
-import { element } from "./dom";
+import type { Segmenter } from "../src/types.ts";
+import { element } from "./dom.ts";
 
 const note = element("offline", HTMLElement);
 

@@ -1,6 +1,6 @@
 /** The ways in which a picture comes into the page: file, camera, drop, paste, sample. */
 
-import { create, element } from "./dom";
+import { create, element } from "./dom.ts";
 
 const SAMPLES = [
   { name: "coffee", label: "Coffee" },

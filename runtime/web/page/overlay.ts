@@ -1,9 +1,9 @@
 /** The mask as it lies over the photo: a tint with a soft edge, and a line of two colours around it. */
 
-import type { Size } from "../src/types";
-import { blur } from "./blur";
-import { context2d } from "./dom";
-import { softRows } from "./feather";
+import type { Size } from "../src/types.ts";
+import { blur } from "./blur.ts";
+import { context2d } from "./dom.ts";
+import { softRows } from "./feather.ts";
 
 /** Cyan beside near-black: one of them stands out on any photo. */
 const TINT = [0, 200, 255] as const;

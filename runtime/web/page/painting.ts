@@ -1,8 +1,8 @@
 /** Draws what the viewer shows: the photo or its composition, the mask, the windows, the crosshair. */
 
-import type { OpenPhoto } from "./photo";
-import type { RegionGroup } from "./regions";
-import { toScreen, type Point, type Viewport } from "./viewport";
+import type { OpenPhoto } from "./photo.ts";
+import type { RegionGroup } from "./regions.ts";
+import { toScreen, type Point, type Viewport } from "./viewport.ts";
 
 export interface Layers {
   /** Shown instead of the photo, with its proportions. */

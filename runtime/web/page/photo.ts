@@ -1,7 +1,7 @@
 /** A photo as the page holds it: the file, its size, and a preview no larger than screens are. */
 
-import type { Size } from "../src/types";
-import { context2d } from "./dom";
+import type { Size } from "../src/types.ts";
+import { context2d } from "./dom.ts";
 
 /** The preview's longer side at most, in pixels. */
 const PREVIEW_SIDE = 2048;

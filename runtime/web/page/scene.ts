@@ -1,12 +1,12 @@
 /** Makes what the viewer shows of an answer: the mask over the photo, or the thing on its background. */
 
-import type { TapResult } from "../src/types";
-import { backdropSize, blurredBackdrop } from "./backdrop";
-import { compose, type Background } from "./compose";
-import type { Look, LookBackground } from "./look";
-import { maskOverlay } from "./overlay";
-import type { Layers } from "./painting";
-import { within, type OpenPhoto } from "./photo";
+import type { TapResult } from "../src/types.ts";
+import { backdropSize, blurredBackdrop } from "./backdrop.ts";
+import { compose, type Background } from "./compose.ts";
+import type { Look, LookBackground } from "./look.ts";
+import { maskOverlay } from "./overlay.ts";
+import type { Layers } from "./painting.ts";
+import { within, type OpenPhoto } from "./photo.ts";
 
 /** The longer side of what is computed for the screen: finer than the masks, small enough to be quick. */
 const SCENE_SIDE = 1024;

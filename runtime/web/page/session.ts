@@ -1,8 +1,8 @@
 /** The segmenter and the photo that it answers taps on, one request after the other. */
 
-import type { Segmenter, TapResult } from "../src/types";
-import type { OpenPhoto } from "./photo";
-import type { Point } from "./viewport";
+import type { Segmenter, TapResult } from "../src/types.ts";
+import type { OpenPhoto } from "./photo.ts";
+import type { Point } from "./viewport.ts";
 
 export class Session {
   private photo: OpenPhoto | null = null;

@@ -4,8 +4,8 @@
  * own cache, see bundleCache.ts.
  */
 
-import { BundleCache } from "./bundleCache";
-import { chooseCache, MANIFEST, type PageFile } from "./cacheChoice";
+import { BundleCache } from "./bundleCache.ts";
+import { chooseCache, MANIFEST, type PageFile } from "./cacheChoice.ts";
 
 /** Put in by the build (build/serviceWorker.ts): the files of the page, and a hash of them all. */
 declare const PAGE_FILES: readonly PageFile[];

@@ -1,12 +1,12 @@
 /** The canvas that shows the photo: zoom, pan, taps, the crosshair of the keyboard, and layers. */
 
-import type { Size } from "../src/types";
-import { context2d } from "./dom";
-import { Gestures, type Gesture } from "./gestures";
-import { paintScene, type Layers } from "./painting";
-import type { OpenPhoto } from "./photo";
-import * as view from "./viewport";
-import type { Point, Viewport } from "./viewport";
+import type { Size } from "../src/types.ts";
+import { context2d } from "./dom.ts";
+import { Gestures, type Gesture } from "./gestures.ts";
+import { paintScene, type Layers } from "./painting.ts";
+import type { OpenPhoto } from "./photo.ts";
+import * as view from "./viewport.ts";
+import type { Point, Viewport } from "./viewport.ts";
 
 export interface ViewerEvents {
   /** A pixel of the photo was tapped. */

@@ -5,7 +5,7 @@
  * photo pixels from the photo's: screen = offset + scale * photo.
  */
 
-import type { Size } from "../src/types";
+import type { Size } from "../src/types.ts";
 
 export interface Point {
   readonly x: number;

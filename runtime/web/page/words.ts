@@ -1,6 +1,6 @@
 /** Numbers and levels in plain words. */
 
-import type { Candidate } from "../src/types";
+import type { Candidate } from "../src/types.ts";
 
 const LEVEL_WORDS: readonly (readonly string[])[] = [
   ["Whole"],
