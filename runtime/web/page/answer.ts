@@ -52,13 +52,16 @@ export function showLegend(groups: readonly RegionGroup[]): void {
       const swatch = create("span", { className: group.look === 0 ? "swatch dashed" : "swatch" });
       swatch.style.borderColor = group.color;
       const look = group.look === 0 ? "first look" : "closer look";
-      const reads = `reads ${group.inputs}`;
+      const sizes = group.boxes.map(([x0, y0, x1, y1]) =>
+        sizeInWords({ width: Math.round(x1 - x0), height: Math.round(y1 - y0) }),
+      );
+      const windows = `${sizes.join(", ")} pixels of the photo`;
       return create(
         "li",
         {},
         swatch,
         create("span", {}, group.program),
-        create("span", { className: "quiet" }, hasTwoLooks ? `${look}, ${reads}` : reads),
+        create("span", { className: "quiet" }, hasTwoLooks ? `${look}: ${windows}` : windows),
       );
     }),
   );

@@ -34,7 +34,7 @@ export function paintScene(
   context.drawImage(layers.composition ?? photo.preview, x, y, width, height);
   if (layers.overlay) context.drawImage(layers.overlay, x, y, width, height);
   for (const group of layers.regions ?? []) paintRegions(context, viewport, group);
-  if (layers.tap) paintTap(context, centreOf(layers.tap, viewport));
+  if (layers.tap && !layers.composition) paintTap(context, centreOf(layers.tap, viewport));
   if (layers.crosshair) paintCrosshair(context, centreOf(layers.crosshair, viewport));
 }
 

@@ -5,8 +5,6 @@ import type { Box, ComputedRegion } from "../src/types.ts";
 export interface RegionGroup {
   readonly look: number;
   readonly program: string;
-  /** What the program read, such as "image" or "p3, p4". */
-  readonly inputs: string;
   readonly boxes: readonly Box[];
   readonly color: string;
 }
@@ -30,7 +28,6 @@ export function groupRegions(regions: readonly ComputedRegion[]): RegionGroup[] 
     return {
       look,
       program,
-      inputs: [...new Set(group.map((region) => region.input))].join(", "),
       boxes: distinct(group.map((region) => region.box)),
       color: COLORS[programs.indexOf(program) % COLORS.length] as string,
     };
