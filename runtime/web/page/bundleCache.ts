@@ -22,10 +22,9 @@ export class BundleCache {
     const stored = await this.completeBundle();
     const fetched = this.fetchManifest();
     const fresh = await (stored === null ? fetched : orNull(fetched, MANIFEST_PATIENCE));
-    const name = fresh ?? stored;
-    if (name === null) return fetch(this.root + MANIFEST);
-    this.served = name;
-    return (await this.stored(name, MANIFEST)) ?? Response.error();
+    this.served = fresh ?? stored;
+    if (this.served === null) return fetch(this.root + MANIFEST);
+    return (await this.stored(this.served, MANIFEST)) ?? Response.error();
   }
 
   /** A file of the bundle whose manifest was given out last, from its cache or, then stored, the network. */
@@ -45,15 +44,14 @@ export class BundleCache {
     return (await this.completeBundle()) !== null;
   }
 
-  /** Fetch the manifest and store it; the name of its cache, or null if there is none to be had. */
+  /** Fetch the manifest and store it; the name of its cache, or null if it cannot be had or stored. */
   private async fetchManifest(): Promise<string | null> {
     const response = await fetch(this.root + MANIFEST, { cache: "no-cache" }).catch(() => null);
     if (!response?.ok) return null;
     const bytes = await response.clone().arrayBuffer();
     if (parseManifest(new TextDecoder().decode(bytes)) === null) return null;
     const name = PREFIX + (await sha256(bytes));
-    await (await caches.open(name)).put(this.root + MANIFEST, response);
-    return name;
+    return (await store(name, this.root + MANIFEST, response)) ? name : null;
   }
 
   /** Fetch a file, and store it if it is the one that the manifest lists. */
@@ -61,7 +59,7 @@ export class BundleCache {
     const response = await fetch(this.root + path, { cache: "no-cache" });
     const wanted = (await this.manifestOf(name))?.files[path]?.sha256;
     if (response.ok && wanted === (await sha256(await response.clone().arrayBuffer()))) {
-      await (await caches.open(name)).put(this.root + path, response.clone());
+      await store(name, this.root + path, response.clone());
     }
     return response;
   }
@@ -99,6 +97,16 @@ async function readManifest(
   response: Response | undefined,
 ): Promise<ReturnType<typeof parseManifest>> {
   return response === undefined ? null : parseManifest(await response.text());
+}
+
+/** Whether a response could be stored: where there is no room, the page works, but not offline. */
+async function store(name: string, url: string, response: Response): Promise<boolean> {
+  try {
+    await (await caches.open(name)).put(url, response);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function bundleCaches(): Promise<string[]> {
