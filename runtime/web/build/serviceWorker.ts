@@ -36,7 +36,12 @@ export function serviceWorker(entry: string): Plugin {
             target: config.build.target,
             outDir,
             emptyOutDir: false,
-            lib: { entry: join(config.root, entry), formats: ["iife"], name: "sw", fileName: () => OUTPUT },
+            lib: {
+              entry: join(config.root, entry),
+              formats: ["iife"],
+              name: "sw",
+              fileName: () => OUTPUT,
+            },
           },
         });
       },
@@ -44,7 +49,9 @@ export function serviceWorker(entry: string): Plugin {
   };
 }
 
-/** Every file below a folder but the service worker itself and texts about files, sorted by name. */
+/**
+ * Every file below a folder but the service worker itself and texts about files, sorted by name.
+ */
 function pageFiles(folder: string): PageFile[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

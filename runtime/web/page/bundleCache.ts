@@ -1,7 +1,8 @@
 /**
- * The stored bundle, for the service worker. Each bundle has a cache of its own, named by the SHA-256
- * of its manifest, and a file enters it only if its hash is the one that the manifest lists: files of
- * two bundles are never mixed. An older bundle is deleted once the newer one is complete.
+ * The stored bundle, for the service worker. Each bundle has a cache of its own, named by the
+ * SHA-256 of its manifest, and a file enters it only if its hash is the one that the manifest
+ * lists: files of two bundles are never mixed. An older bundle is deleted once the newer one is
+ * complete.
  */
 
 import { MANIFEST, neededFiles, parseManifest } from "./cacheChoice.ts";
@@ -17,7 +18,9 @@ export class BundleCache {
   /** @param root the bundle's folder, absolute, with a slash at the end */
   constructor(private readonly root: string) {}
 
-  /** The network's manifest, for a bundle may have changed; offline, or in vain, the stored one's. */
+  /**
+   * The network's manifest, for a bundle may have changed; offline, or in vain, the stored one's.
+   */
   async manifest(): Promise<Response> {
     const stored = await this.completeBundle();
     const fetched = this.fetchManifest();
@@ -27,14 +30,19 @@ export class BundleCache {
     return (await this.stored(this.served, MANIFEST)) ?? Response.error();
   }
 
-  /** A file of the bundle whose manifest was given out last, from its cache or, then stored, the network. */
+  /**
+   * A file of the bundle whose manifest was given out last, from its cache or, then stored, the
+   * network.
+   */
   async file(path: string): Promise<Response> {
     const name = this.served ?? (await this.completeBundle());
     if (name === null) return fetch(this.root + path);
     return (await this.stored(name, path)) ?? (await this.fetchFile(name, path));
   }
 
-  /** Store whatever is missing of the network's bundle; whether a complete bundle is stored then. */
+  /**
+   * Store whatever is missing of the network's bundle; whether a complete bundle is stored then.
+   */
   async complete(): Promise<boolean> {
     const name = await this.fetchManifest();
     if (name !== null) {
@@ -44,7 +52,9 @@ export class BundleCache {
     return (await this.completeBundle()) !== null;
   }
 
-  /** Fetch the manifest and store it; the name of its cache, or null if it cannot be had or stored. */
+  /**
+   * Fetch the manifest and store it; the name of its cache, or null if it cannot be had or stored.
+   */
   private async fetchManifest(): Promise<string | null> {
     const response = await fetch(this.root + MANIFEST, { cache: "no-cache" }).catch(() => null);
     if (!response?.ok) return null;

@@ -8,8 +8,8 @@
  *   offline     a promise: whether the page can be used offline from now on (see offline.ts)
  * and elements carry data-testid: file-input, camera-input, viewer, status, error, progress, info,
  * sample-NAME, candidate-LEVEL, regions, background-none|blur|color|photo, background-color-input,
- * background-file, feather, save, copy, share, free-memory. ?schedule=NAME and ?threads=N in the page's
- * address choose what is loaded, for measurements.
+ * background-file, feather, save, copy, share, free-memory. ?schedule=NAME and ?threads=N in the
+ * page's address choose what is loaded, for measurements.
  */
 
 import type { Segmenter, TapResult } from "../src/types.ts";
@@ -200,8 +200,8 @@ freeWhileHidden();
 const missing = missingFeatures();
 if (missing.length > 0) {
   showError(
-    `This browser cannot run the page: it lacks ${missing.join(" and ")}. Use a newer one, such as ` +
-      "Chrome 91, Firefox 114 or Safari 16.4.",
+    `This browser cannot run the page: it lacks ${missing.join(" and ")}. Use a newer one, such ` +
+      "as Chrome 91, Firefox 114 or Safari 16.4.",
   );
 } else {
   const ready = loadSegmenter();

@@ -1,4 +1,6 @@
-/** The mask as it lies over the photo: a tint with a soft edge, and a line of two colours around it. */
+/**
+ * The mask as it lies over the photo: a tint with a soft edge, and a line of two colours around it.
+ */
 
 import type { Size } from "../src/types.ts";
 import { blur } from "./blur.ts";

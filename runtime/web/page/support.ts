@@ -2,12 +2,34 @@
 
 /** The smallest module with a SIMD instruction: (func v128.const i64x2 0 0 drop). */
 const SIMD_MODULE = new Uint8Array([
-  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // magic and version
-  0x01, 0x04, 0x01, 0x60, 0x00, 0x00, // one type: () -> ()
-  0x03, 0x02, 0x01, 0x00, // one function of it
-  0x0a, 0x17, 0x01, 0x15, 0x00, // its code: 21 bytes, no locals
-  0xfd, 0x0c, ...new Array<number>(16).fill(0), // v128.const 0
-  0x1a, 0x0b, // drop, end
+  0x00,
+  0x61,
+  0x73,
+  0x6d,
+  0x01,
+  0x00,
+  0x00,
+  0x00, // magic and version
+  0x01,
+  0x04,
+  0x01,
+  0x60,
+  0x00,
+  0x00, // one type: () -> ()
+  0x03,
+  0x02,
+  0x01,
+  0x00, // one function of it
+  0x0a,
+  0x17,
+  0x01,
+  0x15,
+  0x00, // its code: 21 bytes, no locals
+  0xfd,
+  0x0c,
+  ...new Array<number>(16).fill(0), // v128.const 0
+  0x1a,
+  0x0b, // drop, end
 ]);
 
 /** What this browser lacks, in words; empty if the page can run. */
@@ -42,5 +64,7 @@ function hasModuleWorkers(): boolean {
 }
 
 function hasOffscreenCanvas(): boolean {
-  return typeof OffscreenCanvas === "function" && new OffscreenCanvas(1, 1).getContext("2d") !== null;
+  return (
+    typeof OffscreenCanvas === "function" && new OffscreenCanvas(1, 1).getContext("2d") !== null
+  );
 }

@@ -54,7 +54,9 @@ describe("the bundle's cache", () => {
       fetched.push(path);
       if (server === null) return Promise.reject(new TypeError("no network"));
       const text = server.get(path);
-      return Promise.resolve(new Response(text ?? null, { status: text === undefined ? 404 : 200 }));
+      return Promise.resolve(
+        new Response(text ?? null, { status: text === undefined ? 404 : 200 }),
+      );
     });
   });
   afterEach(() => vi.unstubAllGlobals());

@@ -60,7 +60,11 @@ describe("the session", () => {
   it("answers the last of several taps at once", async () => {
     await session.open(photoOf("a"));
     const taps = [1, 2, 3].map((x) => session.tap({ x, y: 0 }, null));
-    expect((await Promise.all(taps)).map((result) => result !== null)).toEqual([false, false, true]);
+    expect((await Promise.all(taps)).map((result) => result !== null)).toEqual([
+      false,
+      false,
+      true,
+    ]);
     expect(recorder.asked).toEqual(["encode a", "tap 3 0 of a"]);
   });
 
@@ -84,8 +88,13 @@ describe("the session", () => {
     await session.tap({ x: 1, y: 0 }, null);
     await session.free();
     await session.prepare();
-    expect(recorder.asked).toEqual(
-      ["encode a", "drop", "encode a", "tap 1 0 of a", "drop", "encode a"],
-    );
+    expect(recorder.asked).toEqual([
+      "encode a",
+      "drop",
+      "encode a",
+      "tap 1 0 of a",
+      "drop",
+      "encode a",
+    ]);
   });
 });
