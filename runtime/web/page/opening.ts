@@ -5,7 +5,7 @@ import { create, element } from "./dom.ts";
 const SAMPLES = [
   { name: "coffee", label: "Coffee" },
   { name: "chelsea", label: "Cat" },
-  { name: "astronaut", label: "Astronaut" },
+  { name: "astronaut", label: "Person" },
   { name: "rocket", label: "Rocket" },
 ] as const;
 
