@@ -15,7 +15,7 @@ import { within, type OpenPhoto } from "./photo.ts";
  * The longer side of what is computed for the screen: finer than the masks, small enough to be
  * quick.
  */
-const SCENE_SIDE = 1024;
+const SCENE_SIDE = 800;
 
 export type PreviewLayers = Pick<Layers, "composition" | "overlay">;
 
