@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { join, relative, sep } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { build, type Plugin, type ResolvedConfig } from "vite";
 import { INDEX, type PageFile } from "../page/cacheChoice.ts";
 
@@ -21,7 +21,7 @@ export function serviceWorker(entry: string): Plugin {
       order: "post",
       sequential: true,
       async handler() {
-        const outDir = join(config.root, config.build.outDir);
+        const outDir = resolve(config.root, config.build.outDir);
         const files = pageFiles(outDir);
         await build({
           configFile: false,

@@ -86,6 +86,7 @@ async function open(file: Blob, name: string): Promise<void> {
     await session?.open(opened);
     if (opening === openings) showPhoto(opened);
   } catch (error) {
+    if (opening !== openings) return;
     setStatus(photo === null ? "No photo is open." : "The photo before is still open.");
     showError(inWords(error));
   }
@@ -107,13 +108,13 @@ function showPhoto(opened: OpenPhoto): void {
 }
 
 async function tap(pixel: Point, level: string | null): Promise<void> {
-  if (session === null) {
+  if (session === null || photo === null) {
     setStatus("The network is still loading.");
     return;
   }
   setStatus("Looking…");
   try {
-    const result = await session.tap(pixel, level);
+    const result = await session.tap(photo, pixel, level);
     if (result === null) return;
     clearError();
     answer = { tap: pixel, result };
@@ -177,7 +178,7 @@ function freeWhileHidden(): void {
       }, HIDDEN_LIMIT);
     } else if (isFreed) {
       isFreed = false;
-      void session?.prepare();
+      if (photo !== null) void session?.open(photo);
     }
   });
 }

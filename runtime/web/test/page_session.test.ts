@@ -45,56 +45,41 @@ describe("the session", () => {
     session = new Session(recorder as unknown as Segmenter);
   });
 
-  it("encodes a photo once for all its taps", async () => {
-    await session.open(photoOf("a"));
-    await session.tap({ x: 1, y: 2 }, null);
-    expect((await session.tap({ x: 3, y: 4 }, "P4"))?.level).toBe("P4");
-    expect(recorder.asked).toEqual(["encode a", "tap 1 2 of a", "tap 3 4 of a at P4"]);
-  });
+  const a = photoOf("a");
+  const at = (x: number): { x: number; y: number } => ({ x, y: 0 });
 
-  it("answers nothing without a photo", async () => {
-    expect(await session.tap({ x: 1, y: 2 }, null)).toBeNull();
-    expect(recorder.asked).toEqual([]);
+  it("encodes a photo once for all its taps", async () => {
+    await session.open(a);
+    await session.tap(a, at(1), null);
+    expect((await session.tap(a, at(3), "P4"))?.level).toBe("P4");
+    expect(recorder.asked).toEqual(["encode a", "tap 1 0 of a", "tap 3 0 of a at P4"]);
   });
 
   it("answers the last of several taps at once", async () => {
-    await session.open(photoOf("a"));
-    const taps = [1, 2, 3].map((x) => session.tap({ x, y: 0 }, null));
-    expect((await Promise.all(taps)).map((result) => result !== null)).toEqual([
-      false,
-      false,
-      true,
-    ]);
+    await session.open(a);
+    const answers = await Promise.all([1, 2, 3].map((x) => session.tap(a, at(x), null)));
+    expect(answers.map((result) => result !== null)).toEqual([false, false, true]);
     expect(recorder.asked).toEqual(["encode a", "tap 3 0 of a"]);
   });
 
   it("drops the answer of a tap when another photo was opened meanwhile", async () => {
-    await session.open(photoOf("a"));
-    const tap = session.tap({ x: 1, y: 0 }, null);
+    await session.open(a);
+    const tap = session.tap(a, at(1), null);
     await session.open(photoOf("b"));
     expect(await tap).toBeNull();
   });
 
-  it("keeps the photo before when the next is refused", async () => {
-    await session.open(photoOf("a"));
+  it("goes back to the photo before when the next is refused", async () => {
+    await session.open(a);
     await expect(session.open(photoOf("refused"))).rejects.toThrow("refused");
-    await session.tap({ x: 1, y: 0 }, null);
+    await session.tap(a, at(1), null);
     expect(recorder.asked).toEqual(["encode a", "encode refused", "encode a", "tap 1 0 of a"]);
   });
 
   it("encodes again after the memory was given back", async () => {
-    await session.open(photoOf("a"));
+    await session.open(a);
     await session.free();
-    await session.tap({ x: 1, y: 0 }, null);
-    await session.free();
-    await session.prepare();
-    expect(recorder.asked).toEqual([
-      "encode a",
-      "drop",
-      "encode a",
-      "tap 1 0 of a",
-      "drop",
-      "encode a",
-    ]);
+    await session.tap(a, at(1), null);
+    expect(recorder.asked).toEqual(["encode a", "drop", "encode a", "tap 1 0 of a"]);
   });
 });
