@@ -1,0 +1,79 @@
+/**
+ * What can go wrong, as classes. Every message is a sentence or two for the person at the screen:
+ * what is wrong, and what to do.
+ */
+
+/** Base of every error that the library throws on purpose. */
+export class TraceNetError extends Error {
+  override name = "TraceNetError";
+}
+
+/** The photo cannot be decoded, is too large, or has no pixels. */
+export class PhotoError extends TraceNetError {
+  override name = "PhotoError";
+}
+
+/** The tap is not on a pixel of the photo. */
+export class TapOutsidePhoto extends TraceNetError {
+  override name = "TapOutsidePhoto";
+}
+
+/** The bundle is missing, damaged, altered, malformed, or of another schema version. */
+export class BundleError extends TraceNetError {
+  override name = "BundleError";
+}
+
+/** The browser cannot run the programs. */
+export class EngineUnavailable extends TraceNetError {
+  override name = "EngineUnavailable";
+}
+
+/** The browser refused memory. */
+export class OutOfMemory extends TraceNetError {
+  override name = "OutOfMemory";
+}
+
+const CLASSES = [PhotoError, TapOutsidePhoto, BundleError, EngineUnavailable, OutOfMemory];
+
+/** An error as it crosses from the worker to the page. */
+export interface ErrorMessage {
+  readonly name: string;
+  readonly message: string;
+}
+
+/** What an error says, in a form that fits into a sentence. */
+export function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  return (text.trim().split("\n")[0] ?? "").replace(/[.;]+$/, "");
+}
+
+/** Any error as one of ours; failed allocations become an `OutOfMemory` with this remedy. */
+export function asTraceNetError(error: unknown, remedy: string): TraceNetError {
+  if (error instanceof TraceNetError) return error;
+  if (isAllocationFailure(error)) {
+    return new OutOfMemory(`The browser has not enough memory for this; ${remedy}.`);
+  }
+  return new TraceNetError(
+    `Something went wrong in the runtime (${firstLine(error)}); load the page again.`,
+  );
+}
+
+/** Whether an error says that memory was refused; engines say so in many ways. */
+export function isAllocationFailure(error: unknown): boolean {
+  return (
+    error instanceof RangeError ||
+    /out of memory|bad_alloc|allocation failed|failed to allocate|cannot enlarge memory/i.test(
+      firstLine(error),
+    )
+  );
+}
+
+export function toMessage(error: TraceNetError): ErrorMessage {
+  return { name: error.name, message: error.message };
+}
+
+/** The error that `toMessage` was given, of the same class. */
+export function fromMessage({ name, message }: ErrorMessage): TraceNetError {
+  const known = CLASSES.find((candidate) => candidate.name === name);
+  return known ? new known(message) : new TraceNetError(message);
+}

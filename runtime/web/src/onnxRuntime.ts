@@ -1,0 +1,154 @@
+/** ONNX Runtime in WebAssembly. */
+
+import * as ort from "onnxruntime-web/wasm";
+import glueUrl from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
+import wasmUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
+import type { Bundle, ProgramFiles } from "./bundle.ts";
+import {
+  BundleError,
+  EngineUnavailable,
+  firstLine,
+  isAllocationFailure,
+  OutOfMemory,
+} from "./errors.ts";
+import type { Program, TensorSpec } from "./manifest.ts";
+import type { Engine, Tensor } from "./replay.ts";
+import type { EngineReport } from "./types.ts";
+
+/** A module with one instruction on 128-bit vectors, which a browser without SIMD refuses. */
+const SIMD_MODULE = Uint8Array.of(
+  ...[0, 97, 115, 109, 1, 0, 0, 0], // magic number, version
+  ...[1, 5, 1, 96, 0, 1, 123], // a type: no parameters, a vector
+  ...[3, 2, 1, 0], // a function of it
+  ...[10, 8, 1, 6, 0, 65, 0, 253, 15, 11], // its code: i32.const 0, i8x16.splat
+);
+
+const SESSION_OPTIONS: ort.InferenceSession.SessionOptions = {
+  executionProviders: ["wasm"],
+  graphOptimizationLevel: "all",
+};
+
+/** One inference session per program, all created at once. */
+export class OnnxRuntimeEngine implements Engine {
+  private constructor(
+    private readonly programs: ReadonlyMap<string, Program>,
+    private readonly sessions: ReadonlyMap<string, ort.InferenceSession>,
+    readonly report: EngineReport,
+  ) {}
+
+  /**
+   * Sessions for the programs of a bundle; `threads` is by default what suits the device.
+   *
+   * Throws `EngineUnavailable` when the browser lacks WebAssembly SIMD, a `BundleError` when ONNX
+   * Runtime refuses a model, and `OutOfMemory`.
+   */
+  static async open(
+    bundle: Bundle,
+    threads: number | undefined,
+    onOpened: (done: number, total: number) => void,
+  ): Promise<OnnxRuntimeEngine> {
+    checkBrowser();
+    const isolated = globalThis.crossOriginIsolated;
+    const wanted = threads ?? Math.min(4, navigator.hardwareConcurrency);
+    ort.env.wasm.numThreads = isolated ? wanted : 1;
+    ort.env.wasm.wasmPaths = {
+      mjs: new URL(glueUrl, import.meta.url).href,
+      wasm: new URL(wasmUrl, import.meta.url).href,
+    };
+    ort.env.logLevel = "fatal";
+    const { programs } = bundle.manifest;
+    const sessions = new Map<string, ort.InferenceSession>();
+    for (const [name, files] of bundle.programs) {
+      onOpened(sessions.size, bundle.programs.size);
+      checkDtypes(name, programs.get(name)!);
+      sessions.set(name, await openSession(name, files));
+    }
+    onOpened(sessions.size, bundle.programs.size);
+    return new OnnxRuntimeEngine(programs, sessions, {
+      engine: "onnxruntime-web",
+      version: ort.env.versions.web ?? ort.env.versions.common,
+      threads: ort.env.wasm.numThreads,
+      crossOriginIsolated: isolated,
+    });
+  }
+
+  async run(
+    program: string,
+    inputs: ReadonlyMap<string, Tensor>,
+    wanted: readonly string[],
+  ): Promise<Map<string, Tensor>> {
+    const feeds: Record<string, ort.Tensor> = {};
+    for (const [name, { data, shape }] of inputs) {
+      feeds[name] = new ort.Tensor("float32", data, shape);
+    }
+    const outputs = await this.runSession(program, feeds, wanted);
+    const specs = this.programs.get(program)!.outputs;
+    return new Map(wanted.map((name) => [name, checkedTensor(program, outputs, specs.get(name)!)]));
+  }
+
+  private async runSession(
+    program: string,
+    feeds: Record<string, ort.Tensor>,
+    wanted: readonly string[],
+  ): Promise<ort.InferenceSession.OnnxValueMapType> {
+    try {
+      return await this.sessions.get(program)!.run(feeds, wanted);
+    } catch (error) {
+      throw refusal(error, `ONNX Runtime cannot run the program '${program}'`);
+    }
+  }
+}
+
+function checkBrowser(): void {
+  if (typeof WebAssembly === "undefined" || !WebAssembly.validate(SIMD_MODULE)) {
+    throw new EngineUnavailable(
+      "This browser has no WebAssembly SIMD, which the programs need; " +
+        "update it or use a current Chrome, Firefox or Safari.",
+    );
+  }
+}
+
+function checkDtypes(name: string, { inputs, outputs }: Program): void {
+  for (const spec of [...inputs.values(), ...outputs.values()]) {
+    if (spec.dtype !== "float32") {
+      throw new BundleError(
+        `The tensor '${spec.name}' of the program '${name}' is ${spec.dtype} and a browser ` +
+          "passes float32 only; export the bundle again.",
+      );
+    }
+  }
+}
+
+async function openSession(name: string, files: ProgramFiles): Promise<ort.InferenceSession> {
+  const externalData = [...files.externalData];
+  try {
+    return await ort.InferenceSession.create(files.model, { ...SESSION_OPTIONS, externalData });
+  } catch (error) {
+    throw refusal(error, `ONNX Runtime does not accept the program '${name}'`);
+  }
+}
+
+function refusal(error: unknown, what: string): OutOfMemory | BundleError {
+  if (isAllocationFailure(error)) {
+    return new OutOfMemory(
+      "The browser refused the memory that the programs need; close other tabs and load again.",
+    );
+  }
+  return new BundleError(`${what}: ${firstLine(error)}; export the bundle again.`);
+}
+
+function checkedTensor(
+  program: string,
+  outputs: ort.InferenceSession.OnnxValueMapType,
+  { name, shape }: TensorSpec,
+): Tensor {
+  const output = outputs[name];
+  const data = output?.type === "float32" ? output.data : undefined;
+  if (!(data instanceof Float32Array) || output?.dims.join() !== shape.join()) {
+    throw new BundleError(
+      `The program '${program}' does not give '${name}' of shape ${shape.join(" x ")} as the ` +
+        "manifest says; export the bundle again.",
+    );
+  }
+  return { data, shape };
+}

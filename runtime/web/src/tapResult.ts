@@ -1,0 +1,25 @@
+/** What a tap gives the page: the answer, with masks that are placed when they are asked for. */
+
+import type { Answer } from "./answer.ts";
+import { placeMask, type MaskMap } from "./placeMask.ts";
+import type { TapResult } from "./types.ts";
+
+/** The result of an answer; its mask is made at the first use and kept. */
+export function tapResult({ map, ...rest }: Answer): TapResult {
+  return Object.assign(new Masks(map), rest);
+}
+
+class Masks {
+  private whole: Uint8Array | null = null;
+
+  constructor(private readonly map: MaskMap) {}
+
+  get mask(): Uint8Array {
+    this.whole ??= placeMask(this.map, this.map.photo);
+    return this.whole;
+  }
+
+  maskAt(height: number, width: number): Uint8Array {
+    return placeMask(this.map, { height, width });
+  }
+}
