@@ -1,8 +1,10 @@
 import { defaultClientConditions } from "vite";
 import { defineConfig } from "vitest/config";
+import { serviceWorker } from "./build/serviceWorker.ts";
 
 export default defineConfig({
   base: "./",
+  plugins: [serviceWorker("page/sw.ts")],
   resolve: {
     // ONNX Runtime's glue code and WebAssembly as files of their own, whose addresses we pass on.
     conditions: ["onnxruntime-web-use-extern-wasm", ...defaultClientConditions],

@@ -1,0 +1,117 @@
+/**
+ * The stored bundle, for the service worker. Each bundle has a cache of its own, named by the SHA-256
+ * of its manifest, and a file enters it only if its hash is the one that the manifest lists: files of
+ * two bundles are never mixed. An older bundle is deleted once the newer one is complete.
+ */
+
+import { MANIFEST, neededFiles, parseManifest } from "./cacheChoice.ts";
+
+const PREFIX = "tracenet-bundle-";
+/** How long, in ms, a slow network may take to tell whether there is a newer bundle. */
+const MANIFEST_PATIENCE = 4000;
+
+export class BundleCache {
+  /** The bundle whose manifest was given out last: the one that the page is loading. */
+  private served: string | null = null;
+
+  /** @param root the bundle's folder, absolute, with a slash at the end */
+  constructor(private readonly root: string) {}
+
+  /** The network's manifest, for a bundle may have changed; offline, or in vain, the stored one's. */
+  async manifest(): Promise<Response> {
+    const stored = await this.completeBundle();
+    const fetched = this.fetchManifest();
+    const fresh = await (stored === null ? fetched : orNull(fetched, MANIFEST_PATIENCE));
+    const name = fresh ?? stored;
+    if (name === null) return fetch(this.root + MANIFEST);
+    this.served = name;
+    return (await this.stored(name, MANIFEST)) ?? Response.error();
+  }
+
+  /** A file of the bundle whose manifest was given out last, from its cache or, then stored, the network. */
+  async file(path: string): Promise<Response> {
+    const name = this.served ?? (await this.completeBundle());
+    if (name === null) return fetch(this.root + path);
+    return (await this.stored(name, path)) ?? (await this.fetchFile(name, path));
+  }
+
+  /** Store whatever is missing of the network's bundle; whether a complete bundle is stored then. */
+  async complete(): Promise<boolean> {
+    const name = await this.fetchManifest();
+    if (name !== null) {
+      for (const path of await this.missingOf(name)) await this.fetchFile(name, path);
+      if ((await this.missingOf(name)).length === 0) await this.deleteAllBut(name);
+    }
+    return (await this.completeBundle()) !== null;
+  }
+
+  /** Fetch the manifest and store it; the name of its cache, or null if there is none to be had. */
+  private async fetchManifest(): Promise<string | null> {
+    const response = await fetch(this.root + MANIFEST, { cache: "no-cache" }).catch(() => null);
+    if (!response?.ok) return null;
+    const bytes = await response.clone().arrayBuffer();
+    if (parseManifest(new TextDecoder().decode(bytes)) === null) return null;
+    const name = PREFIX + (await sha256(bytes));
+    await (await caches.open(name)).put(this.root + MANIFEST, response);
+    return name;
+  }
+
+  /** Fetch a file, and store it if it is the one that the manifest lists. */
+  private async fetchFile(name: string, path: string): Promise<Response> {
+    const response = await fetch(this.root + path, { cache: "no-cache" });
+    const wanted = (await this.manifestOf(name))?.files[path]?.sha256;
+    if (response.ok && wanted === (await sha256(await response.clone().arrayBuffer()))) {
+      await (await caches.open(name)).put(this.root + path, response.clone());
+    }
+    return response;
+  }
+
+  /** The name of a bundle that is stored whole; null if there is none. */
+  private async completeBundle(): Promise<string | null> {
+    for (const name of await bundleCaches()) {
+      if ((await this.missingOf(name)).length === 0) return name;
+    }
+    return null;
+  }
+
+  private async missingOf(name: string): Promise<string[]> {
+    const manifest = await this.manifestOf(name);
+    if (manifest === null) return [MANIFEST];
+    const held = new Set((await (await caches.open(name)).keys()).map((request) => request.url));
+    return neededFiles(manifest).filter((path) => !held.has(this.root + path));
+  }
+
+  private async manifestOf(name: string): ReturnType<typeof readManifest> {
+    return readManifest(await this.stored(name, MANIFEST));
+  }
+
+  private async stored(name: string, path: string): Promise<Response | undefined> {
+    return (await caches.open(name)).match(this.root + path);
+  }
+
+  private async deleteAllBut(kept: string): Promise<void> {
+    const others = (await bundleCaches()).filter((name) => name !== kept);
+    await Promise.all(others.map((name) => caches.delete(name)));
+  }
+}
+
+async function readManifest(
+  response: Response | undefined,
+): Promise<ReturnType<typeof parseManifest>> {
+  return response === undefined ? null : parseManifest(await response.text());
+}
+
+async function bundleCaches(): Promise<string[]> {
+  return (await caches.keys()).filter((name) => name.startsWith(PREFIX));
+}
+
+/** What a promise gives within so many ms; null after that. */
+function orNull<T>(promise: Promise<T | null>, patience: number): Promise<T | null> {
+  const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), patience));
+  return Promise.race([promise, late]);
+}
+
+async function sha256(bytes: ArrayBuffer): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,137 @@
+/** Save, copy and share: each button only where the browser can do it. */
+
+import type { TapResult } from "../src/types.ts";
+import { CutoutMaker } from "./cutout.ts";
+import type { ExportBackground } from "./cutoutWorker.ts";
+import { create, element } from "./dom.ts";
+import type { Look } from "./look.ts";
+import { inWords, setStatus, showError } from "./notices.ts";
+import type { OpenPhoto } from "./photo.ts";
+import type { Scene } from "./scene.ts";
+
+/** What is to be exported. */
+export interface Cutout {
+  readonly photo: OpenPhoto;
+  readonly result: TapResult;
+  readonly look: Look;
+}
+
+type FileType = "image/png" | "image/jpeg";
+
+/** How long a saved file's address stays valid, in ms: browsers start the download a moment later. */
+const ADDRESS_LIFE = 60_000;
+
+const saveButton = element("save", HTMLButtonElement);
+const copyButton = element("copy", HTMLButtonElement);
+const shareButton = element("share", HTMLButtonElement);
+
+export class Exporter {
+  private readonly maker = new CutoutMaker();
+  private last: { readonly key: readonly unknown[]; readonly file: Promise<Blob> } | null = null;
+
+  /** @param current what the page shows; null while there is nothing to export */
+  constructor(
+    private readonly scene: Scene,
+    private readonly current: () => Cutout | null,
+  ) {
+    copyButton.hidden = typeof ClipboardItem === "undefined" || !navigator.clipboard?.write;
+    shareButton.hidden = !canShareFiles();
+    saveButton.addEventListener("click", () => void this.run(save, "Saved."));
+    copyButton.addEventListener("click", () => void this.run(copy, "Copied."));
+    shareButton.addEventListener("click", () => void this.run(share, "Shared."));
+  }
+
+  /** Give back the memory of the worker and of the last file. */
+  free(): void {
+    this.maker.free();
+    this.last = null;
+  }
+
+  private async run(
+    action: (cutout: Cutout, file: (type: FileType) => Promise<Blob>) => Promise<void>,
+    done: string,
+  ): Promise<void> {
+    const cutout = this.current();
+    if (cutout === null) return;
+    setStatus("Making the picture at full resolution…");
+    try {
+      await action(cutout, (type) => this.file(cutout, type));
+      setStatus(done);
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") {
+        setStatus("Not shared.");
+      } else if (error instanceof DOMException && error.name === "NotAllowedError") {
+        // Browsers forget the press of a button after some seconds; the file is kept for the next.
+        setStatus("The picture is ready: press the button again.");
+      } else {
+        setStatus("Not exported.");
+        showError(inWords(error));
+      }
+    }
+  }
+
+  private file({ photo, result, look }: Cutout, type: FileType): Promise<Blob> {
+    const key = [result, look, type];
+    if (this.last !== null && this.last.key.every((part, i) => part === key[i])) {
+      return this.last.file;
+    }
+    const file = this.maker.make({
+      photo: photo.file,
+      mask: result.mask,
+      height: result.photo.height,
+      width: result.photo.width,
+      feather: look.feather * Math.max(photo.height, photo.width),
+      background: this.background(photo, result, look),
+      type,
+    });
+    this.last = { key, file };
+    file.catch(() => {
+      this.last = null;
+    });
+    return file;
+  }
+
+  /** As on the screen, but a photo behind the thing is taken whole. */
+  private background(photo: OpenPhoto, result: TapResult, look: Look): ExportBackground {
+    if (look.background.kind === "photo") {
+      return { kind: "picture", picture: look.background.photo.file };
+    }
+    return this.scene.background(photo, result, look.background);
+  }
+}
+
+type MakeFile = (type: FileType) => Promise<Blob>;
+
+/** With a background the picture is opaque, and a JPEG is a fraction of the size. */
+function typeFor(look: Look): FileType {
+  return look.background.kind === "none" ? "image/png" : "image/jpeg";
+}
+
+function fileName({ photo, look }: Cutout): string {
+  const ending = typeFor(look) === "image/png" ? "png" : "jpg";
+  return `${photo.name || "photo"}-cutout.${ending}`;
+}
+
+async function save(cutout: Cutout, make: MakeFile): Promise<void> {
+  const url = URL.createObjectURL(await make(typeFor(cutout.look)));
+  create("a", { href: url, download: fileName(cutout) }).click();
+  setTimeout(() => URL.revokeObjectURL(url), ADDRESS_LIFE);
+}
+
+/** Clipboards take PNG alone. The promise inside lets Safari count it as the press of the button. */
+async function copy(_cutout: Cutout, make: MakeFile): Promise<void> {
+  const file = make("image/png");
+  // The clipboard hides why its promise failed; the file's own error says it.
+  await Promise.all([file, navigator.clipboard.write([new ClipboardItem({ "image/png": file })])]);
+}
+
+async function share(cutout: Cutout, make: MakeFile): Promise<void> {
+  const type = typeFor(cutout.look);
+  const file = new File([await make(type)], fileName(cutout), { type });
+  await navigator.share({ files: [file] });
+}
+
+function canShareFiles(): boolean {
+  const probe = new File([], "probe.png", { type: "image/png" });
+  return typeof navigator.canShare === "function" && navigator.canShare({ files: [probe] });
+}

@@ -1,0 +1,80 @@
+/** What the pointers on the viewer mean: a tap, a drag of the photo, or a pinch. */
+
+import type { Point } from "./viewport.ts";
+
+export type Gesture =
+  | { readonly kind: "tap"; readonly at: Point }
+  | { readonly kind: "pan"; readonly dx: number; readonly dy: number }
+  | {
+      readonly kind: "pinch";
+      readonly factor: number;
+      readonly about: Point;
+      readonly dx: number;
+      readonly dy: number;
+    };
+
+/** A pointer that moved further than this, in CSS pixels, or stayed longer, in ms, is no tap. */
+export const TAP_DISTANCE = 8;
+export const TAP_TIME = 400;
+
+interface Start extends Point {
+  readonly time: number;
+}
+
+export class Gestures {
+  private readonly pointers = new Map<number, Point>();
+  /** Where and when a tap may have begun; null once it is something else. */
+  private start: Start | null = null;
+
+  down(id: number, at: Point, time: number): void {
+    this.start = this.pointers.size === 0 ? { ...at, time } : null;
+    this.pointers.set(id, at);
+  }
+
+  move(id: number, at: Point): Gesture | null {
+    const before = this.pointers.get(id);
+    if (before === undefined) return null;
+    if (this.start !== null) {
+      if (distance(this.start, at) <= TAP_DISTANCE) return null;
+      // The way up to here belongs to the drag, too: the photo stays under the finger.
+      this.start = null;
+    }
+    const other = this.otherThan(id);
+    this.pointers.set(id, at);
+    const dx = at.x - before.x;
+    const dy = at.y - before.y;
+    if (other === null) return this.pointers.size === 1 ? { kind: "pan", dx, dy } : null;
+    const apart = Math.max(distance(before, other), 1);
+    return {
+      kind: "pinch",
+      factor: Math.max(distance(at, other), 1) / apart,
+      about: { x: (at.x + other.x) / 2, y: (at.y + other.y) / 2 },
+      dx: dx / 2,
+      dy: dy / 2,
+    };
+  }
+
+  up(id: number, at: Point, time: number): Gesture | null {
+    const start = this.start;
+    if (!this.pointers.delete(id) || start === null) return null;
+    this.start = null;
+    const isTap = distance(start, at) <= TAP_DISTANCE && time - start.time <= TAP_TIME;
+    return isTap ? { kind: "tap", at: { x: start.x, y: start.y } } : null;
+  }
+
+  cancel(id: number): void {
+    this.pointers.delete(id);
+    this.start = null;
+  }
+
+  /** The second finger of a pinch; null unless there are exactly two. */
+  private otherThan(id: number): Point | null {
+    if (this.pointers.size !== 2) return null;
+    for (const [other, point] of this.pointers) if (other !== id) return point;
+    return null;
+  }
+}
+
+function distance(a: Point, b: Point): number {
+  return Math.hypot(a.x - b.x, a.y - b.y);
+}

@@ -1,0 +1,51 @@
+/** Loads the bundle, with a progress bar and a way to try again. */
+
+import { TapSegmenter } from "../src/index.ts";
+import type { LoadOptions, LoadProgress, Segmenter } from "../src/types.ts";
+import { element } from "./dom.ts";
+import { inWords, setStatus, showError } from "./notices.ts";
+import { bytesInWords } from "./words.ts";
+
+const progressBar = element("progress", HTMLProgressElement);
+
+/** Load until it succeeds: after a failure the page says why and waits for "Retry". */
+export function loadSegmenter(): Promise<Segmenter> {
+  return new Promise((resolve) => {
+    const attempt = async (): Promise<void> => {
+      progressBar.hidden = false;
+      try {
+        const options = { ...optionsOf(location.search), onProgress: showProgress };
+        resolve(await TapSegmenter.load(new URL("bundle/", document.baseURI).href, options));
+      } catch (error) {
+        setStatus("The network is not loaded.");
+        showError(inWords(error), { label: "Retry", act: () => void attempt() });
+      } finally {
+        progressBar.hidden = true;
+      }
+    };
+    void attempt();
+  });
+}
+
+/** Choices for measurements, from the page's address: ?schedule=all&threads=1 */
+function optionsOf(search: string): LoadOptions {
+  const query = new URLSearchParams(search);
+  const schedule = query.get("schedule");
+  const threads = query.get("threads");
+  return {
+    ...(schedule !== null && { schedule }),
+    ...(threads !== null && { threads: Number(threads) }),
+  };
+}
+
+function showProgress({ stage, done, total }: LoadProgress): void {
+  progressBar.max = total;
+  progressBar.value = done;
+  if (stage === "download") {
+    setStatus(`Loading: ${bytesInWords(done)} of ${bytesInWords(total)}`);
+  } else if (stage === "open") {
+    setStatus(`Opening the network: ${done} of ${total} parts`);
+  } else {
+    setStatus(`Checking its answers: ${done} of ${total}`);
+  }
+}

@@ -1,0 +1,99 @@
+/** What the cut-out is to look like, and the controls that say so. */
+
+import { element } from "./dom.ts";
+import { listenToInput } from "./opening.ts";
+import { openPhoto, type OpenPhoto } from "./photo.ts";
+import { inWords, showError } from "./notices.ts";
+
+export type LookBackground =
+  | { readonly kind: "none" }
+  | { readonly kind: "blur" }
+  | { readonly kind: "color"; readonly color: string }
+  | { readonly kind: "photo"; readonly photo: OpenPhoto };
+
+/** Replaced as a whole when anything in it changes. */
+export interface Look {
+  readonly background: LookBackground;
+  /** How far the soft edge reaches, as a share of the photo's longer side. */
+  readonly feather: number;
+}
+
+/** The slider counts in thousandths of the photo's longer side. */
+const FEATHER_UNIT = 1 / 1000;
+
+const featherSlider = element("feather", HTMLInputElement);
+const featherValue = element("feather-value", HTMLOutputElement);
+const colorInput = element("color-input", HTMLInputElement);
+const backgroundFile = element("background-file", HTMLInputElement);
+const radios = [...document.querySelectorAll<HTMLInputElement>("input[name=background]")];
+
+export class LookControls {
+  private photo: OpenPhoto | null = null;
+  private longerSide = 0;
+  private current: Look;
+
+  constructor(private readonly onChange: (look: Look) => void) {
+    this.current = this.read();
+    const update = (): void => this.update();
+    for (const input of [featherSlider, colorInput]) input.addEventListener("input", update);
+    for (const radio of radios) radio.addEventListener("change", () => this.choose(radio.value));
+    listenToInput(backgroundFile, (file, name) => void this.takePhoto(file, name));
+  }
+
+  get look(): Look {
+    return this.current;
+  }
+
+  /** Feathers are told in pixels of the photo, so its longer side has to be known. */
+  setPhotoSide(longerSide: number): void {
+    this.longerSide = longerSide;
+    this.showFeather();
+  }
+
+  private choose(background: string): void {
+    if (background === "photo" && this.photo === null) backgroundFile.click();
+    this.update();
+  }
+
+  private update(): void {
+    const chosen = chosenBackground();
+    element("color-row", HTMLElement).hidden = chosen !== "color";
+    element("photo-row", HTMLElement).hidden = chosen !== "photo";
+    this.showFeather();
+    this.current = this.read();
+    this.onChange(this.current);
+  }
+
+  private async takePhoto(file: File | Blob, name: string): Promise<void> {
+    try {
+      const photo = await openPhoto(file, name);
+      this.photo?.preview.close();
+      this.photo = photo;
+      this.update();
+    } catch (error) {
+      showError(inWords(error));
+    }
+  }
+
+  private showFeather(): void {
+    const pixels = featherSlider.valueAsNumber * FEATHER_UNIT * this.longerSide;
+    featherValue.value = `${pixels < 10 ? pixels.toFixed(1) : Math.round(pixels)} px`;
+    featherSlider.setAttribute("aria-valuetext", `${featherValue.value} of the photo`);
+  }
+
+  private read(): Look {
+    return { background: this.background(), feather: featherSlider.valueAsNumber * FEATHER_UNIT };
+  }
+
+  private background(): LookBackground {
+    const chosen = chosenBackground();
+    if (chosen === "blur") return { kind: "blur" };
+    if (chosen === "color") return { kind: "color", color: colorInput.value };
+    if (chosen === "photo" && this.photo !== null) return { kind: "photo", photo: this.photo };
+    return { kind: "none" };
+  }
+}
+
+function chosenBackground(): string {
+  return radios.find((radio) => radio.checked)?.value ?? "none";
+}

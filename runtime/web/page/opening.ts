@@ -1,0 +1,75 @@
+/** The ways in which a picture comes into the page: file, camera, drop, paste, sample. */
+
+import { create, element } from "./dom.ts";
+
+const SAMPLES = [
+  { name: "coffee", label: "Coffee" },
+  { name: "chelsea", label: "Cat" },
+  { name: "astronaut", label: "Astronaut" },
+  { name: "rocket", label: "Rocket" },
+] as const;
+
+export type Opened = (file: Blob, name: string) => void;
+
+/** Wire all of them. A file that is no picture comes, too: only decoding it tells. */
+export function listenForPhotos(onOpened: Opened, onError: (message: string) => void): void {
+  listenToInput(element("file-input", HTMLInputElement), onOpened);
+  listenToInput(element("camera-input", HTMLInputElement), onOpened);
+  listenForDrop(onOpened);
+  document.addEventListener("paste", (event) => {
+    const file = event.clipboardData?.files[0];
+    if (file === undefined) return;
+    event.preventDefault();
+    onOpened(file, file.name);
+  });
+  element("samples", HTMLElement).append(...SAMPLES.map((sample) => {
+    const button = create("button", { type: "button", className: "sample" });
+    button.dataset["testid"] = `sample-${sample.name}`;
+    const url = `samples/${sample.name}.jpg`;
+    button.append(create("img", { src: url, alt: "" }), create("span", {}, sample.label));
+    button.addEventListener("click", () => void openSample(url, sample.name, onOpened, onError));
+    return button;
+  }));
+}
+
+/** Hand over what a file input is given; the same file can be chosen again afterwards. */
+export function listenToInput(input: HTMLInputElement, onOpened: Opened): void {
+  input.addEventListener("change", () => {
+    const file = input.files?.[0];
+    if (file !== undefined) onOpened(file, file.name);
+    input.value = "";
+  });
+}
+
+function listenForDrop(onOpened: Opened): void {
+  const isFile = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
+  const mark = (isOver: boolean): void => {
+    document.body.classList.toggle("drop", isOver);
+  };
+  document.addEventListener("dragover", (event) => {
+    if (!isFile(event)) return;
+    event.preventDefault();
+    mark(true);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) mark(false);
+  });
+  document.addEventListener("drop", (event) => {
+    mark(false);
+    const file = event.dataTransfer?.files[0];
+    if (file === undefined) return;
+    event.preventDefault();
+    onOpened(file, file.name);
+  });
+}
+
+async function openSample(
+  url: string,
+  name: string,
+  onOpened: Opened,
+  onError: (message: string) => void,
+): Promise<void> {
+  const response = await fetch(url).catch(() => null);
+  if (response?.ok) onOpened(await response.blob(), name);
+  else onError("The sample could not be fetched; check the connection, or open a photo of your own.");
+}

@@ -1,0 +1,44 @@
+/** The mask as it lies over the photo: a tint with a soft edge, and a line of two colours around it. */
+
+import type { Size } from "../src/types.ts";
+import { blur } from "./blur.ts";
+import { context2d } from "./dom.ts";
+import { softRows } from "./feather.ts";
+
+/** Cyan beside near-black: one of them stands out on any photo. */
+const TINT = [0, 200, 255] as const;
+const DARK = [8, 20, 32] as const;
+const TINT_ALPHA = 105;
+/** Width of the whole line as a share of the overlay's longer side. */
+const LINE_WIDTH = 0.006;
+
+/** @param feather in pixels of the mask */
+export function maskOverlay(mask: Uint8Array, size: Size, feather: number): OffscreenCanvas {
+  const { height, width } = size;
+  const canvas = new OffscreenCanvas(width, height);
+  const pixels = new ImageData(width, height);
+  paintOverlay(pixels.data, mask, size, feather);
+  context2d(canvas).putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+/** Write RGBA: the tint where the mask is, and its edge, bright on the inside and dark outside. */
+export function paintOverlay(
+  rgba: Uint8ClampedArray,
+  mask: Uint8Array,
+  { height, width }: Size,
+  feather: number,
+): void {
+  const soft = softRows(mask, height, width, 0, height, feather);
+  // Blurred by the line's width, the mask crosses one half at its edge and is flat beyond the line.
+  const edge = Float32Array.from(mask);
+  blur(edge, height, width, Math.max(2, LINE_WIDTH * Math.max(height, width)));
+  for (let i = 0; i < mask.length; i++) {
+    const inside = edge[i] as number;
+    const line = Math.max(0, 1 - Math.abs(2 * inside - 1)) ** 0.5;
+    const tint = TINT_ALPHA * (soft[i] as number);
+    const color = line > 0.3 && inside < 0.4 ? DARK : TINT;
+    rgba.set(color, 4 * i);
+    rgba[4 * i + 3] = Math.max(tint, 255 * line);
+  }
+}

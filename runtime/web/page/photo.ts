@@ -1,0 +1,61 @@
+/** A photo as the page holds it: the file, its size, and a preview no larger than screens are. */
+
+import type { Size } from "../src/types.ts";
+import { context2d } from "./dom.ts";
+
+/** The preview's longer side at most, in pixels. */
+const PREVIEW_SIDE = 2048;
+
+export interface OpenPhoto extends Size {
+  readonly file: Blob;
+  /** The file's name without its ending, for the names of exports. */
+  readonly name: string;
+  readonly preview: ImageBitmap;
+}
+
+export class NotAPicture extends Error {
+  override readonly name = "NotAPicture";
+}
+
+/** @throws NotAPicture if the browser cannot decode the file as a picture */
+export async function openPhoto(file: Blob, fileName: string): Promise<OpenPhoto> {
+  const whole = await decode(file, fileName);
+  const { height, width } = whole;
+  const preview = shrink(whole, PREVIEW_SIDE);
+  if (preview !== whole) whole.close();
+  return { file, name: fileName.replace(/\.[^.]*$/, ""), height, width, preview };
+}
+
+/** The size with the same proportions whose longer side is `side` at most. */
+export function within(size: Size, side: number): Size {
+  const scale = Math.min(1, side / Math.max(size.height, size.width));
+  return {
+    height: Math.max(1, Math.round(size.height * scale)),
+    width: Math.max(1, Math.round(size.width * scale)),
+  };
+}
+
+/** Every pixel of a picture, upright. */
+export function openWhole(file: Blob): Promise<ImageBitmap> {
+  return createImageBitmap(file, { imageOrientation: "from-image" });
+}
+
+async function decode(file: Blob, fileName: string): Promise<ImageBitmap> {
+  try {
+    return await openWhole(file);
+  } catch {
+    throw new NotAPicture(
+      `${fileName} is not a picture that this browser can open; choose a JPEG, PNG or WebP file.`,
+    );
+  }
+}
+
+function shrink(bitmap: ImageBitmap, side: number): ImageBitmap {
+  const { height, width } = within(bitmap, side);
+  if (width === bitmap.width && height === bitmap.height) return bitmap;
+  const canvas = new OffscreenCanvas(width, height);
+  const context = context2d(canvas);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  return canvas.transferToImageBitmap();
+}

@@ -1,0 +1,218 @@
+/** The canvas that shows the photo: zoom, pan, taps, the crosshair of the keyboard, and layers. */
+
+import type { Size } from "../src/types.ts";
+import { context2d } from "./dom.ts";
+import { Gestures, type Gesture } from "./gestures.ts";
+import { paintScene, type Layers } from "./painting.ts";
+import type { OpenPhoto } from "./photo.ts";
+import * as view from "./viewport.ts";
+import type { Point, Viewport } from "./viewport.ts";
+
+export interface ViewerEvents {
+  /** A pixel of the photo was tapped. */
+  onTap(pixel: Point): void;
+  /** The tap missed the photo. */
+  onMiss(): void;
+  /** The keyboard moved the crosshair to this pixel of the photo. */
+  onCrosshair(pixel: Point): void;
+}
+
+/** How far the arrow keys move the crosshair, in CSS pixels, without and with the shift key. */
+const STEP = 8;
+const LARGE_STEP = 48;
+const KEY_ZOOM = 1.4;
+/** Zoom per unit of a wheel's way; a trackpad's pinch comes as a wheel with the control key, in small units. */
+const WHEEL_ZOOM = 0.0015;
+const PINCH_ZOOM = 0.01;
+const LINE_HEIGHT = 16;
+
+const ARROWS: Readonly<Record<string, Point>> = {
+  ArrowLeft: { x: -1, y: 0 },
+  ArrowRight: { x: 1, y: 0 },
+  ArrowUp: { x: 0, y: -1 },
+  ArrowDown: { x: 0, y: 1 },
+};
+
+export class Viewer {
+  private photo: OpenPhoto | null = null;
+  private layers: Layers = {};
+  private size: Size = { height: 1, width: 1 };
+  private viewport: Viewport = { scale: 1, x: 0, y: 0 };
+  /** In photo pixels; null until the keyboard is used. */
+  private crosshair: Point | null = null;
+  private isPaintDue = false;
+  private readonly gestures = new Gestures();
+
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    private readonly events: ViewerEvents,
+  ) {
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    canvas.addEventListener("pointerdown", (event) => this.pointerDown(event));
+    canvas.addEventListener("pointermove", (event) => {
+      this.follow(this.gestures.move(event.pointerId, this.pointOf(event)));
+    });
+    canvas.addEventListener("pointerup", (event) => {
+      this.follow(this.gestures.up(event.pointerId, this.pointOf(event), event.timeStamp));
+    });
+    canvas.addEventListener("pointercancel", (event) => this.gestures.cancel(event.pointerId));
+    canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    canvas.addEventListener("keydown", (event) => this.keyDown(event));
+    canvas.addEventListener("blur", () => {
+      this.crosshair = null;
+      this.repaint();
+    });
+  }
+
+  /** Show another photo, whole. */
+  show(photo: OpenPhoto): void {
+    this.photo = photo;
+    this.layers = {};
+    this.crosshair = null;
+    this.zoomToFit();
+  }
+
+  setLayers(layers: Layers): void {
+    this.layers = layers;
+    this.repaint();
+  }
+
+  private zoomToFit(): void {
+    if (this.photo !== null) this.viewport = view.fit(this.photo, this.size);
+    this.repaint();
+  }
+
+  private resize(): void {
+    const before = this.size;
+    this.size = { height: this.canvas.clientHeight, width: this.canvas.clientWidth };
+    if (this.size.height === 0 || this.size.width === 0) return;
+    if (this.photo !== null) {
+      this.viewport = view.resized(this.viewport, this.photo, before, this.size);
+    }
+    // At once, for a canvas that changes its size is blank until it is painted.
+    this.paint();
+  }
+
+  private pointerDown(event: PointerEvent): void {
+    if (event.pointerType === "mouse" && event.button !== 0) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.gestures.down(event.pointerId, this.pointOf(event), event.timeStamp);
+    if (this.crosshair !== null) {
+      this.crosshair = null;
+      this.repaint();
+    }
+  }
+
+  private follow(gesture: Gesture | null): void {
+    if (gesture === null || this.photo === null) return;
+    if (gesture.kind === "tap") {
+      const pixel = view.pixelAt(this.viewport, this.photo, gesture.at);
+      if (pixel === null) this.events.onMiss();
+      else this.events.onTap(pixel);
+      return;
+    }
+    if (gesture.kind === "pinch") this.zoomBy(gesture.factor, gesture.about);
+    this.panBy(gesture.dx, gesture.dy);
+  }
+
+  private wheel(event: WheelEvent): void {
+    event.preventDefault();
+    const way = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE_HEIGHT : 1;
+    const isSideways = !event.ctrlKey && Math.abs(event.deltaX) > Math.abs(event.deltaY);
+    if (isSideways) {
+      this.panBy(-event.deltaX * way, 0);
+    } else {
+      const rate = event.ctrlKey ? PINCH_ZOOM : WHEEL_ZOOM;
+      this.zoomBy(Math.exp(-event.deltaY * way * rate), this.pointOf(event));
+    }
+  }
+
+  private keyDown(event: KeyboardEvent): void {
+    if (this.photo === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const arrow = ARROWS[event.key];
+    if (arrow !== undefined) this.moveCrosshair(arrow, event.shiftKey ? LARGE_STEP : STEP);
+    else if (event.key === "Enter" || event.key === " ") this.tapCrosshair();
+    else if (event.key === "+" || event.key === "=") this.zoomBy(KEY_ZOOM, this.keyPoint());
+    else if (event.key === "-") this.zoomBy(1 / KEY_ZOOM, this.keyPoint());
+    else if (event.key === "0") this.zoomToFit();
+    else return;
+    event.preventDefault();
+  }
+
+  private moveCrosshair(arrow: Point, step: number): void {
+    if (this.photo === null) return;
+    const before = this.keyPoint();
+    const moved = { x: before.x + step * arrow.x, y: before.y + step * arrow.y };
+    this.crosshair = clamped(view.toPhoto(this.viewport, moved), this.photo);
+    const at = view.toScreen(this.viewport, this.crosshair);
+    // Where it leaves the viewer, the photo comes after it.
+    this.panBy(
+      Math.min(0, this.size.width - LARGE_STEP - at.x) + Math.max(0, LARGE_STEP - at.x),
+      Math.min(0, this.size.height - LARGE_STEP - at.y) + Math.max(0, LARGE_STEP - at.y),
+    );
+    this.events.onCrosshair(floored(this.crosshair));
+  }
+
+  private tapCrosshair(): void {
+    if (this.photo === null) return;
+    this.crosshair ??= clamped(view.toPhoto(this.viewport, this.keyPoint()), this.photo);
+    this.repaint();
+    this.events.onTap(floored(this.crosshair));
+  }
+
+  /** Where the keyboard acts on the screen: the crosshair, or the viewer's middle. */
+  private keyPoint(): Point {
+    if (this.crosshair !== null) return view.toScreen(this.viewport, this.crosshair);
+    return { x: this.size.width / 2, y: this.size.height / 2 };
+  }
+
+  private zoomBy(factor: number, about: Point): void {
+    if (this.photo === null) return;
+    this.viewport = view.zoom(this.viewport, this.photo, this.size, factor, about);
+    this.repaint();
+  }
+
+  private panBy(dx: number, dy: number): void {
+    if (this.photo === null) return;
+    this.viewport = view.pan(this.viewport, this.photo, this.size, dx, dy);
+    this.repaint();
+  }
+
+  private pointOf(event: MouseEvent): Point {
+    const bounds = this.canvas.getBoundingClientRect();
+    return { x: event.clientX - bounds.left, y: event.clientY - bounds.top };
+  }
+
+  private repaint(): void {
+    if (this.isPaintDue) return;
+    this.isPaintDue = true;
+    requestAnimationFrame(() => {
+      this.isPaintDue = false;
+      this.paint();
+    });
+  }
+
+  private paint(): void {
+    const ratio = window.devicePixelRatio;
+    const width = Math.round(this.size.width * ratio);
+    const height = Math.round(this.size.height * ratio);
+    if (this.canvas.width !== width) this.canvas.width = width;
+    if (this.canvas.height !== height) this.canvas.height = height;
+    const context = context2d(this.canvas);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, this.size.width, this.size.height);
+    if (this.photo === null) return;
+    paintScene(context, this.photo, this.viewport, { ...this.layers, crosshair: this.crosshair });
+  }
+}
+
+function clamped(point: Point, photo: Size): Point {
+  return {
+    x: Math.min(Math.max(point.x, 0), photo.width - 1),
+    y: Math.min(Math.max(point.y, 0), photo.height - 1),
+  };
+}
+
+function floored(point: Point): Point {
+  return { x: Math.floor(point.x), y: Math.floor(point.y) };
+}
