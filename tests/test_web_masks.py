@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,23 @@ import numpy as np
 import pytest
 from browser_fixtures import browser as browser
 from demo_fixtures import serving
-from page_fixtures import SLOWED, Open, iou
+from page_fixtures import SLOWED, Open, Opened, iou
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
+from page_fixtures import server as server
 from PIL import Image
 
-from tracenet_demo.server import DemoServer
+from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_runtime import TapSegmenter, load_photo
 from tracenet_runtime.zoom import ZOOM
 
 TAPS_PER_PHOTO = 4
 
 
-@pytest.fixture(scope="module")
-def bundle(built_page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped weights with every kind of schedule: a zoom, cold, warm, and of some levels."""
+@pytest.fixture(scope="session")
+def every_schedule(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the shipped weights with schedules of every kind."""
     from tracenet_export.cli import main
 
     folder = tmp_path_factory.mktemp("every_schedule") / "bundle"
@@ -33,12 +33,6 @@ def bundle(built_page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--precision", "fp16", "--threads", "1", "--out", str(folder)]
     assert main(["--schedule", *schedules, *options]) == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def server(built_page: Path, bundle: Path) -> Iterator[DemoServer]:
-    with serving(built_page, bundle) as running:
-        yield running
 
 
 def taps_of(photo: np.ndarray, seed: int) -> list[tuple[int, int]]:
@@ -52,12 +46,27 @@ def taps_of(photo: np.ndarray, seed: int) -> list[tuple[int, int]]:
     return [(0, height - 1), (width // 2, height // 2), *others]
 
 
-@pytest.mark.parametrize("schedule", [ZOOM, "all", "warm", "P3-P5"])
-def test_masks_are_those_of_the_python_runtime(
-    open_page: Open, photos: dict[str, Path], bundle: Path, schedule: str
+def test_masks_of_the_default_bundle_are_those_of_the_python_runtime(
+    open_page: Open, photos: dict[str, Path]
 ) -> None:
+    compare_masks(open_page(), photos, DEFAULT_BUNDLE, ZOOM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", [ZOOM, "all", "warm", "P3-P5"])
+def test_masks_of_every_schedule_are_those_of_the_python_runtime(
+    open_page: Open,
+    photos: dict[str, Path],
+    built_page: Path,
+    every_schedule: Path,
+    schedule: str,
+) -> None:
+    with serving(built_page, every_schedule) as serving_all:
+        compare_masks(open_page(serving_all), photos, every_schedule, schedule)
+
+
+def compare_masks(phone: Opened, photos: dict[str, Path], bundle: Path, schedule: str) -> None:
     segmenter = TapSegmenter.load(bundle, threads=1, schedule=schedule)
-    phone = open_page()
     phone.slow_down(SLOWED)
     phone.load(f"?schedule={schedule}")
     found: dict[tuple[str, tuple[int, int]], float] = {}
@@ -84,7 +93,7 @@ def test_masks_are_those_of_the_python_runtime(
 
 
 def test_a_photo_that_lies_on_its_side_is_turned(
-    open_page: Open, photos: dict[str, Path], bundle: Path, tmp_path: Path
+    open_page: Open, photos: dict[str, Path], tmp_path: Path
 ) -> None:
     """As a phone's camera writes it: the sensor's pixels, and a tag that says how to turn them."""
     file = tmp_path / "turned.jpg"
@@ -94,7 +103,7 @@ def test_a_photo_that_lies_on_its_side_is_turned(
         upright.transpose(Image.Transpose.ROTATE_90).save(file, quality=95, exif=exif)
         assert load_photo(file).shape[:2] == (upright.height, upright.width)
     photo = load_photo(file)
-    segmenter = TapSegmenter.load(bundle, threads=1)
+    segmenter = TapSegmenter.load(DEFAULT_BUNDLE, threads=1)
     phone = open_page()
     phone.load()
     phone.open_photo(file)
