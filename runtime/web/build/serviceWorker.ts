@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { join, relative, sep } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { build, type Plugin, type ResolvedConfig } from "vite";
 import { INDEX, type PageFile } from "../page/cacheChoice.ts";
 
@@ -21,7 +21,7 @@ export function serviceWorker(entry: string): Plugin {
       order: "post",
       sequential: true,
       async handler() {
-        const outDir = join(config.root, config.build.outDir);
+        const outDir = resolve(config.root, config.build.outDir);
         const files = pageFiles(outDir);
         await build({
           configFile: false,
@@ -36,7 +36,12 @@ export function serviceWorker(entry: string): Plugin {
             target: config.build.target,
             outDir,
             emptyOutDir: false,
-            lib: { entry: join(config.root, entry), formats: ["iife"], name: "sw", fileName: () => OUTPUT },
+            lib: {
+              entry: join(config.root, entry),
+              formats: ["iife"],
+              name: "sw",
+              fileName: () => OUTPUT,
+            },
           },
         });
       },
@@ -44,7 +49,9 @@ export function serviceWorker(entry: string): Plugin {
   };
 }
 
-/** Every file below a folder but the service worker itself and texts about files, sorted by name. */
+/**
+ * Every file below a folder but the service worker itself and texts about files, sorted by name.
+ */
 function pageFiles(folder: string): PageFile[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

@@ -1,4 +1,6 @@
-/** The photo's background, blurred as by a wide lens: without the thing, which would leave a halo. */
+/**
+ * The photo's background, blurred as by a wide lens: without the thing, which would leave a halo.
+ */
 
 import type { Size } from "../src/types.ts";
 import { blur } from "./blur.ts";
@@ -30,8 +32,8 @@ export function blurredBackdrop(preview: ImageBitmap, mask: Uint8Array): ImageBi
 }
 
 /**
- * Blur opaque RGBA pixels in place, each from the pixels outside the mask alone. Where there are none
- * near, as deep in the thing, the pixel stays.
+ * Blur opaque RGBA pixels in place, each from the pixels outside the mask alone. Where there are
+ * none near, as deep in the thing, the pixel stays.
  */
 export function blurOutside(
   rgba: Uint8ClampedArray,

@@ -1,7 +1,8 @@
 /**
- * The stored bundle, for the service worker. Each bundle has a cache of its own, named by the SHA-256
- * of its manifest, and a file enters it only if its hash is the one that the manifest lists: files of
- * two bundles are never mixed. An older bundle is deleted once the newer one is complete.
+ * The stored bundle, for the service worker. Each bundle has a cache of its own, named by the
+ * SHA-256 of its manifest, and a file enters it only if its hash is the one that the manifest
+ * lists: files of two bundles are never mixed. An older bundle is deleted once the newer one is
+ * complete.
  */
 
 import { MANIFEST, neededFiles, parseManifest } from "./cacheChoice.ts";
@@ -17,25 +18,31 @@ export class BundleCache {
   /** @param root the bundle's folder, absolute, with a slash at the end */
   constructor(private readonly root: string) {}
 
-  /** The network's manifest, for a bundle may have changed; offline, or in vain, the stored one's. */
+  /**
+   * The network's manifest, for a bundle may have changed; offline, or in vain, the stored one's.
+   */
   async manifest(): Promise<Response> {
     const stored = await this.completeBundle();
     const fetched = this.fetchManifest();
     const fresh = await (stored === null ? fetched : orNull(fetched, MANIFEST_PATIENCE));
-    const name = fresh ?? stored;
-    if (name === null) return fetch(this.root + MANIFEST);
-    this.served = name;
-    return (await this.stored(name, MANIFEST)) ?? Response.error();
+    this.served = fresh ?? stored;
+    if (this.served === null) return fetch(this.root + MANIFEST);
+    return (await this.stored(this.served, MANIFEST)) ?? Response.error();
   }
 
-  /** A file of the bundle whose manifest was given out last, from its cache or, then stored, the network. */
+  /**
+   * A file of the bundle whose manifest was given out last, from its cache or, then stored, the
+   * network.
+   */
   async file(path: string): Promise<Response> {
     const name = this.served ?? (await this.completeBundle());
     if (name === null) return fetch(this.root + path);
     return (await this.stored(name, path)) ?? (await this.fetchFile(name, path));
   }
 
-  /** Store whatever is missing of the network's bundle; whether a complete bundle is stored then. */
+  /**
+   * Store whatever is missing of the network's bundle; whether a complete bundle is stored then.
+   */
   async complete(): Promise<boolean> {
     const name = await this.fetchManifest();
     if (name !== null) {
@@ -45,15 +52,16 @@ export class BundleCache {
     return (await this.completeBundle()) !== null;
   }
 
-  /** Fetch the manifest and store it; the name of its cache, or null if there is none to be had. */
+  /**
+   * Fetch the manifest and store it; the name of its cache, or null if it cannot be had or stored.
+   */
   private async fetchManifest(): Promise<string | null> {
     const response = await fetch(this.root + MANIFEST, { cache: "no-cache" }).catch(() => null);
     if (!response?.ok) return null;
     const bytes = await response.clone().arrayBuffer();
     if (parseManifest(new TextDecoder().decode(bytes)) === null) return null;
     const name = PREFIX + (await sha256(bytes));
-    await (await caches.open(name)).put(this.root + MANIFEST, response);
-    return name;
+    return (await store(name, this.root + MANIFEST, response)) ? name : null;
   }
 
   /** Fetch a file, and store it if it is the one that the manifest lists. */
@@ -61,7 +69,7 @@ export class BundleCache {
     const response = await fetch(this.root + path, { cache: "no-cache" });
     const wanted = (await this.manifestOf(name))?.files[path]?.sha256;
     if (response.ok && wanted === (await sha256(await response.clone().arrayBuffer()))) {
-      await (await caches.open(name)).put(this.root + path, response.clone());
+      await store(name, this.root + path, response.clone());
     }
     return response;
   }
@@ -99,6 +107,16 @@ async function readManifest(
   response: Response | undefined,
 ): Promise<ReturnType<typeof parseManifest>> {
   return response === undefined ? null : parseManifest(await response.text());
+}
+
+/** Whether a response could be stored: where there is no room, the page works, but not offline. */
+async function store(name: string, url: string, response: Response): Promise<boolean> {
+  try {
+    await (await caches.open(name)).put(url, response);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function bundleCaches(): Promise<string[]> {

@@ -1,6 +1,9 @@
 /** Which cache answers a request of the page: pure functions, for the service worker. */
 
-/** A file of the built page: its address relative to the page's, and the SHA-256 of its bytes, in hex. */
+/**
+ * A file of the built page: its address relative to the page's, and the SHA-256 of its bytes, in
+ * hex.
+ */
 export interface PageFile {
   readonly url: string;
   readonly sha256: string;
@@ -56,7 +59,9 @@ export function parseManifest(text: string): BundleManifest | null {
   return Object.values(files).every(isListed) ? (value as BundleManifest) : null;
 }
 
-/** The files of a bundle that taps need, and the golden ones that loading replays: all but reports. */
+/**
+ * The files of a bundle that taps need, and the golden ones that loading replays: all but reports.
+ */
 export function neededFiles(manifest: BundleManifest): string[] {
   return Object.keys(manifest.files).filter((path) => !/^parity\.[a-z]+$/.test(path));
 }

@@ -53,7 +53,7 @@ export class CutoutMaker {
 
 function refused(cause: string): ExportRefused {
   return new ExportRefused(
-    "The photo could not be exported, most likely for want of memory: close other tabs, or open a " +
-      `smaller copy of the photo. (${cause || "no cause given"})`,
+    "The photo could not be exported, most likely for want of memory: close other tabs, or open " +
+      `a smaller copy of the photo. (${cause || "no cause given"})`,
   );
 }

@@ -19,8 +19,7 @@ export interface ExportRequest {
 }
 
 export type ExportReply =
-  | { readonly id: number; readonly file: Blob }
-  | { readonly id: number; readonly error: string };
+  { readonly id: number; readonly file: Blob } | { readonly id: number; readonly error: string };
 
 const JPEG_QUALITY = 0.92;
 

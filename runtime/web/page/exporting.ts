@@ -18,7 +18,9 @@ export interface Cutout {
 
 type FileType = "image/png" | "image/jpeg";
 
-/** How long a saved file's address stays valid, in ms: browsers start the download a moment later. */
+/**
+ * How long a saved file's address stays valid, in ms: browsers start the download a moment later.
+ */
 const ADDRESS_LIFE = 60_000;
 
 const saveButton = element("save", HTMLButtonElement);
@@ -118,7 +120,9 @@ async function save(cutout: Cutout, make: MakeFile): Promise<void> {
   setTimeout(() => URL.revokeObjectURL(url), ADDRESS_LIFE);
 }
 
-/** Clipboards take PNG alone. The promise inside lets Safari count it as the press of the button. */
+/**
+ * Clipboards take PNG alone. The promise inside lets Safari count it as the press of the button.
+ */
 async function copy(_cutout: Cutout, make: MakeFile): Promise<void> {
   const file = make("image/png");
   // The clipboard hides why its promise failed; the file's own error says it.

@@ -2,11 +2,10 @@
 
 import { blur } from "./blur.ts";
 
-
 /**
  * How opaque the cut-out is in the rows [top, bottom) of a mask of whole rows: 0 to 1, row by row.
- * Within `radius` pixels of the mask's edge it goes from one to the other. What it says of a row does
- * not depend on the rows that are asked with it, so that a large photo can be done in strips.
+ * Within `radius` pixels of the mask's edge it goes from one to the other. What it says of a row
+ * does not depend on the rows that are asked with it, so that a large photo can be done in strips.
  */
 export function softRows(
   mask: Uint8Array,

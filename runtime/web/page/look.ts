@@ -34,6 +34,8 @@ export class LookControls {
 
   constructor(private readonly onChange: (look: Look) => void) {
     this.current = this.read();
+    // A browser that comes back to the page may have kept what was chosen.
+    this.showRows();
     const update = (): void => this.update();
     for (const input of [featherSlider, colorInput]) input.addEventListener("input", update);
     for (const radio of radios) radio.addEventListener("change", () => this.choose(radio.value));
@@ -56,15 +58,13 @@ export class LookControls {
   }
 
   private update(): void {
-    const chosen = chosenBackground();
-    element("color-row", HTMLElement).hidden = chosen !== "color";
-    element("photo-row", HTMLElement).hidden = chosen !== "photo";
+    this.showRows();
     this.showFeather();
     this.current = this.read();
     this.onChange(this.current);
   }
 
-  private async takePhoto(file: File | Blob, name: string): Promise<void> {
+  private async takePhoto(file: Blob, name: string): Promise<void> {
     try {
       const photo = await openPhoto(file, name);
       this.photo?.preview.close();
@@ -73,6 +73,12 @@ export class LookControls {
     } catch (error) {
       showError(inWords(error));
     }
+  }
+
+  private showRows(): void {
+    const chosen = chosenBackground();
+    element("color-row", HTMLElement).hidden = chosen !== "color";
+    element("photo-row", HTMLElement).hidden = chosen !== "photo";
   }
 
   private showFeather(): void {

@@ -8,8 +8,8 @@
  *   offline     a promise: whether the page can be used offline from now on (see offline.ts)
  * and elements carry data-testid: file-input, camera-input, viewer, status, error, progress, info,
  * sample-NAME, candidate-LEVEL, regions, background-none|blur|color|photo, background-color-input,
- * background-file, feather, save, copy, share, free-memory. ?schedule=NAME and ?threads=N in the page's
- * address choose what is loaded, for measurements.
+ * background-file, feather, save, copy, share, free-memory. ?schedule=NAME and ?threads=N in the
+ * page's address choose what is loaded, for measurements.
  */
 
 import type { Segmenter, TapResult } from "../src/types.ts";
@@ -86,6 +86,7 @@ async function open(file: Blob, name: string): Promise<void> {
     await session?.open(opened);
     if (opening === openings) showPhoto(opened);
   } catch (error) {
+    if (opening !== openings) return;
     setStatus(photo === null ? "No photo is open." : "The photo before is still open.");
     showError(inWords(error));
   }
@@ -107,13 +108,13 @@ function showPhoto(opened: OpenPhoto): void {
 }
 
 async function tap(pixel: Point, level: string | null): Promise<void> {
-  if (session === null) {
+  if (session === null || photo === null) {
     setStatus("The network is still loading.");
     return;
   }
   setStatus("Looking…");
   try {
-    const result = await session.tap(pixel, level);
+    const result = await session.tap(photo, pixel, level);
     if (result === null) return;
     clearError();
     answer = { tap: pixel, result };
@@ -177,7 +178,7 @@ function freeWhileHidden(): void {
       }, HIDDEN_LIMIT);
     } else if (isFreed) {
       isFreed = false;
-      void session?.prepare();
+      if (photo !== null) void session?.open(photo);
     }
   });
 }
@@ -200,8 +201,8 @@ freeWhileHidden();
 const missing = missingFeatures();
 if (missing.length > 0) {
   showError(
-    `This browser cannot run the page: it lacks ${missing.join(" and ")}. Use a newer one, such as ` +
-      "Chrome 91, Firefox 114 or Safari 16.4.",
+    `This browser cannot run the page: it lacks ${missing.join(" and ")}. Use a newer one, such ` +
+      "as Chrome 91, Firefox 114 or Safari 16.4.",
   );
 } else {
   const ready = loadSegmenter();

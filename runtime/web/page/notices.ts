@@ -31,7 +31,10 @@ export function showError(text: string, remedy?: Remedy): void {
     });
     buttons.unshift(act);
   }
-  errors.replaceChildren(create("p", {}, text), create("div", { className: "actions" }, ...buttons));
+  errors.replaceChildren(
+    create("p", {}, text),
+    create("div", { className: "actions" }, ...buttons),
+  );
 }
 
 export function clearError(): void {
@@ -41,7 +44,8 @@ export function clearError(): void {
 /** One sentence for whatever was thrown. */
 export function inWords(error: unknown): string {
   if (error instanceof RangeError) {
-    return `The browser refused the memory: close other tabs or open a smaller photo. (${error.message})`;
+    const cause = error.message;
+    return `The browser refused the memory: close other tabs or open a smaller photo. (${cause})`;
   }
   return error instanceof Error ? error.message : `Something failed: ${String(error)}`;
 }

@@ -17,9 +17,9 @@ export async function startOffline(ready: Promise<Segmenter>): Promise<boolean> 
   await ready;
   if (!import.meta.env.PROD) return false;
   try {
-    await navigator.serviceWorker.register("sw.js");
-    const registration = await navigator.serviceWorker.ready;
-    const isStored = await askWhetherStored(registration);
+    const registration = await navigator.serviceWorker.register("sw.js");
+    const worker = await activeWorker(registration);
+    const isStored = worker !== null && (await askWhetherStored(worker));
     note.textContent = isStored
       ? "The page is stored in this browser and works offline."
       : "The page is not stored for offline use yet; open it again with a connection.";
@@ -30,10 +30,23 @@ export async function startOffline(ready: Promise<Segmenter>): Promise<boolean> 
   }
 }
 
-function askWhetherStored(registration: ServiceWorkerRegistration): Promise<boolean> {
+/** The worker that answers for the page; null if it could not store the page's files. */
+function activeWorker(registration: ServiceWorkerRegistration): Promise<ServiceWorker | null> {
+  const { active, waiting, installing } = registration;
+  const coming = waiting ?? installing;
+  if (active !== null || coming === null) return Promise.resolve(active);
+  return new Promise((resolve) => {
+    coming.addEventListener("statechange", () => {
+      if (coming.state === "activated") resolve(coming);
+      if (coming.state === "redundant") resolve(null);
+    });
+  });
+}
+
+function askWhetherStored(worker: ServiceWorker): Promise<boolean> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = (event: MessageEvent<boolean>) => resolve(event.data);
-    registration.active?.postMessage("is the page stored?", [port2]);
+    worker.postMessage("is the page stored?", [port2]);
   });
 }

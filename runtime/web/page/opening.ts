@@ -5,7 +5,7 @@ import { create, element } from "./dom.ts";
 const SAMPLES = [
   { name: "coffee", label: "Coffee" },
   { name: "chelsea", label: "Cat" },
-  { name: "astronaut", label: "Astronaut" },
+  { name: "astronaut", label: "Person" },
   { name: "rocket", label: "Rocket" },
 ] as const;
 
@@ -22,14 +22,16 @@ export function listenForPhotos(onOpened: Opened, onError: (message: string) => 
     event.preventDefault();
     onOpened(file, file.name);
   });
-  element("samples", HTMLElement).append(...SAMPLES.map((sample) => {
-    const button = create("button", { type: "button", className: "sample" });
-    button.dataset["testid"] = `sample-${sample.name}`;
-    const url = `samples/${sample.name}.jpg`;
-    button.append(create("img", { src: url, alt: "" }), create("span", {}, sample.label));
-    button.addEventListener("click", () => void openSample(url, sample.name, onOpened, onError));
-    return button;
-  }));
+  element("samples", HTMLElement).append(
+    ...SAMPLES.map((sample) => {
+      const button = create("button", { type: "button", className: "sample" });
+      button.dataset["testid"] = `sample-${sample.name}`;
+      const url = `samples/${sample.name}.jpg`;
+      button.append(create("img", { src: url, alt: "" }), create("span", {}, sample.label));
+      button.addEventListener("click", () => void openSample(url, sample.name, onOpened, onError));
+      return button;
+    }),
+  );
 }
 
 /** Hand over what a file input is given; the same file can be chosen again afterwards. */
@@ -42,7 +44,8 @@ export function listenToInput(input: HTMLInputElement, onOpened: Opened): void {
 }
 
 function listenForDrop(onOpened: Opened): void {
-  const isFile = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
+  const isFile = (event: DragEvent): boolean =>
+    event.dataTransfer?.types.includes("Files") ?? false;
   const mark = (isOver: boolean): void => {
     document.body.classList.toggle("drop", isOver);
   };
@@ -71,5 +74,6 @@ async function openSample(
 ): Promise<void> {
   const response = await fetch(url).catch(() => null);
   if (response?.ok) onOpened(await response.blob(), name);
-  else onError("The sample could not be fetched; check the connection, or open a photo of your own.");
+  else
+    onError("The sample could not be fetched; check the connection, or open a photo of your own.");
 }

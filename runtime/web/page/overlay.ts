@@ -1,4 +1,6 @@
-/** The mask as it lies over the photo: a tint with a soft edge, and a line of two colours around it. */
+/**
+ * The mask as it lies over the photo: a tint with a soft edge, and a line of two colours around it.
+ */
 
 import type { Size } from "../src/types.ts";
 import { blur } from "./blur.ts";
@@ -35,10 +37,11 @@ export function paintOverlay(
   blur(edge, height, width, Math.max(2, LINE_WIDTH * Math.max(height, width)));
   for (let i = 0; i < mask.length; i++) {
     const inside = edge[i] as number;
-    const line = Math.max(0, 1 - Math.abs(2 * inside - 1)) ** 0.5;
-    const tint = TINT_ALPHA * (soft[i] as number);
-    const color = line > 0.3 && inside < 0.4 ? DARK : TINT;
-    rgba.set(color, 4 * i);
-    rgba[4 * i + 3] = Math.max(tint, 255 * line);
+    const line = Math.sqrt(Math.max(0, 1 - Math.abs(2 * inside - 1)));
+    const [red, green, blue] = line > 0.3 && inside < 0.4 ? DARK : TINT;
+    rgba[4 * i] = red;
+    rgba[4 * i + 1] = green;
+    rgba[4 * i + 2] = blue;
+    rgba[4 * i + 3] = Math.max(TINT_ALPHA * (soft[i] as number), 255 * line);
   }
 }

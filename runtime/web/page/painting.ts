@@ -1,4 +1,6 @@
-/** Draws what the viewer shows: the photo or its composition, the mask, the windows, the crosshair. */
+/**
+ * Draws what the viewer shows: the photo or its composition, the mask, the windows, the crosshair.
+ */
 
 import type { OpenPhoto } from "./photo.ts";
 import type { RegionGroup } from "./regions.ts";
@@ -76,11 +78,19 @@ function paintCrosshair(context: CanvasRenderingContext2D, at: Point): void {
   const inner = 4;
   const outer = 18;
   context.beginPath();
-  for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]] as const) {
+  for (const [dx, dy] of [
+    [1, 0],
+    [-1, 0],
+    [0, 1],
+    [0, -1],
+  ] as const) {
     context.moveTo(at.x + inner * dx, at.y + inner * dy);
     context.lineTo(at.x + outer * dx, at.y + outer * dy);
   }
-  for (const [lineWidth, color] of [[5, DARK], [2, LIGHT]] as const) {
+  for (const [lineWidth, color] of [
+    [5, DARK],
+    [2, LIGHT],
+  ] as const) {
     context.lineWidth = lineWidth;
     context.strokeStyle = color;
     context.stroke();

@@ -1,4 +1,7 @@
-/** Makes what the viewer shows of an answer: the mask over the photo, or the thing on its background. */
+/**
+ * Makes what the viewer shows of an answer: the mask over the photo, or the thing on its
+ * background.
+ */
 
 import type { TapResult } from "../src/types.ts";
 import { backdropSize, blurredBackdrop } from "./backdrop.ts";
@@ -8,8 +11,11 @@ import { maskOverlay } from "./overlay.ts";
 import type { Layers } from "./painting.ts";
 import { within, type OpenPhoto } from "./photo.ts";
 
-/** The longer side of what is computed for the screen: finer than the masks, small enough to be quick. */
-const SCENE_SIDE = 1024;
+/**
+ * The longer side of what is computed for the screen: finer than the masks, small enough to be
+ * quick.
+ */
+const SCENE_SIDE = 800;
 
 export type PreviewLayers = Pick<Layers, "composition" | "overlay">;
 

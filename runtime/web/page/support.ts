@@ -1,19 +1,19 @@
 /** What the page needs of a browser. */
 
-/** The smallest module with a SIMD instruction: (func v128.const i64x2 0 0 drop). */
-const SIMD_MODULE = new Uint8Array([
-  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // magic and version
-  0x01, 0x04, 0x01, 0x60, 0x00, 0x00, // one type: () -> ()
-  0x03, 0x02, 0x01, 0x00, // one function of it
-  0x0a, 0x17, 0x01, 0x15, 0x00, // its code: 21 bytes, no locals
-  0xfd, 0x0c, ...new Array<number>(16).fill(0), // v128.const 0
-  0x1a, 0x0b, // drop, end
-]);
+/** The smallest module with a SIMD instruction, in hex: (func v128.const i64x2 0 0 drop). */
+const SIMD_MODULE = [
+  "0061736d01000000", // magic and version
+  "010401600000", // one type: () -> ()
+  "03020100", // one function of it
+  "0a17011500", // its code: 21 bytes, no locals
+  `fd0c${"00".repeat(16)}`, // v128.const
+  "1a0b", // drop, end
+].join("");
 
 /** What this browser lacks, in words; empty if the page can run. */
 export function missingFeatures(): string[] {
   const missing: string[] = [];
-  if (typeof WebAssembly !== "object" || !WebAssembly.validate(SIMD_MODULE)) {
+  if (typeof WebAssembly !== "object" || !WebAssembly.validate(bytesOf(SIMD_MODULE))) {
     missing.push("WebAssembly SIMD");
   }
   if (!hasModuleWorkers()) missing.push("module workers");
@@ -42,5 +42,11 @@ function hasModuleWorkers(): boolean {
 }
 
 function hasOffscreenCanvas(): boolean {
-  return typeof OffscreenCanvas === "function" && new OffscreenCanvas(1, 1).getContext("2d") !== null;
+  return (
+    typeof OffscreenCanvas === "function" && new OffscreenCanvas(1, 1).getContext("2d") !== null
+  );
+}
+
+function bytesOf(hex: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 }

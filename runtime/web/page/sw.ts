@@ -1,7 +1,7 @@
 /**
  * The service worker: the page offline. The page's files are stored whole, as one version, when the
- * worker is installed, and a newer version waits until no page of the older is open. The bundle has its
- * own cache, see bundleCache.ts.
+ * worker is installed, and a newer version waits until no page of the older is open. The bundle has
+ * its own cache, see bundleCache.ts.
  */
 
 import { BundleCache } from "./bundleCache.ts";
@@ -11,7 +11,9 @@ import { chooseCache, MANIFEST, type PageFile } from "./cacheChoice.ts";
 declare const PAGE_FILES: readonly PageFile[];
 declare const PAGE_VERSION: string;
 
-/** The part of a service worker's globals that is used; TypeScript's own are for pages or workers. */
+/**
+ * The part of a service worker's globals that is used; TypeScript's own are for pages or workers.
+ */
 interface LongEvent extends Event {
   waitUntil(work: Promise<unknown>): void;
 }

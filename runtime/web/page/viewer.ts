@@ -21,7 +21,10 @@ export interface ViewerEvents {
 const STEP = 8;
 const LARGE_STEP = 48;
 const KEY_ZOOM = 1.4;
-/** Zoom per unit of a wheel's way; a trackpad's pinch comes as a wheel with the control key, in small units. */
+/**
+ * Zoom per unit of a wheel's way; a trackpad's pinch comes as a wheel with the control key, in
+ * small units.
+ */
 const WHEEL_ZOOM = 0.0015;
 const PINCH_ZOOM = 0.01;
 const LINE_HEIGHT = 16;

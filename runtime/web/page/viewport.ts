@@ -20,7 +20,10 @@ export interface Viewport {
   readonly y: number;
 }
 
-/** At the closest zoom a photo pixel is this many CSS pixels, or the photo fills the viewer so often. */
+/**
+ * At the closest zoom a photo pixel is this many CSS pixels, or the photo fills the viewer so
+ * often.
+ */
 const CLOSEST_PIXEL = 8;
 const CLOSEST_FACTOR = 8;
 
@@ -53,7 +56,9 @@ export function pixelAt(viewport: Viewport, photo: Size, screen: Point): Point |
   return x >= 0 && y >= 0 && x < photo.width && y < photo.height ? { x, y } : null;
 }
 
-/** Move the photo, but no side of it further in than the viewer's, or the middle if it is smaller. */
+/**
+ * Move the photo, but no side of it further in than the viewer's, or the middle if it is smaller.
+ */
 export function pan(
   viewport: Viewport,
   photo: Size,

@@ -45,8 +45,13 @@ describe("the bundle's manifest", () => {
     expect(manifest && neededFiles(manifest)).toEqual(["table.bin", "programs/a.onnx"]);
   });
 
-  it.each(["", "<!doctype html>", "null", "[]", "{}", '{"files": {"a": {}}}', '{"files": {"a": 1}}'])(
-    "is not taken for one: %s",
-    (text) => expect(parseManifest(text)).toBeNull(),
-  );
+  it.each([
+    "",
+    "<!doctype html>",
+    "null",
+    "[]",
+    "{}",
+    '{"files": {"a": {}}}',
+    '{"files": {"a": 1}}',
+  ])("is not taken for one: %s", (text) => expect(parseManifest(text)).toBeNull());
 });

@@ -63,10 +63,12 @@ describe("the soft edge", () => {
 describe("the blurred background", () => {
   it("takes no colour of the thing", () => {
     const rgba = new Uint8ClampedArray(4 * height * width);
-    for (let i = 0; i < disc.length; i++) rgba.set(disc[i] ? [255, 0, 0, 255] : [0, 80, 160, 255], 4 * i);
+    for (let i = 0; i < disc.length; i++)
+      rgba.set(disc[i] ? [255, 0, 0, 255] : [0, 80, 160, 255], 4 * i);
     blurOutside(rgba, disc, height, width, 6);
     for (let i = 0; i < disc.length; i++) {
-      if (disc[i] === 0) expect(Array.from(rgba.subarray(4 * i, 4 * i + 4))).toEqual([0, 80, 160, 255]);
+      if (disc[i] === 0)
+        expect(Array.from(rgba.subarray(4 * i, 4 * i + 4))).toEqual([0, 80, 160, 255]);
     }
   });
 });

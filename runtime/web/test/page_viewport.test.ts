@@ -11,7 +11,11 @@ describe("viewport", () => {
 
   it("goes from the screen to the photo and back", () => {
     const zoomed = zoom(fit(photo, viewer), photo, viewer, 3.7, { x: 100, y: 222 });
-    for (const point of [{ x: 0, y: 0 }, { x: 359.5, y: 17.25 }, { x: -40, y: 700 }]) {
+    for (const point of [
+      { x: 0, y: 0 },
+      { x: 359.5, y: 17.25 },
+      { x: -40, y: 700 },
+    ]) {
       const back = toScreen(zoomed, toPhoto(zoomed, point));
       expect(back.x).toBeCloseTo(point.x, 9);
       expect(back.y).toBeCloseTo(point.y, 9);

@@ -17,13 +17,20 @@ describe("words", () => {
   it("labels candidates from the finest to the coarsest, whatever their scores", () => {
     const candidates = ["P6", "P3", "P5"].map((level, i) => ({ level, score: 1 - i / 4, box }));
     const labelled = labelCandidates(candidates, levels).map(({ level, label }) => [level, label]);
-    expect(labelled).toEqual([["P3", "Part"], ["P5", "Larger part"], ["P6", "Whole"]]);
+    expect(labelled).toEqual([
+      ["P3", "Part"],
+      ["P5", "Larger part"],
+      ["P6", "Whole"],
+    ]);
   });
 
   it("has distinct labels for any number of levels", () => {
     for (const count of [1, 2, 3, 4, 5, 7]) {
       const names = Array.from({ length: count }, (_, i) => `P${i}`);
-      const labels = labelCandidates(names.map((level) => ({ level, score: 0, box })), names);
+      const labels = labelCandidates(
+        names.map((level) => ({ level, score: 0, box })),
+        names,
+      );
       expect(new Set(labels.map(({ label }) => label)).size).toBe(count);
     }
   });

@@ -1,0 +1,130 @@
+/** Bytes of files: hashes, run lengths, the files that models name, photos, errors. */
+
+import { createHash, webcrypto } from "node:crypto";
+import { expect, test } from "vitest";
+import {
+  asTraceNetError,
+  BundleError,
+  EngineUnavailable,
+  fromMessage,
+  OutOfMemory,
+  PhotoError,
+  TapOutsidePhoto,
+  toMessage,
+  TraceNetError,
+} from "../src/errors.ts";
+import { externalLocations } from "../src/onnxFiles.ts";
+import { MAX_PIXELS, overWhite } from "../src/photo.ts";
+import { decodeRle } from "../src/rle.ts";
+import { computeSha256, sha256 } from "../src/sha256.ts";
+import { modelWith } from "./onnxModel.ts";
+import { noise, seededNumbers, wholeNumber } from "./seeded.ts";
+
+test("our SHA-256 is the browser's", async () => {
+  for (const length of [0, 1, 3, 54, 55, 56, 57, 63, 64, 65, 119, 120, 128, 1000, 65537]) {
+    const data = new Uint8Array(noise(length, length));
+    const digest = new Uint8Array(await webcrypto.subtle.digest("SHA-256", data));
+    expect(computeSha256(data)).toEqual(digest);
+    expect(await sha256(data)).toBe(createHash("sha256").update(data).digest("hex"));
+  }
+  expect(computeSha256(noise(1, 100).subarray(7, 71))).toEqual(
+    computeSha256(noise(1, 100).slice(7, 71)),
+  );
+});
+
+/** pycocotools' encoding, from its definition. */
+function encodeRle(mask: Uint8Array, height: number, width: number): string {
+  const runs: number[] = [0];
+  for (let i = 0; i < mask.length; i++) {
+    const value = mask[(i % height) * width + Math.floor(i / height)]!;
+    if (value !== (runs.length - 1) % 2) runs.push(0);
+    runs[runs.length - 1]! += 1;
+  }
+  return runs
+    .map((run, i) => (i > 2 ? run - runs[i - 2]! : run))
+    .map((number) => {
+      let text = "";
+      for (let more = true; more; ) {
+        let bits = number & 31;
+        number >>= 5;
+        more = bits & 16 ? number !== -1 : number !== 0;
+        if (more) bits |= 32;
+        text += String.fromCharCode(bits + 48);
+      }
+      return text;
+    })
+    .join("");
+}
+
+test("run lengths are decoded", () => {
+  expect([...decodeRle(2, 3, "132")]).toEqual([0, 1, 0, 1, 1, 0]); // columns 0 1, 1 1, 0 0
+  const numbers = seededNumbers(3);
+  for (let round = 0; round < 200; round++) {
+    const [height, width] = [wholeNumber(numbers, 1, 40), wholeNumber(numbers, 1, 40)];
+    const threshold = wholeNumber(numbers, 0, 255);
+    const mask = noise(round, height * width).map((value) => (value > threshold ? 1 : 0));
+    expect(decodeRle(height, width, encodeRle(mask, height, width))).toEqual(mask);
+  }
+});
+
+test.each(["133", "13", "1 2", "1~", "o", "1oooooooooooo0", "O7"])("run lengths %j", (counts) => {
+  expect(() => decodeRle(2, 3, counts)).toThrow(RangeError);
+});
+
+test("external data are found wherever a tensor may be", () => {
+  expect(externalLocations(modelWith("weights.bin"))).toEqual(new Set(["weights.bin"]));
+  expect(externalLocations(new Uint8Array())).toEqual(new Set());
+  const model = modelWith("../secret");
+  expect(externalLocations(model)).toEqual(new Set(["../secret"]));
+});
+
+test("what is no protobuf is refused", () => {
+  const model = modelWith("weights.bin");
+  expect(() => externalLocations(model.subarray(0, model.length - 1))).toThrow(SyntaxError);
+  expect(() => externalLocations(Uint8Array.of(0x3b))).toThrow(SyntaxError);
+  expect(() => externalLocations(new Uint8Array(20).fill(0xff))).toThrow(SyntaxError);
+});
+
+test("transparent pixels are put on white", () => {
+  const data = [10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 255, 128];
+  const { data: pixels } = overWhite({ height: 1, width: 3, data });
+  expect([...pixels]).toEqual([10, 20, 30, 255, 255, 255, 127, 177, 255]);
+});
+
+test("photos without pixels, or with too many, are refused", () => {
+  expect(() => overWhite({ height: 0, width: 3, data: [] })).toThrow(PhotoError);
+  const many = { height: MAX_PIXELS, width: 2, data: [] };
+  expect(() => overWhite(many)).toThrow(/megapixels/);
+});
+
+test("errors cross from the worker to the page as what they are", () => {
+  const classes = [
+    TraceNetError,
+    PhotoError,
+    TapOutsidePhoto,
+    BundleError,
+    EngineUnavailable,
+    OutOfMemory,
+  ];
+  for (const thrown of classes) {
+    const error = fromMessage(structuredClone(toMessage(new thrown("Do this."))));
+    expect(error.constructor).toBe(thrown);
+    expect(error.message).toBe("Do this.");
+    expect(error.name).toBe(thrown.name);
+  }
+});
+
+test("failed allocations are told from other failures", () => {
+  const known = new PhotoError("Do this.");
+  expect(asTraceNetError(known, "wait")).toBe(known);
+  for (const error of [
+    new RangeError("Array buffer allocation failed"),
+    new Error("failed to allocate a buffer of size 5"),
+    new Error("std::bad_alloc"),
+    "WebAssembly.Memory(): out of memory",
+  ]) {
+    expect(asTraceNetError(error, "use a smaller photo")).toBeInstanceOf(OutOfMemory);
+    expect(asTraceNetError(error, "use a smaller photo").message).toContain("use a smaller photo");
+  }
+  expect(asTraceNetError(new TypeError("x"), "wait")).not.toBeInstanceOf(OutOfMemory);
+});

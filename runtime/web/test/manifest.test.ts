@@ -1,0 +1,230 @@
+/** A bundle is untrusted: whatever is wrong with its manifest is a BundleError of one sentence. */
+
+import { describe, expect, test } from "vitest";
+import { JsonValue, parseJson } from "../src/checkedJson.ts";
+import { checkConsistency, checkFilesListed } from "../src/consistency.ts";
+import { BundleError } from "../src/errors.ts";
+import { seededNumbers, wholeNumber } from "./seeded.ts";
+import { parseTiny, tinyJson, tinyTable, type Json } from "./tiny.ts";
+
+/** A value of a JSON text, by its keys. */
+function at(root: Json, path: string): [parent: Json, key: string] {
+  const keys = path.split(".");
+  const last = keys.pop()!;
+  return [keys.reduce((json, key) => json[key]!, root), last];
+}
+
+function changed(path: string, value: unknown): Json {
+  const json = tinyJson();
+  const [parent, key] = at(json, path);
+  parent[key] = value as Json;
+  return json;
+}
+
+/** Read a manifest, and check it as one that was fetched. */
+function open(json: Json): void {
+  const manifest = parseTiny(json);
+  checkFilesListed(manifest);
+  checkConsistency(manifest, tinyTable);
+}
+
+function refused(json: Json, reason: RegExp): void {
+  expect(() => open(json)).toThrow(BundleError);
+  expect(() => open(json)).toThrow(reason);
+  expect(() => open(json)).not.toThrow("\n");
+}
+
+test("the tiny bundle is read", () => {
+  open(tinyJson());
+  const manifest = parseTiny();
+  expect(manifest.schedules.map(({ name }) => name)).toEqual(["all", "P3", "warm"]);
+  expect(manifest.schedules[1]!.serves.width).toEqual({ least: 48, most: 192, multiple: 16 });
+});
+
+test("unknown keys are ignored", () => {
+  open(changed("something", { new: true }));
+});
+
+describe("values", () => {
+  test.each<[path: string, value: unknown, reason: RegExp]>([
+    ["schema_version", 3, /schema version 3/],
+    ["schema_version", "4", /whole number/],
+    ["target", "coreml", /for coreml and a browser runs ONNX/],
+    ["identity", "0".repeat(63), /SHA-256/],
+    ["identity", "A".repeat(64), /SHA-256/],
+    ["name", "", /non-empty/],
+    ["name", "a\nb", /printable/],
+    ["name", 5, /string/],
+    ["precision", "fp64", /'fp32' or 'fp16' or 'int8'/],
+    ["preprocessing.color", "BGR", /'RGB'/],
+    ["preprocessing.range", [0, 1], /\[0, 255\]/],
+    ["preprocessing.resize", "nearest", /thinned/],
+    ["preprocessing.pad_value", [0, 0], /3 elements/],
+    ["preprocessing.pad_value", [0, 0, 256], /from 0 to 255/],
+    ["canvas_multiple", 0, /from 1/],
+    ["levels", [], /at least 1/],
+    ["levels.0.stride", 8.5, /whole number/],
+    ["levels.0.size_of_interest", 0, /above zero/],
+    ["levels.0.size_of_interest", "64", /must be a number/],
+    ["programs", [], /must be an object/],
+    ["programs.trunk.file", "../trunk.onnx", /relative path/],
+    ["programs.trunk.file", "/trunk.onnx", /relative path/],
+    ["programs.trunk.file", "programs/../../x", /relative path/],
+    ["programs.trunk.file", "programs//x", /relative path/],
+    ["programs.trunk.file", "programs\\x", /relative path/],
+    ["programs.trunk.file", "https://example.org/x", /relative path/],
+    ["programs.trunk.file", "programs/.x", /relative path/],
+    ["programs.trunk.file", "programs/x?y", /relative path/],
+    ["programs.trunk.file", "programs/x%2e", /relative path/],
+    ["programs.trunk.layout", "NHWC", /'NCHW'/],
+    ["programs.trunk.signature", "trunk", /null/],
+    ["programs.trunk.macs", -1, /from 0/],
+    ["programs.trunk.inputs.0.shape", [2, 3, 48, 48], /from 1 to 1/],
+    ["programs.trunk.inputs.0.shape", [1, 3, 48, 20000], /from 1 to 16384/],
+    ["programs.trunk.inputs.0.dtype", "int8", /'float32' or 'float16'/],
+    ["programs.trunk.outputs.1.name", "p3", /name of another/],
+    ["schedules", [], /at least 1/],
+    ["schedules.0.key_level", "P9", /'P3' or 'P4'/],
+    ["schedules.0.halo", 1.5, /at most 1/],
+    ["schedules.0.halo", 0.5, /must be true where the halo is 1/],
+    ["schedules.0.exact", 1, /must be true where the halo is 1/],
+    ["schedules.0.fullnet_iou", { mean: 1, p5: 1 }, /must be null/],
+    ["schedules.0.serves.height", [64, 48], /two multiples/],
+    ["schedules.0.serves.height", [60, 64], /two multiples/],
+    ["schedules.0.rows.0.axis", "z", /'y' or 'x'/],
+    ["schedules.0.rows.0.unit", 7, /divide the canvas multiple/],
+    ["schedules.0.rows.0.phases", [], /at least 1/],
+    ["schedules.0.rows.0.phases", [2 ** 21], /from -1048576/],
+    ["schedules.0.rows.0.advance", 2 ** 15, /from -16384/],
+    ["schedules.0.masks.0.reach", 7, /even/],
+    ["schedules.0.masks.0.reach", 0, /from 1/],
+    ["schedules.0.reach_slack", -1, /above zero/],
+    ["schedules.0.query.0.inputs", [], /at least 1/],
+    ["schedules.0.query.0.inputs.0.step", 0, /from 1/],
+    ["schedules.0.macs.full", 0, /from 1/],
+    ["zoom.extent", 0.5, /at least 1/],
+    ["zoom.enlarge", 0.001, /at least 0.01/],
+    ["zoom.inside", 1, /below 1/],
+    ["zoom.trust", null, /must be a number/],
+    ["table.count", 0, /from 1/],
+    ["table.file", "tables/..", /relative path/],
+  ])("%s = %j", (path, value, reason) => refused(changed(path, value), reason));
+
+  test.each<[path: string, record: unknown, reason: RegExp]>([
+    ["manifest.json", { sha256: "0".repeat(64), bytes: 1 }, /must not be listed/],
+    ["../manifest.json", { sha256: "0".repeat(64), bytes: 1 }, /relative path/],
+    ["more.bin", { sha256: "0", bytes: 1 }, /SHA-256/],
+    ["more.bin", { sha256: "0".repeat(64), bytes: -1 }, /from 0/],
+  ])("a file %s, %j", (path, record, reason) => {
+    const json = tinyJson();
+    json["files"]![path] = record as Json;
+    refused(json, reason);
+  });
+});
+
+describe("contradictions", () => {
+  test.each<[path: string, value: unknown, reason: RegExp]>([
+    ["golden.photo", "other.png", /not listed/],
+    ["programs.trunk.file", "programs/other.onnx", /not listed/],
+    ["levels.1.name", "P3", /schedules\[0\].levels\[1\] must be 'P3'/],
+    ["levels.1.stride", 4, /not ordered/],
+    ["schedules.0.levels", ["P4", "P3"], /not ordered/],
+    ["schedules.2.name", "all", /two schedules/],
+    ["schedules.1.canvas", { height: 32, width: 32 }, /does not serve/],
+    ["schedules.0.rows.0.size", 100, /larger than the smallest canvas/],
+    ["schedules.0.rows.0.phases", [0, 0], /not what its rows give/],
+    ["schedules.0.table_offset", 1, /not what its rows give/],
+    ["schedules.2.table_offset", 10 ** 6, /not what its rows give/],
+    ["schedules.0.masks.1.name", "near", /same name/],
+    ["schedules.0.masks.1.reach", 8, /not ordered/],
+    ["schedules.0.macs.masks", { near: 1 }, /macs.masks/],
+    ["schedules.0.query.0.program", "nothing", /not one of the programs/],
+    ["schedules.0.query.0.origin.y", 50, /uses row 50/],
+    ["schedules.0.query.0.origin", { y: 1, x: 0 }, /wrong axis/],
+    ["schedules.0.query.0.inputs.0.name", "picture", /each of its inputs once/],
+    ["schedules.0.query.0.inputs.0.size", [48, 47], /wrong shape/],
+    ["schedules.0.query.0.inputs.0.step", 64, /leaves the array/],
+    ["schedules.0.query.1.inputs.0.array", "p9", /before it is made/],
+    ["schedules.0.query.1.outputs.0.array", "p3", /made twice/],
+    ["schedules.0.query.1.outputs.0.array", "image", /made twice/],
+    ["schedules.0.query.1.outputs.0.name", "nothing", /has no output/],
+    ["schedules.0.query.1.outputs.0.size", [3, 3], /wrong shape/],
+    ["schedules.0.query.1.outputs.0.array", "elsewhere", /made by no call/],
+    ["schedules.0.masks.0.head.inputs.0.name", "feature", /one window named 'features'/],
+    ["schedules.0.masks.0.head.outputs.0.name", "masks", /one window named 'mask'/],
+    ["schedules.0.masks.0.head.outputs.0.step", 2, /4 times as fine/],
+    ["schedules.0.masks.0.head.program", "trunk", /inputs of a mask head/],
+    ["schedules.0.masks.0.reach", 64, /smaller than its reach/],
+    ["schedules.2.query.0.inputs.0.array", "image", /only encode may/],
+    ["schedules.2.encode.0.origin", { y: 2, x: 3 }, /depends on the tap|leaves the array/],
+    ["programs.query_3.outputs.2.dtype", "float16", /does not fit the program/],
+    ["programs.head_near.inputs.2.shape", [1, 3, 1, 1], /wrong shape/],
+    ["zoom.first", 9, /schedule number 9/],
+    ["zoom.tile", 2, /encodes photos/],
+    ["zoom.extent", 65, /larger than the canvas/],
+    ["table.count", 5, /numbers, not 5/],
+  ])("%s = %j", (path, value, reason) => refused(changed(path, value), reason));
+});
+
+test("every missing key is named", () => {
+  const visit = (json: Json, path: string[]): void => {
+    if (typeof json !== "object" || json === null) return;
+    for (const key of Object.keys(json)) {
+      const here = [...path, key];
+      // Names of files, programs and masks are not keys that a manifest must have.
+      const free = ["files", "programs", "producer", "network", "masks"].includes(path.at(-1) ?? "");
+      if (!Array.isArray(json) && !free) {
+        const copy = tinyJson();
+        const parent = path.reduce((value, step) => value[step]!, copy);
+        delete parent[key];
+        expect(() => open(copy), here.join(".")).toThrow(BundleError);
+        expect(() => open(copy), here.join(".")).toThrow(`lacks the key '${key}'`);
+      }
+      if (!["network", "producer"].includes(key)) visit(json[key]!, here);
+    }
+  };
+  const json = tinyJson();
+  // One of each is enough.
+  json["files"] = {} as Json;
+  json["programs"] = { trunk: json["programs"]!["trunk"]! } as Json;
+  json["schedules"] = [json["schedules"]![0]] as unknown as Json;
+  visit(json, []);
+});
+
+test("random damage never gets past as anything but a BundleError", () => {
+  const numbers = seededNumbers(6);
+  const odd: unknown[] = [null, true, -1, 0, 3, 1e9, 1.5, "", "x", [], {}, [[]], "__proto__"];
+  for (let round = 0; round < 1500; round++) {
+    const json = tinyJson();
+    let parent = json;
+    for (;;) {
+      const keys = Object.keys(parent);
+      const key = keys[wholeNumber(numbers, 0, keys.length - 1)]!;
+      const value = parent[key]!;
+      const deeper = typeof value === "object" && value !== null && Object.keys(value).length > 0;
+      if (deeper && wholeNumber(numbers, 0, 5) > 0) parent = value;
+      else {
+        parent[key] = odd[wholeNumber(numbers, 0, odd.length - 1)] as Json;
+        break;
+      }
+    }
+    try {
+      open(json);
+    } catch (error) {
+      expect(error).toBeInstanceOf(BundleError);
+    }
+  }
+});
+
+test("what is not JSON is refused", () => {
+  for (const text of ["", "{", "NaN", '{"a": Infinity}', "\u0000"]) {
+    expect(() => parseJson(new TextEncoder().encode(text), "manifest.json")).toThrow(BundleError);
+  }
+  expect(() => parseJson(Uint8Array.of(0x22, 0xff, 0x22), "manifest.json")).toThrow(BundleError);
+});
+
+test("keys of the language itself are no members", () => {
+  expect(() => new JsonValue({}, "manifest.json").get("toString")).toThrow(BundleError);
+  const json = parseJson(new TextEncoder().encode('{"__proto__": 5}'), "manifest.json");
+  expect(json.get("__proto__").integer(0, 9)).toBe(5);
+});
