@@ -71,7 +71,8 @@ function allocate(bytes: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(bytes);
   } catch {
     throw new OutOfMemory(
-      `The browser refused ${bytes} bytes for a file of the bundle; close other tabs and try again.`,
+      `The browser refused ${bytes} bytes for a file of the bundle; ` +
+        "close other tabs and try again.",
     );
   }
 }

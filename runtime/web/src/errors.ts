@@ -33,7 +33,14 @@ export class OutOfMemory extends TraceNetError {
   override name = "OutOfMemory";
 }
 
-const CLASSES = [PhotoError, TapOutsidePhoto, BundleError, EngineUnavailable, OutOfMemory];
+/** By name, because a build shortens the names of classes. */
+const CLASSES: Readonly<Record<string, typeof TraceNetError>> = {
+  PhotoError,
+  TapOutsidePhoto,
+  BundleError,
+  EngineUnavailable,
+  OutOfMemory,
+};
 
 /** An error as it crosses from the worker to the page. */
 export interface ErrorMessage {
@@ -62,9 +69,7 @@ export function asTraceNetError(error: unknown, remedy: string): TraceNetError {
 export function isAllocationFailure(error: unknown): boolean {
   return (
     error instanceof RangeError ||
-    /out of memory|bad_alloc|allocation failed|failed to allocate|cannot enlarge memory/i.test(
-      firstLine(error),
-    )
+    /out of memory|\bOOM\b|bad_alloc|allocation failed|failed to allocate/i.test(firstLine(error))
   );
 }
 
@@ -74,6 +79,5 @@ export function toMessage(error: TraceNetError): ErrorMessage {
 
 /** The error that `toMessage` was given, of the same class. */
 export function fromMessage({ name, message }: ErrorMessage): TraceNetError {
-  const known = CLASSES.find((candidate) => candidate.name === name);
-  return known ? new known(message) : new TraceNetError(message);
+  return new (CLASSES[name] ?? TraceNetError)(message);
 }

@@ -3,7 +3,8 @@
 import type { Answer } from "./answer.ts";
 import { boxToPhoto, toCanvas, type Placement } from "./canvas.ts";
 import { BundleError, TraceNetError } from "./errors.ts";
-import type { Arrays, CanvasRegion, LevelAnswer, QueryAnswer, Replay } from "./replay.ts";
+import type { LevelAnswer } from "./levelAnswer.ts";
+import type { CanvasRegion, EncodedCanvas, QueryAnswer, Replay } from "./replay.ts";
 import type { Timings } from "./timing.ts";
 import type { Box, Candidate, ComputedRegion, Size } from "./types.ts";
 
@@ -11,7 +12,7 @@ import type { Box, Candidate, ComputedRegion, Size } from "./types.ts";
 export interface View {
   readonly replay: Replay;
   /** What `replay.encode` returned for what is looked at. */
-  readonly arrays: Arrays;
+  readonly encoded: EncodedCanvas;
   readonly placement: Placement;
   /** The size of the whole photo. */
   readonly photo: Size;
@@ -36,7 +37,7 @@ export class Look {
    */
   static async at(view: View, x: number, y: number, timings: Timings): Promise<Look> {
     const tap = toCanvas(view.placement, x - view.tile[0], y - view.tile[1]);
-    const query = await view.replay.answerQuery(view.arrays, ...tap, timings);
+    const query = await view.replay.answerQuery(view.encoded, ...tap, timings);
     if (!query.levels.every(({ score, box }) => [score, ...box].every(Number.isFinite))) {
       throw new BundleError(
         "The network answers with numbers that are not finite; export the bundle again, or with " +

@@ -18,7 +18,10 @@ export interface Closer {
   readonly replay: Replay;
 }
 
-/** Looks at a tap, of which the last answers; `others` are those that were not trusted. */
+/** Opens a tile of a photo, in whole photo pixels, for a closer look. */
+type ViewTile = (tile: Box, timings: Timings) => Promise<View>;
+
+/** The looks at a tap: the one that answers, and the other one of a zoom that looked twice. */
 interface Looked {
   readonly answering: Look;
   readonly other: Look | null;
@@ -29,10 +32,8 @@ export class OpenPhoto {
   private last: (Looked & { readonly x: number; readonly y: number }) | null = null;
 
   private constructor(
-    private readonly pixels: Pixels,
-    private readonly padValue: PadValue,
     private readonly whole: View,
-    private readonly closer: Closer | null,
+    private readonly closer: (Closer & { readonly viewTile: ViewTile }) | null,
     readonly timingsMs: Timings,
   ) {}
 
@@ -47,7 +48,11 @@ export class OpenPhoto {
     const whole = await timedAsync(timings, "total", () =>
       viewOf(pixels, padValue, replay, [0, 0, pixels.width, pixels.height], 0, timings),
     );
-    return new OpenPhoto(pixels, padValue, whole, closer, timings);
+    if (closer === null) return new OpenPhoto(whole, null, timings);
+    // Only a closer look holds on to all pixels of the photo.
+    const viewTile: ViewTile = (tile, tapTimings) =>
+      viewOf(pixels, padValue, closer.replay, tile, 1, tapTimings);
+    return new OpenPhoto(whole, { ...closer, viewTile }, timings);
   }
 
   /** The name of the schedule that answers taps, or `zoom`. */
@@ -86,11 +91,10 @@ export class OpenPhoto {
   private async look(x: number, y: number, timings: Timings): Promise<Looked> {
     const whole = await Look.at(this.whole, x, y, timings);
     if (this.closer === null) return { answering: whole, other: null };
-    const { rule, replay } = this.closer;
+    const { rule, replay, viewTile } = this.closer;
     const tile = chooseTile(rule, replay.canvas, this.whole.placement, x, y, whole.box);
     if (tile === null) return { answering: whole, other: null };
-    const view = await viewOf(this.pixels, this.padValue, replay, tile, 1, timings);
-    const near = await Look.at(view, x, y, timings);
+    const near = await Look.at(await viewTile(tile, timings), x, y, timings);
     return near.score >= rule.trust * whole.score
       ? { answering: near, other: whole }
       : { answering: whole, other: near };
@@ -106,11 +110,12 @@ async function viewOf(
   timings: Timings,
 ): Promise<View> {
   const [x0, y0, x1, y1] = tile;
-  const image = timed(timings, "canvas", () => new CanvasImage(replay.canvas, padValue, pixels, tile));
+  const { canvas } = replay;
+  const image = timed(timings, "canvas", () => new CanvasImage(canvas, padValue, pixels, tile));
   return {
     replay,
-    arrays: await replay.encode(image, timings),
-    placement: place(replay.canvas, { height: y1 - y0, width: x1 - x0 }),
+    encoded: await replay.encode(image, timings),
+    placement: place(canvas, { height: y1 - y0, width: x1 - x0 }),
     photo: { height: pixels.height, width: pixels.width },
     tile,
     number,

@@ -29,7 +29,7 @@ interface AxisMap {
   readonly cells: number;
 }
 
-/** Which cells the pixels of one axis mix, and in what shares: `taps` for each pixel from `start`. */
+/** Which cells the pixels of one axis mix, and in what shares: `taps` of them for each pixel. */
 interface Mix {
   readonly start: number;
   readonly stop: number;
@@ -38,7 +38,7 @@ interface Mix {
   readonly weights: Float32Array;
 }
 
-/** Pixels [start, stop) of a row that are all inside the mask, or have to be computed one by one. */
+/** Pixels [start, stop) of a row that are all inside the mask, or to be computed one by one. */
 interface Run {
   readonly start: number;
   readonly stop: number;

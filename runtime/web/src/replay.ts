@@ -1,55 +1,26 @@
 /** Replays a schedule on any engine: cut windows, run programs, keep arrays. */
 
+import { cutPlaced, type Arrays, type GrowingArrays } from "./arrays.ts";
 import type { CanvasImage } from "./canvas.ts";
-import type { Level, Manifest, Shape } from "./manifest.ts";
+import type { Engine, Tensor } from "./engine.ts";
+import { answerOf, headInputs, type CanvasTap, type LevelAnswer } from "./levelAnswer.ts";
+import type { Level, Manifest } from "./manifest.ts";
 import { PROBABILITY_STRIDE } from "./placeMask.ts";
 import type { Call, Schedule, Window } from "./schedule.ts";
 import type { Table } from "./table.ts";
 import { timed, timedAsync, type Timings } from "./timing.ts";
 import type { Box, Size } from "./types.ts";
-import { FEATURE_STRIDE, IMAGE } from "./windows.ts";
+import { IMAGE } from "./windows.ts";
 
-/** A tensor, 1 x C x H x W, row by row. */
-export interface Tensor {
-  readonly data: Float32Array;
-  readonly shape: Shape;
-}
-
-/** Runs the programs of one bundle. */
-export interface Engine {
-  /** The wanted outputs of a program by name, for inputs of the shapes it declares. */
-  run(
-    program: string,
-    inputs: ReadonlyMap<string, Tensor>,
-    wanted: readonly string[],
-  ): Promise<Map<string, Tensor>>;
-}
-
-/** A window of a feature map: its first cell is at (y0, x0) of that map. */
-interface PlacedArray {
-  readonly tensor: Tensor;
-  readonly y0: number;
-  readonly x0: number;
-}
-
-/** What windows are cut from, by name: windows of feature maps, and the canvas as `image`. */
-export type Arrays = ReadonlyMap<string, PlacedArray | CanvasImage>;
-type GrowingArrays = Map<string, PlacedArray | CanvasImage>;
-
-/** What one level says at the tap; all positions are in canvas pixels. */
-export interface LevelAnswer {
-  readonly level: Level;
-  /** In [0, 1]. */
-  readonly score: number;
-  /** Not clipped. */
-  readonly box: Box;
-  readonly filter: Tensor;
+/** A photo on the canvas, and all that does not depend on the tap. */
+export interface EncodedCanvas {
+  readonly arrays: Arrays;
+  /** The windows that calls of the query read for all taps. */
+  readonly regions: readonly CanvasRegion[];
 }
 
 /** What every level says at the tap, a canvas pixel; `arrays` feed the mask part. */
-export interface QueryAnswer {
-  readonly x: number;
-  readonly y: number;
+export interface QueryAnswer extends CanvasTap {
   readonly levels: readonly LevelAnswer[];
   readonly arrays: Arrays;
   readonly regions: readonly CanvasRegion[];
@@ -71,9 +42,7 @@ export interface CanvasRegion {
 }
 
 /** A tap on the canvas and what its calls have made so far. */
-interface Run {
-  readonly x: number;
-  readonly y: number;
+interface Run extends CanvasTap {
   readonly arrays: GrowingArrays;
   readonly regions: CanvasRegion[];
   readonly timings: Timings;
@@ -87,6 +56,9 @@ interface Run {
  */
 export class Replay {
   private readonly levels: readonly Level[];
+  /** Calls of the query that are the same for every tap, and the others. */
+  private readonly sharedQuery: readonly Call[];
+  private readonly ownQuery: readonly Call[];
   /** Arrays that are read when the query has run. */
   private readonly afterQuery: ReadonlySet<string>;
 
@@ -101,33 +73,45 @@ export class Replay {
     const masks = schedule.masks.flatMap((mask) => [...mask.calls, mask.head]);
     const answers = this.levels.flatMap((level) => [level.score, level.box, level.filter]);
     this.afterQuery = new Set([...answers, ...readBy(masks)]);
+    this.sharedQuery = callsForAllTaps(schedule, table);
+    this.ownQuery = schedule.query.filter((call) => !this.sharedQuery.includes(call));
   }
 
   /**
-   * What runs once per photo: the arrays that taps on it begin with.
+   * What runs once per photo, whatever is tapped.
    *
-   * For a schedule that encodes nothing they are the image itself, else it is dropped. `timings`
+   * Besides the calls that the schedule encodes photos with, these are the calls of the query whose
+   * windows are the same for every tap: on a small canvas, one window often is all of it. `timings`
    * gets milliseconds added: `canvas` (windows of the image), `cut` (windows of other arrays) and
    * `engine/<program>`.
    */
-  async encode(image: CanvasImage, timings: Timings): Promise<Arrays> {
+  async encode(image: CanvasImage, timings: Timings): Promise<EncodedCanvas> {
     const arrays: GrowingArrays = new Map([[IMAGE, image]]);
     const run: Run = { x: 0, y: 0, arrays, regions: [], timings };
-    const readLater = new Set([...this.afterQuery, ...readBy(this.schedule.query)]);
-    await this.runCalls(this.schedule.encode, readLater, run);
-    return arrays;
+    const { encode, query } = this.schedule;
+    await this.runCalls(encode, new Set([...this.afterQuery, ...readBy(query)]), run);
+    const shared: Run = { ...run, regions: [] };
+    const readLater = new Set([...this.afterQuery, ...readBy(this.ownQuery)]);
+    await this.runCalls(this.sharedQuery, readLater, shared);
+    return { arrays, regions: shared.regions };
   }
 
   /**
    * Score, box and filter of every asked level at (x, y), a pixel of the canvas.
    *
-   * `arrays` are what `encode` returned, and stay as they are. `timings` as in `encode`.
+   * `encoded` is what `encode` returned, and stays as it is. `timings` as in `encode`.
    */
-  async answerQuery(arrays: Arrays, x: number, y: number, timings: Timings): Promise<QueryAnswer> {
-    const run: Run = { x, y, arrays: new Map(arrays), regions: [], timings };
-    await this.runCalls(this.schedule.query, this.afterQuery, run);
-    const levels = this.levels.map((level) => answerOf(level, run));
-    return { x, y, levels, arrays: run.arrays, regions: run.regions };
+  async answerQuery(
+    encoded: EncodedCanvas,
+    x: number,
+    y: number,
+    timings: Timings,
+  ): Promise<QueryAnswer> {
+    const regions = [...encoded.regions];
+    const run: Run = { x, y, arrays: new Map(encoded.arrays), regions, timings };
+    await this.runCalls(this.ownQuery, this.afterQuery, run);
+    const levels = this.levels.map((level) => answerOf(level, run, run.arrays));
+    return { x, y, levels, arrays: run.arrays, regions };
   }
 
   /** The index of the first mask alternative that reaches far enough for a level's box. */
@@ -241,11 +225,7 @@ export class Replay {
   }
 
   /** (y, x) of a window's first cell, in cells of its own feature map. */
-  private windowStart(
-    call: Call,
-    window: Window,
-    tap: { readonly x: number; readonly y: number },
-  ): [y0: number, x0: number] {
+  private windowStart(call: Call, window: Window, tap: CanvasTap): [y0: number, x0: number] {
     const { keyStride } = this.schedule;
     return [
       window.step * this.table[call.originY]![Math.floor(tap.y / keyStride)]!,
@@ -253,7 +233,7 @@ export class Replay {
     ];
   }
 
-  private validWindow(reach: number | null, { x, y }: QueryAnswer): Box {
+  private validWindow(reach: number | null, { x, y }: CanvasTap): Box {
     const { height, width } = this.canvas;
     if (reach === null) return [0, 0, width, height];
     const { keyStride } = this.schedule;
@@ -268,64 +248,20 @@ export class Replay {
   }
 }
 
+/** The calls of a query that cut the same windows of the same arrays for every tap. */
+function callsForAllTaps(schedule: Schedule, table: Table): Call[] {
+  const constant = (row: number) => table[row]!.every((start) => start === table[row]![0]);
+  const own = new Set<string>();
+  return schedule.query.filter((call) => {
+    const shared =
+      constant(call.originY) &&
+      constant(call.originX) &&
+      call.inputs.every((window) => !own.has(window.array));
+    if (!shared) for (const window of call.outputs) own.add(window.array);
+    return shared;
+  });
+}
+
 function readBy(calls: readonly Call[]): Set<string> {
   return new Set(calls.flatMap((call) => call.inputs.map((window) => window.array)));
-}
-
-/** The window that starts at (y0, x0) of the feature map; the array itself where it is all of it. */
-function cutPlaced(
-  array: PlacedArray,
-  y0: number,
-  x0: number,
-  height: number,
-  width: number,
-): Tensor {
-  const { data, shape } = array.tensor;
-  const [, channels, arrayHeight, arrayWidth] = shape;
-  if (height === arrayHeight && width === arrayWidth) return array.tensor;
-  const cut = new Float32Array(channels * height * width);
-  for (let channel = 0, out = 0; channel < channels; channel++) {
-    let cell = (channel * arrayHeight + y0 - array.y0) * arrayWidth + x0 - array.x0;
-    for (let y = 0; y < height; y++, cell += arrayWidth, out += width) {
-      cut.set(data.subarray(cell, cell + width), out);
-    }
-  }
-  return { data: cut, shape: [1, channels, height, width] };
-}
-
-function answerOf(level: Level, { x, y, arrays }: Run): LevelAnswer {
-  const column = Math.floor(x / level.stride);
-  const row = Math.floor(y / level.stride);
-  const cell = (name: string) => cutPlaced(arrays.get(name) as PlacedArray, row, column, 1, 1);
-  const centreX = (column + 0.5) * level.stride;
-  const centreY = (row + 0.5) * level.stride;
-  const [left, top, right, bottom] = [...cell(level.box).data].map(
-    (distance) => distance * level.sizeOfInterest,
-  ) as [...Box];
-  return {
-    level,
-    score: cell(level.score).data[0]!,
-    box: [centreX - left, centreY - top, centreX + right, centreY + bottom],
-    filter: cell(level.filter),
-  };
-}
-
-/** The three inputs of a mask head that are not cut from an array; (y0, x0): its first cell. */
-function headInputs(
-  answer: LevelAnswer,
-  tap: { readonly x: number; readonly y: number },
-  y0: number,
-  x0: number,
-): [string, Tensor][] {
-  const vector = (...values: number[]): Tensor => ({
-    data: Float32Array.from(values),
-    shape: [1, values.length, 1, 1],
-  });
-  const offsetX = (x0 + 0.5) * FEATURE_STRIDE - (tap.x + 0.5);
-  const offsetY = (y0 + 0.5) * FEATURE_STRIDE - (tap.y + 0.5);
-  return [
-    ["filter", answer.filter],
-    ["offset", vector(offsetX, offsetY)],
-    ["inverse_size", vector(1 / answer.level.sizeOfInterest)],
-  ];
 }

@@ -4,7 +4,7 @@
  * A triangle filter reads every pixel of the photo, so a 48-megapixel photo would take 150 times as
  * long as one of 640 x 480. Where the photo has several pixels for one resized pixel, it is
  * therefore thinned first, to every n-th pixel of an axis, so that 1.5 to 3 are left per resized
- * pixel. The arithmetic is Pillow's, in whole numbers, so that every pixel is the same as in Python.
+ * pixel. The arithmetic is Pillow's, in whole numbers: every pixel is the same as in Python.
  */
 
 import type { Pixels } from "./pixels.ts";

@@ -1,6 +1,6 @@
 /** A tap in, a mask out: the whole of the library behind one class, whose work is a worker's. */
 
-import { fromMessage, OutOfMemory, TraceNetError } from "./errors.ts";
+import { EngineUnavailable, fromMessage, OutOfMemory, TraceNetError } from "./errors.ts";
 import type { Loaded, Method, Methods, Request, Response } from "./protocol.ts";
 import { tapResult } from "./tapResult.ts";
 import type {
@@ -92,11 +92,13 @@ class Connection {
   private readonly worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   private readonly pending = new Map<number, Pending>();
   private requests = 0;
+  private started = false;
   /** Why nothing can be asked any more. */
   private closed: { readonly reason: unknown } | null = null;
 
   constructor(onProgress: ((progress: LoadProgress) => void) | undefined) {
     this.worker.onmessage = ({ data }: MessageEvent<Response>) => {
+      this.started = true;
       if (data.kind === "progress") {
         onProgress?.(data.progress);
         return;
@@ -106,11 +108,14 @@ class Connection {
       if (data.kind === "result") pending?.resolve(data.result);
       else pending?.reject(fromMessage(data.error));
     };
-    // An error that reaches here was thrown outside of any request: most often memory was refused.
+    // Errors of requests come as messages. What comes here ends the worker: its script is missing,
+    // or memory was refused where nothing could be caught.
     this.worker.onerror = (event) => {
       event.preventDefault();
       this.close(
-        new OutOfMemory("The browser stopped the computation; load again, with a smaller photo."),
+        this.started
+          ? new OutOfMemory("The browser stopped the runtime; load again, with a smaller photo.")
+          : new EngineUnavailable("The runtime could not be started; load the page again."),
       );
     };
   }
@@ -125,8 +130,8 @@ class Connection {
         return;
       }
       const id = this.requests++;
-      this.pending.set(id, { resolve: resolve as Pending["resolve"], reject });
       this.worker.postMessage({ id, method, arguments: argument } as Request);
+      this.pending.set(id, { resolve: resolve as Pending["resolve"], reject });
     });
   }
 

@@ -13,7 +13,7 @@ export interface Size {
 export interface LoadOptions {
   /** Name of a schedule, or "zoom", which is what a bundle with a zoom does by default. */
   schedule?: string;
-  /** A canvas that one of the schedules serves; without it each photo gets the one that suits it. */
+  /** A canvas that a schedule serves; without it each photo gets the one that suits it. */
   canvas?: Size;
   /** Threads of WebAssembly; 1 unless the page is cross-origin isolated. */
   threads?: number;
@@ -38,7 +38,11 @@ export interface BundleInfo {
   readonly identity: string;
   /** Size of all files that were fetched. */
   readonly bytes: number;
-  readonly schedules: readonly { readonly name: string; readonly canvas: Size; readonly exact: boolean }[];
+  readonly schedules: readonly {
+    readonly name: string;
+    readonly canvas: Size;
+    readonly exact: boolean;
+  }[];
   readonly hasZoom: boolean;
 }
 
@@ -92,6 +96,7 @@ export interface TapResult {
   readonly schedule: string;
   readonly maskSchedule: string;
   readonly canvas: Size;
+  /** Multiply-adds of a tap, with those that all taps of a photo share and that run once. */
   readonly macs: number;
   /** Of a zoom that looked twice: what the closer look saw, in photo pixels. */
   readonly tile: Box | null;
@@ -109,7 +114,7 @@ export interface Segmenter {
   /** Levels of the network, finest first. */
   readonly levels: readonly string[];
   encode(photo: Photo): Promise<EncodedPhoto>;
-  /** The thing at a pixel of the photo that was encoded last: x is the column, (0, 0) the top left. */
+  /** The thing at a pixel of the last photo: x is the column, (0, 0) the top left. */
   tap(x: number, y: number, options?: TapOptions): Promise<TapResult>;
   /** Replay all golden taps; rejects with a BundleError for the first that differs. */
   checkGolden(): Promise<void>;

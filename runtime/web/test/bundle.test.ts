@@ -17,7 +17,13 @@ let fetched: string[];
 /** The tiny bundle, whose program query_3 keeps its weights in a file of their own. */
 beforeEach(() => {
   const answers = [...tiny.manifest.schedules, "zoom"].map(() => [
-    { at: [1, 2], level: "P3", score: 0.5, box: [0, 0, 1, 1], mask_rle: { size: [1, 1], counts: "1" } },
+    {
+      at: [1, 2],
+      level: "P3",
+      score: 0.5,
+      box: [0, 0, 1, 1],
+      mask_rle: { size: [1, 1], counts: "1" },
+    },
   ]);
   const bytes = (content: string) => Uint8Array.from(new TextEncoder().encode(content));
   files = new Map([
@@ -92,7 +98,15 @@ test("only what the schedule needs is fetched, and progress ends at all of it", 
   expect(counts).toEqual([...counts].sort((a, b) => a - b));
 });
 
-test.each(["table.bin", "golden.json", "golden.png", "programs/trunk.onnx", "programs/weights.bin"])(
+const NEEDED = [
+  "table.bin",
+  "golden.json",
+  "golden.png",
+  "programs/trunk.onnx",
+  "programs/weights.bin",
+];
+
+test.each(NEEDED)(
   "%s altered, cut or missing",
   async (path) => {
     const content = files.get(path)!;

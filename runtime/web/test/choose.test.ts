@@ -77,5 +77,6 @@ test("what a bundle does not have is refused, with what it has", () => {
     height: 32,
     width: 32,
   });
-  expect(() => loadable(manifest, "zoom", { height: 64, width: 96 })).toThrow(/canvases of its own/);
+  const canvas = { height: 64, width: 96 };
+  expect(() => loadable(manifest, "zoom", canvas)).toThrow(/canvases of its own/);
 });

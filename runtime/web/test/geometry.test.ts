@@ -60,7 +60,8 @@ test("boxes are clipped to the photo", () => {
 });
 
 test.each(canvases)("canvas $canvas of photo $photo, tile $tile", (given) => {
-  const photo = { ...sizeOf(given.photo), data: noise(given.seed, 3 * given.photo[0]! * given.photo[1]!) };
+  const data = noise(given.seed, 3 * given.photo[0]! * given.photo[1]!);
+  const photo = { ...sizeOf(given.photo), data };
   const image = new CanvasImage(sizeOf(given.canvas), PAD, photo, given.tile as unknown as Box);
   const [y0, x0, height, width] = given.window as [number, number, number, number];
   const cut = image.cut(y0, x0, height, width);

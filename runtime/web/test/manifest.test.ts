@@ -172,7 +172,8 @@ test("every missing key is named", () => {
     for (const key of Object.keys(json)) {
       const here = [...path, key];
       // Names of files, programs and masks are not keys that a manifest must have.
-      const free = ["files", "programs", "producer", "network", "masks"].includes(path.at(-1) ?? "");
+      const named = ["files", "programs", "producer", "network", "masks"];
+      const free = named.includes(path.at(-1) ?? "");
       if (!Array.isArray(json) && !free) {
         const copy = tinyJson();
         const parent = path.reduce((value, step) => value[step]!, copy);

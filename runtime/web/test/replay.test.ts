@@ -4,9 +4,10 @@ import { expect, test } from "vitest";
 import { place } from "../src/canvas.ts";
 import { choose } from "../src/choose.ts";
 import { checkedTable } from "../src/consistency.ts";
+import type { Engine, Tensor } from "../src/engine.ts";
 import { BundleError, TapOutsidePhoto, TraceNetError } from "../src/errors.ts";
 import { OpenPhoto } from "../src/openPhoto.ts";
-import { Replay, type Engine, type Tensor } from "../src/replay.ts";
+import { Replay } from "../src/replay.ts";
 import { decodeRle } from "../src/rle.ts";
 import { tapResult } from "../src/tapResult.ts";
 import tiny from "./fixtures/tiny.json";
@@ -122,4 +123,24 @@ test("answers that are no numbers are refused", async () => {
   }
   const opened = await openWith("all", new Broken());
   await expect(opened.tap(5, 5)).rejects.toThrow(BundleError);
+});
+
+test("calls of the query that are the same for every tap run once per photo", async () => {
+  const warm = manifest.schedules.find(({ name }) => name === "warm")!;
+  const schedule = { ...warm, encode: [], query: [...warm.encode, ...warm.query] };
+  const table = checkedTable(manifest, schedule, schedule.canvas);
+  const engine = new TinyEngine();
+  const replay = new Replay(manifest, schedule, schedule.canvas, table, engine);
+  const shared = await OpenPhoto.open(photo, manifest.padValue, replay, null);
+  const encoded = await openWith("warm", new TinyEngine());
+  for (const [x, y] of [
+    [200, 120],
+    [3, 240],
+  ] as const) {
+    const [result, expected] = [await shared.tap(x, y), await encoded.tap(x, y)];
+    expect(result.map).toEqual(expected.map);
+    expect(result.candidates).toEqual(expected.candidates);
+    expect(result.regions[0]!.program).toBe("trunk_whole");
+  }
+  expect(engine.calls.filter((program) => program === "trunk_whole")).toHaveLength(1);
 });

@@ -27,7 +27,8 @@ test("any row on any canvas", () => {
       ),
       advance: wholeNumber(numbers, -3, 5),
     };
-    const canvas = { height: 16 * wholeNumber(numbers, 4, 20), width: 16 * wholeNumber(numbers, 4, 20) };
+    const [height, width] = [wholeNumber(numbers, 4, 20), wholeNumber(numbers, 4, 20)];
+    const canvas = { height: 16 * height, width: 16 * width };
     const [starts] = makeTable({ ...schedule, rows: [row] }, canvas);
     const side = row.axis === "y" ? canvas.height : canvas.width;
     const expected: number[] = [];

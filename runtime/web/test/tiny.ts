@@ -1,8 +1,8 @@
 /** The tiny bundle of Python's tests: its manifest, and its programs without an engine. */
 
 import { JsonValue } from "../src/checkedJson.ts";
+import type { Engine, Tensor } from "../src/engine.ts";
 import { parseManifest, type Manifest, type Shape } from "../src/manifest.ts";
-import type { Engine, Tensor } from "../src/replay.ts";
 import tiny from "./fixtures/tiny.json";
 
 export type Json = { [key: string]: Json } & { [index: number]: Json };
