@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import random
 import shutil
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,11 +13,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tracenet_bench.counting_server import CountingServer
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
-from tracenet_demo.server import DemoServer
 from tracenet_runtime import TapSegmenter, TraceNetError, load_photo
 from tracenet_runtime.tool import run_tool, thread_count, whole_number
 
@@ -74,29 +73,6 @@ class Taken:
             self.stages[name] = self.stages.get(name, 0.0) + ms
 
 
-class _CountingServer(DemoServer):
-    """Counts the bytes that it sends, headers included."""
-
-    sent = 0
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        return _CountedSocket(connection, self), address  # type: ignore[return-value]
-
-
-class _CountedSocket:
-    def __init__(self, connection: socket.socket, server: _CountingServer) -> None:
-        self._connection = connection
-        self._server = server
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def sendall(self, data: bytes) -> None:
-        self._connection.sendall(data)
-        self._server.sent += memoryview(data).nbytes
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -139,7 +115,7 @@ def _run(arguments: argparse.Namespace) -> None:
         result = answer(at)
         return 1000 * (perf_counter() - start), result.timings_ms
 
-    with _CountingServer(assets, "127.0.0.1", 0) as server, _chromium() as page:
+    with CountingServer(assets, "127.0.0.1", 0) as server, _chromium() as page:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page.goto(f"http://localhost:{server.server_port}/?threads={arguments.threads}")
         page.evaluate("() => window.tracenet.ready.then(() => null)")
