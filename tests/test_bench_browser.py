@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench_reports import PHONE, changed, hostile, measured, realistic, steady
+from browser_fixtures import browser as browser
 from hypothesis import HealthCheck, example, given, settings
-from playwright.sync_api import sync_playwright
 from random_bench_reports import reports
 
 from tracenet_bench.compare import compare
 from tracenet_bench.html import html
 from tracenet_bench.schema import Noise, Report
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-"""Of the system; where it has none, Playwright's own is used, if it was installed."""
-
 WIDTHS = {"phone": (360, 740), "desktop": (1280, 800)}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_playwright() as driver:
-        found = CHROMIUM or driver.chromium.executable_path
-        if not Path(found).exists():
-            # Where changes are judged, what was not tested must not pass.
-            give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-            give_up("no Chromium is installed: apt-get install chromium")
-        browser = driver.chromium.launch(executable_path=found)
-        yield browser
-        browser.close()
 
 
 class Opened:

@@ -18,12 +18,14 @@ FOLDERS = {
     "tracenet": ROOT / "tracenet",
     "tracenet_export": ROOT / "export" / "tracenet_export",
     "tracenet_runtime": ROOT / "runtime" / "tracenet_runtime",
+    "tracenet_demo": ROOT / "runtime" / "tracenet_demo",
     "tracenet_bench": ROOT / "benchmarks" / "tracenet_bench",
 }
 ALLOWED = {
     "tracenet": {"tracenet", "tracenet_runtime"},
     "tracenet_export": {"tracenet", "tracenet_runtime", "tracenet_export"},
     "tracenet_runtime": {"tracenet_runtime"},
+    "tracenet_demo": {"tracenet_runtime", "tracenet_demo"},
     "tracenet_bench": set(FOLDERS),  # the paper's table exports what it measures
 }
 
@@ -59,8 +61,9 @@ def test_imports_run_one_way(package: str) -> None:
         assert ours <= ALLOWED[package], file
 
 
-def test_the_runtime_imports_no_torch() -> None:
-    for file in FOLDERS["tracenet_runtime"].rglob("*.py"):
+@pytest.mark.parametrize("package", ["tracenet_runtime", "tracenet_demo"])
+def test_the_runtime_imports_no_torch(package: str) -> None:
+    for file in FOLDERS[package].rglob("*.py"):
         assert "torch" not in imported_packages(file), file
 
 

@@ -1,0 +1,1 @@
+"""The page that taps photos in a browser, served from this machine."""

@@ -1,0 +1,35 @@
+"""A Chromium for all tests that open pages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+"""Of the system; where it has none, Playwright's own is used, if it was installed."""
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip; but where changes are judged, what was not tested must not pass."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_playwright() as driver:
+        found = CHROMIUM or driver.chromium.executable_path
+        if not Path(found).exists():
+            give_up("no Chromium is installed: apt-get install chromium")
+        browser = driver.chromium.launch(executable_path=found)
+        yield browser
+        browser.close()

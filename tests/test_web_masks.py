@@ -1,0 +1,117 @@
+"""The page's masks are those of the Python runtime, on a phone, for every schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser_fixtures import browser as browser
+from demo_fixtures import serving
+from page_fixtures import SLOWED, Open, Opened, iou
+from page_fixtures import built_page as built_page
+from page_fixtures import open_page as open_page
+from page_fixtures import photos as photos
+from page_fixtures import server as server
+from PIL import Image
+
+from tracenet_demo.cli import DEFAULT_BUNDLE
+from tracenet_runtime import TapSegmenter, load_photo
+from tracenet_runtime.zoom import ZOOM
+
+TAPS_PER_PHOTO = 4
+
+
+@pytest.fixture(scope="session")
+def every_schedule(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the shipped weights with schedules of every kind."""
+    from tracenet_export.cli import main
+
+    folder = tmp_path_factory.mktemp("every_schedule") / "bundle"
+    schedules = ["zoom", "all@256", "warm@256", "P3-P5@384"]
+    options = ["--precision", "fp16", "--threads", "1", "--out", str(folder)]
+    assert main(["--schedule", *schedules, *options]) == 0
+    return folder
+
+
+def taps_of(photo: np.ndarray, seed: int) -> list[tuple[int, int]]:
+    """A corner, the middle, and random ones."""
+    height, width = photo.shape[:2]
+    random = np.random.default_rng(seed)
+    others = [
+        (int(random.integers(width)), int(random.integers(height)))
+        for _ in range(TAPS_PER_PHOTO - 2)
+    ]
+    return [(0, height - 1), (width // 2, height // 2), *others]
+
+
+def test_masks_of_the_default_bundle_are_those_of_the_python_runtime(
+    open_page: Open, photos: dict[str, Path]
+) -> None:
+    compare_masks(open_page(), photos, DEFAULT_BUNDLE, ZOOM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", [ZOOM, "all", "warm", "P3-P5"])
+def test_masks_of_every_schedule_are_those_of_the_python_runtime(
+    open_page: Open,
+    photos: dict[str, Path],
+    built_page: Path,
+    every_schedule: Path,
+    schedule: str,
+) -> None:
+    with serving(built_page, every_schedule) as serving_all:
+        compare_masks(open_page(serving_all), photos, every_schedule, schedule)
+
+
+def compare_masks(phone: Opened, photos: dict[str, Path], bundle: Path, schedule: str) -> None:
+    segmenter = TapSegmenter.load(bundle, threads=1, schedule=schedule)
+    phone.slow_down(SLOWED)
+    phone.load(f"?schedule={schedule}")
+    found: dict[tuple[str, tuple[int, int]], float] = {}
+    inside = 0
+    for number, (name, file) in enumerate(photos.items()):
+        photo = load_photo(file)
+        phone.open_photo(file)
+        for tap in taps_of(photo, number):
+            point = phone.point_at(photo.shape[:2], tap)
+            phone.tap(point)
+            expected = segmenter.tap(photo, point.pixel)
+            answer: Any = phone.page.evaluate(
+                "() => { const { level, score, schedule } = window.tracenet.lastResult;"
+                " return { level, score, schedule }; }"
+            )
+            assert answer["schedule"] == expected.schedule
+            assert answer["score"] == pytest.approx(expected.score, abs=2e-3)
+            found[name, tap] = iou(phone.mask(), expected.mask)
+            inside += expected.area > 0
+    assert {at: value for at, value in found.items() if value < 0.995} == {}
+    assert len(found) == TAPS_PER_PHOTO * len(photos)
+    assert inside > 10, "masks of nothing always agree"
+    phone.assert_sound()
+
+
+def test_a_photo_that_lies_on_its_side_is_turned(
+    open_page: Open, photos: dict[str, Path], tmp_path: Path
+) -> None:
+    """As a phone's camera writes it: the sensor's pixels, and a tag that says how to turn them."""
+    file = tmp_path / "turned.jpg"
+    with Image.open(photos["coffee"]) as upright:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        upright.transpose(Image.Transpose.ROTATE_90).save(file, quality=95, exif=exif)
+        assert load_photo(file).shape[:2] == (upright.height, upright.width)
+    photo = load_photo(file)
+    segmenter = TapSegmenter.load(DEFAULT_BUNDLE, threads=1)
+    phone = open_page()
+    phone.load()
+    phone.open_photo(file)
+    for tap in ((300, 200), (420, 290)):
+        point = phone.point_at(photo.shape[:2], tap)
+        phone.tap(point)
+        expected = segmenter.tap(photo, point.pixel)
+        assert expected.area > 500
+        # Decoders of JPEG may differ by a shade.
+        assert iou(phone.mask(), expected.mask) >= 0.99
+    phone.assert_sound()

@@ -1,0 +1,294 @@
+"""The page on a phone: taps, keys, what it shows, what it exports, and who can use it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser_fixtures import browser as browser
+from page_fixtures import SLOWED, Open, Opened
+from page_fixtures import built_page as built_page
+from page_fixtures import open_page as open_page
+from page_fixtures import photos as photos
+from page_fixtures import server as server
+from PIL import Image
+
+ASTRONAUT = (512, 512)
+FACE = (225, 110)
+
+# What the accessibility tree calls things that take input.
+CONTROLS = {
+    "application", "button", "checkbox", "combobox", "link", "radio", "slider", "spinbutton",
+    "switch", "textbox", "ColorWell", "DisclosureTriangle",
+}  # fmt: skip
+
+
+@pytest.fixture
+def tapped(open_page: Open, photos: dict[str, Path]) -> Opened:
+    """A phone on which the astronaut's face was tapped."""
+    phone = open_page()
+    phone.load()
+    phone.open_photo(photos["astronaut"])
+    phone.tap(phone.point_at(ASTRONAUT, FACE))
+    return phone
+
+
+def as_pixels(picture: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+
+
+def changed_pixels(one: bytes, other: bytes) -> float:
+    """The share of pixels that differ visibly."""
+    difference = np.abs(as_pixels(one) - as_pixels(other)).max(axis=2)
+    return float(np.mean(difference > 20))
+
+
+def photo_in_viewer(phone: Opened, size: tuple[int, int]) -> np.ndarray:
+    """What the viewer shows of a photo of this (height, width), all of it, at the photo's size."""
+    picture = Image.open(io.BytesIO(phone.picture())).convert("RGB")
+    scale = min(picture.height / size[0], picture.width / size[1])
+    left = (picture.width - scale * size[1]) / 2
+    top = (picture.height - scale * size[0]) / 2
+    box = (left, top, left + scale * size[1], top + scale * size[0])
+    return np.asarray(picture.resize((size[1], size[0]), box=box)).astype(int)
+
+
+def test_a_tap_shows_the_mask_and_its_time(open_page: Open, photos: dict[str, Path]) -> None:
+    phone = open_page()
+    phone.slow_down(SLOWED)
+    phone.load()
+    phone.open_photo(photos["astronaut"])
+    phone.tap(phone.point_at(ASTRONAUT, FACE))
+    mask = phone.mask()
+    assert 0.01 < mask.mean() < 0.9
+    assert mask[FACE[1], FACE[0]]
+    phone.page.wait_for_timeout(200)
+    original = as_pixels(photos["astronaut"].read_bytes())
+    painted = np.abs(photo_in_viewer(phone, ASTRONAUT) - original).max(axis=2) > 30
+    # Edges of the mask and of things in the photo look different on another scale.
+    assert painted[mask].mean() > 0.6
+    assert painted[~mask].mean() < 0.2
+    assert " ms" in phone.shown("status").inner_text()
+    assert phone.page.evaluate("window.crossOriginIsolated")
+    assert phone.page.evaluate("window.tracenet.segmenter.engineReport.threads") >= 1
+    phone.assert_sound()
+
+
+def test_candidates_of_other_levels_are_one_tap_away(tapped: Opened) -> None:
+    levels = tapped.page.evaluate("window.tracenet.lastResult.candidates.map(it => it.level)")
+    assert levels[0] == tapped.page.evaluate("window.tracenet.lastResult.level")
+    best = tapped.mask()
+    with tapped.answered():
+        tapped.shown(f"candidate-{levels[1]}").tap()
+    assert tapped.page.evaluate("window.tracenet.lastResult.level") == levels[1]
+    assert not np.array_equal(tapped.mask(), best)
+    tapped.assert_sound()
+
+
+def test_regions_are_drawn_on_demand(tapped: Opened) -> None:
+    regions = tapped.page.evaluate("window.tracenet.lastResult.regions")
+    assert regions
+    for region in regions:
+        x0, y0, x1, y1 = region["box"]
+        assert 0 <= x0 < x1 <= ASTRONAUT[1]
+        assert 0 <= y0 < y1 <= ASTRONAUT[0]
+    before = tapped.picture()
+    tapped.shown("regions").check()
+    tapped.page.wait_for_timeout(200)
+    assert changed_pixels(before, tapped.picture()) > 0.001
+    tapped.shown("regions").uncheck()
+    tapped.page.wait_for_timeout(200)
+    assert changed_pixels(before, tapped.picture()) == 0
+    tapped.assert_sound()
+
+
+def test_pinch_zooms_and_taps_still_hit(tapped: Opened) -> None:
+    before = tapped.picture()
+    box = tapped.shown("viewer").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    devtools = tapped.context.new_cdp_session(tapped.page)
+
+    def fingers(kind: str, apart: float | None) -> None:
+        sides = [] if apart is None else [-apart, apart]
+        points = [{"x": x + side, "y": y, "id": i} for i, side in enumerate(sides)]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    result = tapped.page.evaluate_handle("window.tracenet.lastResult")
+    fingers("touchStart", 20)
+    for apart in (30, 40, 60, 80):
+        fingers("touchMove", apart)
+    fingers("touchEnd", None)
+    tapped.page.wait_for_timeout(200)
+    assert changed_pixels(before, tapped.picture()) > 0.1
+    same = tapped.page.evaluate("result => window.tracenet.lastResult === result", result)
+    assert same, "a pinch is no tap"
+    with tapped.answered():
+        tapped.page.touchscreen.tap(x, y)
+    tapped.assert_sound()
+
+
+@pytest.mark.parametrize("background", ["none", "blur", "color", "photo"])
+def test_what_is_saved(
+    tapped: Opened, photos: dict[str, Path], tmp_path: Path, background: str
+) -> None:
+    before = tapped.picture()
+    if background == "photo":
+        with tapped.page.expect_file_chooser() as chooser:
+            tapped.shown("background-photo").check(force=True)
+        chooser.value.set_files(photos["coffee"])
+    else:
+        tapped.shown(f"background-{background}").check(force=True)
+    tapped.page.wait_for_timeout(500)
+    changed = changed_pixels(before, tapped.picture())
+    assert (changed > 0.1) == (background != "none")
+    with tapped.page.expect_download() as download:
+        tapped.shown("save").tap()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    with Image.open(file) as saved:
+        pixels = np.asarray(saved.convert("RGBA")).astype(int)
+        assert saved.mode == ("RGBA" if background == "none" else "RGB")
+        assert (saved.height, saved.width) == ASTRONAUT
+    original = as_pixels(photos["astronaut"].read_bytes())
+    mask = tapped.mask()
+    inside = np.abs(pixels[..., :3] - original).max(axis=2) < 40
+    # The edge is soft, and a file with a background is a JPEG.
+    assert inside[mask].mean() > 0.9
+    if background == "none":
+        alpha = pixels[..., 3]
+        assert alpha[mask].mean() > 240
+        assert alpha[~mask].mean() < 15
+        assert len(np.unique(alpha)) > 20, "the edge is not feathered"
+    else:
+        assert inside[~mask].mean() < 0.9
+    tapped.assert_sound()
+
+
+def test_what_is_copied(open_page: Open, photos: dict[str, Path]) -> None:
+    phone = open_page(permissions=["clipboard-read", "clipboard-write"])
+    phone.load()
+    phone.open_photo(photos["astronaut"])
+    phone.tap(phone.point_at(ASTRONAUT, FACE))
+    phone.shown("copy").tap()
+    phone.wait_for("status", "Copied.")
+    size = phone.page.evaluate(
+        "async () => { const [item] = await navigator.clipboard.read();"
+        " const bitmap = await createImageBitmap(await item.getType('image/png'));"
+        " return [bitmap.height, bitmap.width]; }"
+    )
+    assert tuple(size) == ASTRONAUT
+    phone.assert_sound()
+
+
+def test_a_sample_can_be_tapped(open_page: Open) -> None:
+    phone = open_page()
+    phone.load()
+    phone.shown("sample-coffee").tap()
+    phone.wait_for("status", "Tap a thing in the photo.")
+    phone.tap(phone.point_at((400, 600), (330, 200)))
+    assert phone.mask().any()
+    phone.assert_sound()
+
+
+def test_the_keyboard_alone_suffices(open_page: Open, photos: dict[str, Path]) -> None:
+    phone = open_page(has_touch=False, is_mobile=False, viewport={"width": 1024, "height": 700})
+    phone.load()
+    focused = "document.activeElement.dataset.testid"
+    # A file dialog is the system's; that its control takes focus and opens it is ours.
+    for _ in range(20):
+        phone.page.keyboard.press("Tab")
+        if phone.page.evaluate(focused) == "file-input":
+            break
+    phone.shown("file-input").evaluate(
+        "it => it.addEventListener('click', event => {"
+        " window.wasClicked = true; event.preventDefault(); })"
+    )
+    phone.page.keyboard.press("Enter")
+    assert phone.page.evaluate("window.wasClicked")
+    phone.open_photo(photos["astronaut"])
+    for _ in range(20):
+        if phone.page.evaluate(focused) == "viewer":
+            break
+        phone.page.keyboard.press("Tab")
+    phone.page.keyboard.press("ArrowRight")
+    phone.page.keyboard.press("Shift+ArrowUp")
+    phone.wait_for("status", "Crosshair at")
+    with phone.answered():
+        phone.page.keyboard.press("Enter")
+    assert phone.mask().any()
+    for _ in range(20):
+        phone.page.keyboard.press("Tab")
+        if (phone.page.evaluate(focused) or "").startswith("candidate-"):
+            break
+    before = phone.page.evaluate("window.tracenet.lastResult.level")
+    with phone.answered():
+        phone.page.keyboard.press("ArrowRight")
+    assert phone.page.evaluate("window.tracenet.lastResult.level") != before
+    phone.assert_sound()
+
+
+def test_every_control_has_a_name(tapped: Opened) -> None:
+    """In the accessibility tree, which is what a screen reader reads."""
+    devtools = tapped.context.new_cdp_session(tapped.page)
+
+    def controls() -> list[tuple[str, str]]:
+        nodes: list[Any] = devtools.send("Accessibility.getFullAXTree")["nodes"]
+        return [
+            (node["role"]["value"], node.get("name", {}).get("value", "").strip())
+            for node in nodes
+            if not node["ignored"] and node["role"]["value"] in CONTROLS
+        ]
+
+    found = controls()
+    tapped.shown("info").tap()
+    found += controls()
+    assert [role for role, name in found if not name] == []
+    assert {"button", "radio", "slider", "switch"} <= {role for role, _ in found}
+    assert len(found) > 20
+    images = "all => all.filter(it => !it.hasAttribute('alt')).length"
+    assert tapped.page.eval_on_selector_all("img", images) == 0
+    assert tapped.page.evaluate("document.documentElement.lang") == "en"
+    assert tapped.page.title()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [
+        pytest.param((360, 800), "light", id="portrait"),
+        pytest.param((800, 360), "dark", id="landscape"),
+        pytest.param((360, 800), "dark", id="portrait_dark", marks=pytest.mark.slow),
+        pytest.param((800, 360), "light", id="landscape_light", marks=pytest.mark.slow),
+        pytest.param((1280, 800), "light", id="desktop", marks=pytest.mark.slow),
+    ],
+)
+def test_everything_fits(
+    open_page: Open, photos: dict[str, Path], tmp_path: Path, size: tuple[int, int], scheme: str
+) -> None:
+    """Pictures are left in pytest's folder to be looked at."""
+    phone = open_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    phone.load()
+    phone.page.screenshot(path=tmp_path / "empty.png")
+    phone.open_photo(photos["astronaut"])
+    phone.tap(phone.point_at(ASTRONAUT, FACE))
+    phone.shown("regions").check()
+    phone.page.wait_for_timeout(200)
+    phone.page.screenshot(path=tmp_path / "tapped.png")
+    inside, shown = phone.page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert inside <= shown, "the page scrolls sideways"
+    viewer = phone.shown("viewer").bounding_box()
+    assert viewer["width"] * viewer["height"] > 0.25 * size[0] * size[1]
+    small = phone.page.eval_on_selector_all(
+        "button, label.button, label.switch, summary",
+        "all => all.map(it => [it.textContent.trim(), it.getBoundingClientRect()])"
+        ".filter(([, box]) => box.width > 0 && (box.width < 40 || box.height < 40))"
+        ".map(([text, box]) => `${text}: ${box.width} x ${box.height}`)",
+    )
+    assert small == [], "too small for fingers"
+    brightness = np.median(as_pixels((tmp_path / "tapped.png").read_bytes()))
+    assert (brightness < 100) == (scheme == "dark")
+    phone.assert_sound()

@@ -1,0 +1,217 @@
+"""What goes wrong is said in the page, which goes on working."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser_fixtures import browser as browser
+from demo_fixtures import serving
+from page_fixtures import Open, Opened
+from page_fixtures import built_page as built_page
+from page_fixtures import open_page as open_page
+from page_fixtures import photos as photos
+from PIL import Image
+
+from tracenet_demo.assets import Asset
+from tracenet_demo.cli import DEFAULT_BUNDLE
+from tracenet_demo.server import DemoServer
+
+MANIFEST = "bundle/manifest.json"
+WEIGHTS = "bundle/programs/weights.bin"
+
+
+@pytest.fixture
+def server(built_page: Path) -> Iterator[DemoServer]:
+    """One for each test, which may change what it serves."""
+    with serving(built_page, DEFAULT_BUNDLE) as running:
+        yield running
+
+
+def works(phone: Opened, photos: dict[str, Path]) -> None:
+    phone.open_photo(photos["astronaut"])
+    phone.tap(phone.point_at((512, 512), (225, 110)))
+    assert phone.mask().any()
+    assert phone.elsewhere == []
+
+
+@contextlib.contextmanager
+def serving_instead(server: DemoServer, name: str, content: bytes) -> Iterator[None]:
+    """Another content of one file, behind the back of the server's checks."""
+    assert isinstance(server.assets, dict)
+    right = server.assets[name]
+    server.assets[name] = Asset(content, name)
+    yield
+    server.assets[name] = right
+
+
+def of_another_schema(content: bytes) -> bytes:
+    return json.dumps({**json.loads(content), "schema_version": 99}).encode()
+
+
+def with_a_byte_flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "said"),
+    [
+        (WEIGHTS, with_a_byte_flipped, "weights.bin"),
+        (WEIGHTS, lambda content: content[:-100], "weights.bin"),
+        ("bundle/table.bin", with_a_byte_flipped, "table.bin"),
+        (MANIFEST, lambda content: content[:1000], "manifest.json"),
+        (MANIFEST, of_another_schema, "99"),
+        (MANIFEST, lambda content: b"<!doctype html>", "manifest.json"),
+    ],
+    ids=["flipped", "truncated", "table", "cut_manifest", "schema", "no_manifest"],
+)
+def test_a_broken_bundle(
+    open_page: Open,
+    photos: dict[str, Path],
+    server: DemoServer,
+    name: str,
+    damage: Callable[[bytes], bytes],
+    said: str,
+) -> None:
+    phone = open_page()
+    with serving_instead(server, name, damage(server.assets[name].content)):
+        phone.page.goto(phone.address)
+        phone.wait_for("error", said)
+    phone.shown("error").get_by_role("button", name="Retry").tap()
+    phone.wait_until_ready()
+    works(phone, photos)
+    phone.assert_sound()
+
+
+def test_a_file_of_the_bundle_is_missing(
+    open_page: Open, photos: dict[str, Path], server: DemoServer
+) -> None:
+    assert isinstance(server.assets, dict)
+    weights = server.assets.pop(WEIGHTS)
+    phone = open_page()
+    phone.page.goto(phone.address)
+    phone.wait_for("error", "weights.bin")
+    server.assets[WEIGHTS] = weights
+    phone.shown("error").get_by_role("button", name="Retry").tap()
+    phone.wait_until_ready()
+    works(phone, photos)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.png", b"not a picture at all"),
+        ("empty.jpg", b""),
+        ("cut.png", None),
+    ],
+)
+def test_a_file_that_is_no_photo(
+    open_page: Open, photos: dict[str, Path], tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(photos["coffee"].read_bytes()[:300] if content is None else content)
+    phone = open_page()
+    phone.load()
+    works(phone, photos)
+    phone.shown("file-input").set_input_files(file)
+    phone.wait_for("error", f"{name} is not a picture that this browser can open")
+    # The photo before is still there.
+    phone.tap(phone.point_at((512, 512), (250, 400)))
+    works(phone, photos)
+    assert phone.shown("error").inner_text() == ""
+    phone.assert_sound()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "delete window.WebAssembly",
+        # A browser from before SIMD: its instructions have the prefix 0xfd.
+        "const validate = WebAssembly.validate; WebAssembly.validate = bytes =>"
+        " !new Uint8Array(bytes.buffer ?? bytes).includes(0xfd) && validate(bytes)",
+    ],
+    ids=["no_webassembly", "no_simd"],
+)
+def test_a_browser_that_is_too_old(open_page: Open, photos: dict[str, Path], script: str) -> None:
+    phone = open_page()
+    phone.context.add_init_script(script)
+    phone.page.goto(phone.address)
+    phone.wait_for("error", "WebAssembly SIMD")
+    phone.shown("file-input").set_input_files(photos["astronaut"])
+    phone.page.wait_for_timeout(500)
+    phone.assert_sound()
+
+
+# Before anything else in the page, and before each of its workers.
+REFUSING_MEMORY = """
+for (const name of ["ArrayBuffer", "Uint8Array", "Uint8ClampedArray", "Float32Array"]) {
+  const limit = LIMIT / (globalThis[name].BYTES_PER_ELEMENT ?? 1);
+  globalThis[name] = new Proxy(globalThis[name], {
+    construct(target, values, made) {
+      if (typeof values[0] === "number" && values[0] > limit)
+        throw new RangeError("Array buffer allocation failed");
+      return Reflect.construct(target, values, made === globalThis[name] ? target : made);
+    },
+  });
+}
+for (const type of [globalThis.CanvasRenderingContext2D, OffscreenCanvasRenderingContext2D]) {
+  if (type === undefined) continue;
+  const { getImageData } = type.prototype;
+  type.prototype.getImageData = function (x, y, width, height, ...settings) {
+    if (4 * width * height > LIMIT) throw new RangeError("Out of memory at ImageData creation");
+    return getImageData.call(this, x, y, width, height, ...settings);
+  };
+}
+"""
+
+
+def refuse_memory(phone: Opened, server: DemoServer, script: str) -> None:
+    """Run a script first in the page and in each of its workers."""
+    phone.context.add_init_script(script)
+    assert isinstance(server.assets, dict)
+    workers = [
+        name
+        for name in server.assets
+        if name.startswith("assets/") and "orker" in name and name.endswith((".js", ".mjs"))
+    ]
+    assert workers
+    for name in workers:
+        content = script.encode() + server.assets[name].content
+        server.assets[name] = Asset(content, name)
+
+
+def test_memory_for_a_photo_is_refused(
+    open_page: Open, photos: dict[str, Path], server: DemoServer, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(noise).resize((4000, 3000)).save(tmp_path / "large.png")
+    phone = open_page()
+    refuse_memory(phone, server, REFUSING_MEMORY.replace("LIMIT", str(20_000_000)))
+    phone.load()
+    phone.shown("file-input").set_input_files(tmp_path / "large.png")
+    phone.wait_for("error", "memory")
+    works(phone, photos)
+    phone.assert_sound()
+
+
+def test_memory_for_the_network_is_refused(
+    open_page: Open, photos: dict[str, Path], server: DemoServer
+) -> None:
+    phone = open_page()
+    before = dict(server.assets)
+    refuse_memory(
+        phone,
+        server,
+        "WebAssembly.Memory = class { constructor() {"
+        " throw new RangeError('WebAssembly.Memory(): could not allocate memory'); } };",
+    )
+    phone.page.goto(phone.address)
+    phone.wait_for("error", "memory")
+    assert isinstance(server.assets, dict)
+    server.assets.update(before)
+    phone.shown("error").get_by_role("button", name="Retry").wait_for()
