@@ -127,6 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST:
             super().log_request(code, size)
 
+    def log_error(self, format: str, *values: object) -> None:
+        """Nothing: refusals are logged as requests, and a connection may be idle till it ends."""
+
 
 def _accepts_gzip(header: str) -> bool:
     """Whether an Accept-Encoding allows gzip: by name or by ``*``, and not with weight 0."""
