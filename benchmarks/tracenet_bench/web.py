@@ -6,9 +6,10 @@ import argparse
 import contextlib
 import random
 import shutil
+import statistics
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from tracenet_bench.counting_server import CountingServer
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
-from tracenet_runtime import TapSegmenter, TraceNetError, load_photo
+from tracenet_runtime import TapResult, TapSegmenter, TraceNetError, load_photo
 from tracenet_runtime.tool import run_tool, thread_count, whole_number
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ BLOCKS = 20
 """Native and browser take turns after all taps: seldom enough that caches are warm, often enough
 that a machine whose speed drifts slows both."""
 
+IN_BROWSER, ENCODED, COLD = "Chromium", "native, photo encoded", "native, photo new to each tap"
+
 _WARM_UP = 2
 _SEED = 0
 _PHOTO = "photo-of-the-benchmark"
 
-# The mask is read, because it is made at its first use, and native taps make theirs.
+# The mask is read, here and natively, because it is made at its first use.
 _TAP_ALL = """async taps => {
   const { segmenter } = window.tracenet;
   const taken = [];
@@ -50,6 +53,9 @@ _TAP_ALL = """async taps => {
 _ENCODE = f"async () => window.tracenet.segmenter.encode(await (await fetch('{_PHOTO}')).blob())"
 
 Tap = tuple[int, int]
+Stages = Mapping[str, float]
+TapAll = Callable[[Sequence[Tap]], Iterable[tuple[float, Stages]]]
+"""Milliseconds of each tap, in all and by stage."""
 
 
 class BrowserError(TraceNetError):
@@ -63,7 +69,7 @@ class Taken:
     milliseconds: list[float] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
 
-    def add(self, milliseconds: float, stages: Mapping[str, float]) -> None:
+    def add(self, milliseconds: float, stages: Stages) -> None:
         """Another tap's; what no stage took is ``other``."""
         from tracenet_bench.tables import sum_by_stage
 
@@ -107,14 +113,6 @@ def _run(arguments: argparse.Namespace) -> None:
     height, width = photo.shape[:2]
     taps = [(draw.randrange(width), draw.randrange(height)) for _ in range(arguments.taps)]
 
-    encodes = not native.zooms and native.choice(height, width).schedule.encode
-    answer = native.encode(photo).tap if encodes else partial(native.tap, photo)
-
-    def tap_natively(at: Tap) -> tuple[float, Mapping[str, float]]:
-        start = perf_counter()
-        result = answer(at)
-        return 1000 * (perf_counter() - start), result.timings_ms
-
     with CountingServer(assets, "127.0.0.1", 0) as server, _chromium() as page:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page.goto(f"http://localhost:{server.server_port}/?threads={arguments.threads}")
@@ -129,48 +127,61 @@ def _run(arguments: argparse.Namespace) -> None:
         if threads != arguments.threads:
             raise BrowserError(f"The page runs on {threads} threads; give --threads {threads}.")
         page.evaluate(_ENCODE)
-        in_browser, natively = _in_turn(page, tap_natively, taps)
+        taken = _in_turn(
+            {
+                IN_BROWSER: partial(_tap_in_browser, page),
+                ENCODED: partial(_tap_natively, native.encode(photo).tap),
+                COLD: partial(_tap_natively, partial(native.tap, photo)),
+            },
+            taps,
+        )
         server.shutdown()
-    print(_table(in_browser, natively, len(taps)))
+    print(_table(taken, len(taps)))
 
 
-def _in_turn(
-    page: Page, tap_natively: Callable[[Tap], tuple[float, Mapping[str, float]]], taps: list[Tap]
-) -> tuple[Taken, Taken]:
-    in_browser, natively = Taken(), Taken()
+def _tap_in_browser(page: Page, taps: Sequence[Tap]) -> Iterator[tuple[float, Stages]]:
+    for tap in page.evaluate(_TAP_ALL, taps):
+        yield tap["milliseconds"], tap["stages"]
+
+
+def _tap_natively(
+    answer: Callable[[Tap], TapResult], taps: Sequence[Tap]
+) -> Iterator[tuple[float, Stages]]:
+    for at in taps:
+        start = perf_counter()
+        result = answer(at)
+        _ = result.mask
+        yield 1000 * (perf_counter() - start), result.timings_ms
+
+
+def _in_turn(ways: Mapping[str, TapAll], taps: Sequence[Tap]) -> dict[str, Taken]:
+    taken = {name: Taken() for name in ways}
     for block in range(-_WARM_UP, BLOCKS):
-        shown = page.evaluate(_TAP_ALL, taps)
-        called = [tap_natively(at) for at in taps]
-        if block >= 0:
-            for tap in shown:
-                in_browser.add(tap["milliseconds"], tap["stages"])
-            for milliseconds, stages in called:
-                natively.add(milliseconds, stages)
-    return in_browser, natively
+        for name, tap_all in ways.items():
+            for milliseconds, stages in tap_all(taps):
+                if block >= 0:
+                    taken[name].add(milliseconds, stages)
+    return taken
 
 
-def _table(in_browser: Taken, natively: Taken, taps: int) -> str:
+def _table(taken: Mapping[str, Taken], taps: int) -> str:
     from tracenet_bench.markdown import table_markdown
     from tracenet_bench.statistics import median_interval, paired_ratio
     from tracenet_bench.tables import Row, Table, stage_names
-    from tracenet_bench.texts import percent, with_interval
+    from tracenet_bench.texts import NONE, percent, with_interval
 
-    both = {"Chromium": in_browser, "native": natively}
-    names = stage_names([taken.stages for taken in both.values()])
+    names = stage_names([way.stages for way in taken.values()])
+    in_browser = taken[IN_BROWSER].milliseconds
     rows = []
-    for name, taken in both.items():
-        times = taken.milliseconds
-        median = sorted(times)[len(times) // 2]
-        shares = [taken.stages.get(stage, 0.0) / sum(times) for stage in names]
-        cells = (with_interval(median, median_interval(times, taps, _SEED)), *map(percent, shares))
-        rows.append(Row(name, cells))
-    ratio = with_interval(
-        *paired_ratio(in_browser.milliseconds, natively.milliseconds, taps, _SEED)
-    )
-    note = (
-        f"{BLOCKS} times {taps} taps, in turn; a tap in Chromium takes {ratio} times a native one."
-    )
-    return table_markdown(Table(("", "median tap, ms", *names), tuple(rows), (note,)))
+    for name, way in taken.items():
+        times = way.milliseconds
+        median = with_interval(statistics.median(times), median_interval(times, taps, _SEED))
+        ratio = with_interval(*paired_ratio(in_browser, times, taps, _SEED))
+        shares = [percent(way.stages.get(stage, 0.0) / sum(times)) for stage in names]
+        rows.append(Row(name, (median, NONE if name == IN_BROWSER else ratio, *shares)))
+    note = f"{BLOCKS} times {taps} taps in turn, in Chromium on an encoded photo."
+    headings = ("", "median tap, ms", "Chromium takes times that", *names)
+    return table_markdown(Table(headings, tuple(rows), (note,)))
 
 
 @contextlib.contextmanager

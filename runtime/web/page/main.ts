@@ -102,6 +102,7 @@ function showPhoto(opened: OpenPhoto): void {
   showLegend([]);
   lookControls.setPhotoSide(Math.max(opened.height, opened.width));
   element("welcome", HTMLElement).hidden = true;
+  element("panel", HTMLElement).classList.add("open");
   element("result", HTMLElement).hidden = true;
   element("cutout", HTMLElement).hidden = true;
   setStatus(session === null ? "The network is still loading." : "Tap a thing in the photo.");
