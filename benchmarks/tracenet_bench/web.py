@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_runtime import TapSegmenter, TraceNetError, load_photo
 from tracenet_runtime.tool import run_tool, thread_count, whole_number
+from tracenet_runtime.zoom import ZOOM
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -100,19 +100,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     photo = load_photo(arguments.photo)
-    native = TapSegmenter.load(arguments.bundle, threads=arguments.threads)
+    height, width = photo.shape[:2]
+    # What the page answers with, by name: else another schedule might encode the photo here.
+    default = TapSegmenter.load(arguments.bundle, threads=arguments.threads, verify=False)
+    schedule = ZOOM if default.zooms else default.choice(height, width).schedule.name
+    native = TapSegmenter.load(arguments.bundle, threads=arguments.threads, schedule=schedule)
+    encoded = native.encode(photo)
     assets = read_assets(PAGE, arguments.bundle)
     assets[_PHOTO] = Asset(arguments.photo.read_bytes(), _PHOTO)
     draw = random.Random(_SEED)
-    height, width = photo.shape[:2]
     taps = [(draw.randrange(width), draw.randrange(height)) for _ in range(arguments.taps)]
-
-    encodes = not native.zooms and native.choice(height, width).schedule.encode
-    answer = native.encode(photo).tap if encodes else partial(native.tap, photo)
 
     def tap_natively(at: Tap) -> tuple[float, Mapping[str, float]]:
         start = perf_counter()
-        result = answer(at)
+        result = encoded.tap(at)
         return 1000 * (perf_counter() - start), result.timings_ms
 
     with CountingServer(assets, "127.0.0.1", 0) as server, _chromium() as page:
