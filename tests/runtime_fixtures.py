@@ -22,6 +22,7 @@ warm, canvas 64 x 96
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -389,10 +390,18 @@ def tiny_schedule(name: str) -> Schedule:
     return next(v for v in parsed_tiny()[0].schedules if v.name == name)
 
 
+def folded(manifest: Manifest) -> Schedule:
+    """``warm`` without encode calls: its trunk is a call of the query, the same for every tap."""
+    (warm,) = (v for v in manifest.schedules if v.name == "warm")
+    macs = replace(warm.macs, encode=0, query=warm.macs.encode + warm.macs.query)
+    query = (*warm.encode, *warm.query)
+    return replace(warm, name="folded", encode=(), query=query, macs=macs)
+
+
 def tiny_replay(name: str, canvas: tuple[int, int] | None = None, engine: Any = None) -> Replay:
-    """The schedule of this name, on its own canvas or another that it serves."""
+    """The schedule of this name, or ``folded``, on its own canvas or another that it serves."""
     manifest, _ = parsed_tiny()
-    schedule = tiny_schedule(name)
+    schedule = folded(manifest) if name == "folded" else tiny_schedule(name)
     height, width = canvas or schedule.canvas
     table = checked_table(manifest, schedule, height, width)
     return Replay(manifest, schedule, height, width, table, engine or NumpyEngine())

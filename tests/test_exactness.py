@@ -286,10 +286,10 @@ def test_warm_gives_the_whole_mask_everywhere(tiny: Exact, canvas: Size) -> None
     assert found.truncated == 0
     assert found.iou_mean == found.whole_iou_mean == 1.0
     replay = replay_of(plan)
-    arrays = replay.encode(tiny.oracle(canvas).canvas)
-    assert IMAGE not in arrays
+    encoded = replay.encode(tiny.oracle(canvas).canvas)
+    assert IMAGE not in encoded.arrays
     for x, y in some_taps(canvas):
-        query = replay.answer_query(arrays, (x, y))
+        query = replay.answer_query(encoded, (x, y))
         for level in range(len(LEVELS)):
             mask = replay.compute_mask(query, level, 0)
             assert mask.window == (0, 0, canvas[1], canvas[0])

@@ -436,10 +436,13 @@ def test_an_altered_closed_form_is_refused_or_harmless(
     except BundleError:
         return
     replay = Replay(manifest, schedule, height, width, made, NumpyEngine())
-    arrays = replay.encode(random_photo(0, height, width))
+    photo = random_photo(0, height, width)
+    encoded, own = replay.encode(photo), replay.encode_for_one_tap(photo)
     for y in range(0, height, 8):
         for x in range(0, width, 8):
-            query = replay.answer_query(arrays, (x, y))
+            query = replay.answer_query(encoded, (x, y))
+            cold = replay.answer_query(own, (x, y))
+            assert [v.box for v in query.levels] == [v.box for v in cold.levels]
             for mask_index in range(len(schedule.masks)):
                 answer = replay.compute_mask(query, 0, mask_index)
                 x0, y0, x1, y1 = answer.window

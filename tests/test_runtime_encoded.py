@@ -3,11 +3,25 @@
 import gc
 import threading
 import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from runtime_fixtures import NumpyEngine, random_photo, segmenter_of, write_tiny_bundle
+from hypothesis import given
+from hypothesis import strategies as st
+from runtime_fixtures import (
+    MACS,
+    NumpyEngine,
+    folded,
+    random_photo,
+    segmenter_of,
+    write_tiny_bundle,
+)
 
 from tracenet_runtime import (
     BundleError,
@@ -19,6 +33,8 @@ from tracenet_runtime import (
     TraceNetError,
 )
 from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.choose import Loadable
+from tracenet_runtime.zoom_rule import ZoomRule
 
 PHOTO = random_photo(4, 90, 150)
 TAPS = [(0, 0), (75, 45), (149, 89), (20, 70)]
@@ -79,7 +95,8 @@ def test_encoding_runs_once(warm: TapSegmenter, engine: NumpyEngine) -> None:
 def test_drop_frees_the_memory(warm: TapSegmenter) -> None:
     encoded = warm.encode(PHOTO)
     assert encoded.nbytes == NBYTES
-    arrays = [weakref.ref(v.values) for v in encoded._arrays.values()]
+    assert encoded._kept is not None
+    arrays = [weakref.ref(v.values) for v in encoded._kept[0].canvas.arrays.values()]
     assert all(array() is not None for array in arrays)
     encoded.drop()
     encoded.drop()
@@ -136,19 +153,138 @@ def test_a_photo_that_nobody_holds_is_forgotten(warm: TapSegmenter) -> None:
     assert alive() is None
 
 
-def test_schedules_that_encode_nothing(folder: Path, engine: NumpyEngine) -> None:
-    cold = TapSegmenter.load(folder, threads=1, schedule="all")
-    with pytest.raises(BundleError, match="schedule 'all', which encodes no photos; load it with"):
-        cold.encode(PHOTO)
+def test_the_schedule_that_encodes(folder: Path, engine: NumpyEngine) -> None:
     bundle = Bundle.open(folder)
-    schedules = [v for v in bundle.manifest.schedules if not v.encode]
-    cold = segmenter_of(bundle, schedules, engine=engine)
-    with pytest.raises(BundleError, match="'all' and 'P3', which encodes no photos"):
-        cold.encode(PHOTO)
-    with pytest.raises(BundleError, match="encodes no photos"):
-        TapSegmenter(bundle, engine, canvas=(96, 144)).encode(PHOTO)
     # Of several schedules that may answer, one that encodes is taken.
     assert TapSegmenter(bundle, engine).encode(PHOTO).schedule == "warm"
+    # Without one, that which suits the photo, or the canvas that was asked for.
+    schedules = [v for v in bundle.manifest.schedules if not v.encode]
+    cold = segmenter_of(bundle, schedules, engine=engine)
+    assert cold.encode(PHOTO).schedule == cold.tap(PHOTO, (75, 45)).schedule
+    asked = TapSegmenter(bundle, engine, canvas=(96, 144)).encode(PHOTO)
+    assert (asked.schedule, asked.canvas) == ("P3", (96, 144))
+
+
+def sharing(folder: Path, engine: NumpyEngine, **rule: float) -> TapSegmenter:
+    """A zoom whose first look is ``folded``, and its closer one ``all``."""
+    bundle = Bundle.open(folder)
+    manifest = bundle.manifest
+    zoom = ZoomRule(
+        0, 1, **({"extent": 40, "enlarge": 4, "gain": 0.01, "inside": 0.8, "trust": 0.7} | rule)
+    )
+    looks = folded(manifest), manifest.schedules[0]
+    bundle = replace(bundle, manifest=replace(manifest, schedules=looks, zoom=zoom))
+    return TapSegmenter(bundle, engine, Loadable(looks, zoom))
+
+
+def of_schedule(folder: Path, engine: NumpyEngine, name: str, **of: Any) -> TapSegmenter:
+    bundle = Bundle.open(folder)
+    manifest = bundle.manifest
+    schedules = (*manifest.schedules, folded(manifest))
+    return segmenter_of(bundle, [v for v in schedules if v.name == name], engine=engine, **of)
+
+
+# How to load a segmenter, and the programs that all its taps share.
+SHARED: dict[str, tuple[Callable[[Path, NumpyEngine], TapSegmenter], list[str]]] = {
+    "all": (partial(of_schedule, name="all"), []),
+    "folded": (partial(of_schedule, name="folded"), ["trunk_whole"]),
+    "warm": (partial(of_schedule, name="warm"), ["trunk_whole"]),
+    "P3": (partial(of_schedule, name="P3"), []),
+    "P3 on a canvas of one window": (partial(of_schedule, name="P3", canvas=(48, 48)), ["trunk"]),
+    "closer look": (partial(sharing, trust=0), ["trunk_whole"]),
+    "first look after a closer one": (partial(sharing, trust=1e9), ["trunk_whole"]),
+    "first look": (partial(sharing, gain=1e9), ["trunk_whole"]),
+}
+
+
+@pytest.mark.parametrize("way", SHARED)
+def test_what_taps_share_runs_once_and_changes_nothing(
+    folder: Path, engine: NumpyEngine, way: str
+) -> None:
+    load, shared = SHARED[way]
+    segmenter = load(folder, engine)
+    encoded = segmenter.encode(PHOTO)
+    assert engine.calls == shared
+    for at in TAPS:
+        for level in (None, *(v.level for v in encoded.tap(at).candidates)):
+            engine.calls.clear()
+            cold = segmenter.tap(PHOTO, at, level)
+            ran = list(engine.calls)
+            if segmenter.schedules[0].encode:
+                encoded = segmenter.encode(PHOTO)
+            engine.calls.clear()
+            result = encoded.tap(at, level)
+            assert same(result, cold)
+            assert result.candidates == cold.candidates
+            assert np.array_equal(result.probability.probability, cold.probability.probability)
+            assert (result.schedule, result.mask_schedule) == (cold.schedule, cold.mask_schedule)
+            assert (result.canvas, result.tile) == (cold.canvas, cold.tile)
+            assert ran == [*shared, *engine.calls]
+            assert result.macs == cold.macs - MACS * len(shared)
+            assert result.schedule == encoded.schedule
+    assert (result.tile is None) == (way not in ("closer look", "first look after a closer one"))
+    with pytest.raises(BundleError, match="does not ask the level 'P9'"):
+        encoded.tap((0, 0), level="P9")
+    with pytest.raises(TapOutsidePhoto):
+        encoded.tap((150, 0))
+
+
+@given(st.integers(3, 8), st.integers(3, 12), st.integers(1, 200), st.integers(1, 200), st.data())
+def test_any_photo_on_any_canvas(
+    folder: Path, rows: int, columns: int, height: int, width: int, data: st.DataObject
+) -> None:
+    engine, photo = NumpyEngine(), random_photo(6, height, width)
+    segmenter = of_schedule(folder, engine, "P3", canvas=(16 * rows, 16 * columns))
+    encoded = segmenter.encode(photo)
+    assert engine.calls == (["trunk"] if (rows, columns) == (3, 3) else [])
+    at = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    result, cold = encoded.tap(at), segmenter.tap(photo, at)
+    assert same(result, cold)
+    assert result.macs == cold.macs - (MACS if (rows, columns) == (3, 3) else 0)
+
+
+def test_an_encoded_zoom(folder: Path, engine: NumpyEngine) -> None:
+    photo = PHOTO.copy()
+    segmenter = sharing(folder, engine, trust=0)
+    encoded = segmenter.encode(photo)
+    assert (encoded.schedule, encoded.canvas, encoded.nbytes) == ("zoom", (64, 96), NBYTES)
+    assert set(encoded.timings_ms) == {"canvas", "engine/trunk_whole", "total"}
+    assert "engine/trunk" in encoded.tap((75, 45)).timings_ms
+    # Another tap disturbs neither, for it keeps nothing.
+    segmenter.tap(photo, (3, 3))
+    alive = weakref.ref(photo)
+    del photo
+    gc.collect()
+    assert encoded.tap((75, 45)).tile is not None
+    encoded.drop()
+    gc.collect()
+    assert alive() is None
+    assert (encoded.schedule, encoded.canvas, encoded.nbytes) == ("zoom", (64, 96), 0)
+    with pytest.raises(EncodedPhotoDropped):
+        encoded.tap((75, 45))
+
+
+def test_a_canvas_that_taps_still_read_counts(folder: Path, engine: NumpyEngine) -> None:
+    encoded = of_schedule(folder, engine, "all").encode(PHOTO)
+    assert encoded.nbytes == 64 * 96 * 3
+    canvas = encoded._kept[0].canvas.arrays["image"].image  # type: ignore[index, attr-defined]
+    alive = weakref.ref(canvas)
+    del canvas
+    encoded.drop()
+    assert alive() is None
+
+
+def test_answers_that_are_no_numbers_are_refused(folder: Path) -> None:
+    class Broken(NumpyEngine):
+        def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            outputs = super().run(program, inputs)
+            if "box" in outputs:
+                outputs["box"] = outputs["box"] * np.float32("nan")
+            return outputs
+
+    for segmenter in (sharing(folder, Broken(), trust=0), of_schedule(folder, Broken(), "warm")):
+        with pytest.raises(BundleError, match="not finite"):
+            segmenter.encode(PHOTO).tap((75, 45))
 
 
 def test_threads_that_tap_do_not_disturb_each_other(warm: TapSegmenter) -> None:
@@ -169,3 +305,11 @@ def test_threads_that_tap_do_not_disturb_each_other(warm: TapSegmenter) -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_threads_that_tap_one_encoded_zoom(folder: Path, engine: NumpyEngine) -> None:
+    encoded = sharing(folder, engine, trust=0).encode(PHOTO)
+    expected = [encoded.tap(at) for at in TAPS]
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(encoded.tap, 10 * TAPS))
+    assert all(same(a, b) for a, b in zip(results, 10 * expected, strict=True))

@@ -3,11 +3,13 @@
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from runtime_fixtures import (
     HEIGHT,
+    MACS,
     SIZES_OF_INTEREST,
     STRIDES,
     WIDTH,
@@ -32,6 +34,7 @@ LEVELS = list(STRIDES)
 # Both ends of what P3 serves, two between, and the canvases of the others.
 REPLAYED = [
     ("all", (HEIGHT, WIDTH)),
+    ("folded", (HEIGHT, WIDTH)),
     ("warm", (HEIGHT, WIDTH)),
     ("P3", (48, 48)),
     ("P3", (128, 192)),
@@ -80,9 +83,9 @@ def test_replay_equals_the_whole_canvas_for_every_key_cell(
 ) -> None:
     replay = tiny_replay(name, size)
     canvas = float_canvas(np.float64, *size)
-    arrays = replay.encode(canvas)
+    encoded = replay.encode(canvas)
     for tap in every_key_cell(replay):
-        query = replay.answer_query(arrays, tap)
+        query = replay.answer_query(encoded, tap)
         assert [v.level.name for v in query.levels] == list(replay.schedule.levels)
         for answer in query.levels:
             check_level(answer, canvas, tap)
@@ -113,7 +116,7 @@ def check_level(answer: LevelAnswer, canvas: np.ndarray, tap: tuple[int, int]) -
 
 
 def test_valid_windows(replay: Replay) -> None:
-    arrays = replay.encode(float_canvas(np.float32))
+    encoded = replay.encode(float_canvas(np.float32))
     expected = {
         (0, 0): (0, 0, 16, 16),
         (7, 7): (0, 0, 16, 16),
@@ -122,7 +125,7 @@ def test_valid_windows(replay: Replay) -> None:
         (95, 63): (80, 48, 96, 64),
     }
     for tap, window in expected.items():
-        query = replay.answer_query(arrays, tap)
+        query = replay.answer_query(encoded, tap)
         assert replay.compute_mask(query, 0, 0).window == window
         assert replay.compute_mask(query, 0, 1).window == (0, 0, WIDTH, HEIGHT)
 
@@ -156,17 +159,20 @@ def test_canvases_are_cut_to_the_declared_dtype(replay: Replay) -> None:
 
 def test_encode_keeps_what_taps_read() -> None:
     cold = tiny_replay("all").encode(float_canvas(np.float32))
-    assert set(cold) == {"image"}
+    assert set(cold.arrays) == {"image"}
     warm = tiny_replay("warm")
-    arrays = warm.encode(float_canvas(np.float32))
-    assert set(arrays) == {"p3", "p4"}
-    warm.answer_query(arrays, (40, 30))
-    assert set(arrays) == {"p3", "p4"}
+    encoded = warm.encode(float_canvas(np.float32))
+    assert set(encoded.arrays) == {"p3", "p4"}
+    warm.answer_query(encoded, (40, 30))
+    assert set(encoded.arrays) == {"p3", "p4"}
     without_p4 = replace(warm.schedule, levels=("P3",), query=warm.schedule.query[:1])
     manifest, _ = parsed_tiny()
     table = make_table(without_p4, HEIGHT, WIDTH)
     replay = Replay(manifest, without_p4, HEIGHT, WIDTH, table, NumpyEngine())
-    assert set(replay.encode(float_canvas(np.float32))) == {"p3"}
+    assert set(replay.encode(float_canvas(np.float32)).arrays) == {"p3"}
+    folded = tiny_replay("folded")
+    assert set(folded.encode(float_canvas(np.float32)).arrays) == {"p3", "p4"}
+    assert set(folded.encode_for_one_tap(float_canvas(np.float32)).arrays) == {"image"}
 
 
 def with_box(replay: Replay, tap: tuple[int, int], box: tuple[float, ...]) -> int:
@@ -175,7 +181,7 @@ def with_box(replay: Replay, tap: tuple[int, int], box: tuple[float, ...]) -> in
     x, y = level.cell_centre
     distances = (x - box[0], y - box[1], box[2] - x, box[3] - y)
     answer = LevelAnswer(level.level, level.score, distances, level.cell_centre, level.filter)
-    return replay.choose_mask(QueryAnswer(query.tap, (answer,), query.arrays), 0)
+    return replay.choose_mask(replace(query, levels=(answer,)), 0)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +206,9 @@ def test_each_program_runs_once_and_is_timed() -> None:
     engine = NumpyEngine()
     replay = tiny_replay("all", engine=engine)
     timings: dict[str, float] = {}
-    arrays = replay.encode(float_canvas(np.float32), timings)
+    encoded = replay.encode(float_canvas(np.float32), timings)
     assert not engine.calls
-    query = replay.answer_query(arrays, (40, 30), timings)
+    query = replay.answer_query(encoded, (40, 30), timings)
     assert engine.calls == ["trunk", "query_3", "query_4"]
     replay.compute_mask(query, query.best_level, 0, timings)
     assert engine.calls[3:] == ["features_near", "head_near"]
@@ -213,17 +219,87 @@ def test_each_program_runs_once_and_is_timed() -> None:
 def test_encoding_runs_once_for_many_taps() -> None:
     engine = NumpyEngine()
     replay = tiny_replay("warm", engine=engine)
-    arrays = replay.encode(float_canvas(np.float32))
+    encoded = replay.encode(float_canvas(np.float32))
     assert engine.calls == ["trunk_whole"]
     for tap in ((0, 0), (95, 63)):
-        replay.answer_query(arrays, tap)
+        replay.answer_query(encoded, tap)
     assert engine.calls[1:] == ["query_3", "query_4"] * 2
 
 
+@pytest.mark.parametrize(("name", "size"), REPLAYED)
+def test_taps_on_an_encoded_canvas_equal_those_on_one_of_their_own(
+    name: str, size: tuple[int, int]
+) -> None:
+    engine = NumpyEngine()
+    replay = tiny_replay(name, size, engine)
+    canvas = random_photo(11, *size)
+    encoded = replay.encode(canvas)
+    # P3's trunk reads 48 x 48 pixels, which are all there are only on the smallest canvas.
+    small = ["trunk"] if size == (48, 48) else []
+    shared = {"warm": ["trunk_whole"], "folded": ["trunk_whole"]}.get(name, small)
+    assert engine.calls == shared
+    macs = replay.schedule.macs
+    for tap in every_key_cell(replay)[::5]:
+        one = replay.answer_query(replay.encode_for_one_tap(canvas), tap)
+        many = replay.answer_query(encoded, tap)
+        assert same_query(one, many)
+        assert one.macs == macs.encode + macs.query
+        assert many.macs == one.macs - MACS * len(shared)
+        for mask in range(len(replay.schedule.masks)):
+            np.testing.assert_array_equal(
+                replay.compute_mask(one, 0, mask).probability,
+                replay.compute_mask(many, 0, mask).probability,
+            )
+
+
+def same_query(one: QueryAnswer, other: QueryAnswer) -> bool:
+    return all(
+        (a.score, a.distances, a.cell_centre) == (b.score, b.distances, b.cell_centre)
+        and np.array_equal(a.filter, b.filter)
+        for a, b in zip(one.levels, other.levels, strict=True)
+    )
+
+
+def test_one_tap_runs_the_query_in_its_order() -> None:
+    """A call that is the same for every tap, after one that is not, does not come before it."""
+    manifest, _ = parsed_tiny()
+    schedule = tiny_schedule("all")
+    (mask,) = (v for v in schedule.masks if v.name == "all")
+    query = (*schedule.query, *mask.calls)
+    schedule = replace(schedule, query=query, masks=(replace(mask, calls=()),))
+    engine = NumpyEngine()
+    table = make_table(schedule, HEIGHT, WIDTH)
+    replay = Replay(manifest, schedule, HEIGHT, WIDTH, table, engine)
+    canvas = random_photo(11, HEIGHT, WIDTH)
+    one = replay.answer_query(replay.encode_for_one_tap(canvas), (40, 30))
+    assert engine.calls == [call.program for call in query]
+    engine.calls.clear()
+    encoded = replay.encode(canvas)
+    assert engine.calls == ["features_all"]
+    assert set(encoded.arrays) == {"image", "features"}
+    assert same_query(one, replay.answer_query(encoded, (40, 30)))
+    assert engine.calls == ["features_all", "trunk", "query_3", "query_4"]
+
+
+def test_one_tap_drops_the_canvas_once_it_is_cut() -> None:
+    alive: list[bool] = []
+
+    class Watching(NumpyEngine):
+        def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            alive.append(images[0]() is not None)
+            return super().run(program, inputs)
+
+    replay = tiny_replay("P3", engine=Watching())
+    opened = [Canvas(*replay.schedule.canvas, (0, 0, 0)).open(random_photo(11, 96, 144))]
+    images = [weakref.ref(opened[0])]
+    replay.answer_query(replay.encode_for_one_tap(opened.pop()), (40, 30))
+    assert alive == [False, False]
+
+
 def test_best_level_has_the_highest_score(replay: Replay) -> None:
-    arrays = replay.encode(float_canvas(np.float32))
+    encoded = replay.encode(float_canvas(np.float32))
     for tap in every_key_cell(replay)[::7]:
-        query = replay.answer_query(arrays, tap)
+        query = replay.answer_query(encoded, tap)
         scores = [v.score for v in query.levels]
         assert scores[query.best_level] == max(scores)
 
@@ -237,9 +313,9 @@ def test_wrong_canvas_tap_and_table(replay: Replay) -> None:
     ):
         with pytest.raises(ValueError, match="no canvas of 64 x 96"):
             replay.encode(image)
-    arrays = replay.encode(float_canvas(np.float32))
+    encoded = replay.encode(float_canvas(np.float32))
     with pytest.raises(ValueError, match="not on the canvas"):
-        replay.answer_query(arrays, (WIDTH, 0))
+        replay.answer_query(encoded, (WIDTH, 0))
     manifest, _ = parsed_tiny()
     with pytest.raises(ValueError, match="the table has shape"):
         Replay(manifest, replay.schedule, 64, 96, np.zeros(3, np.int32), NumpyEngine())
@@ -260,8 +336,9 @@ def read_by(calls: Iterable[Call]) -> set[str]:
     return {window.array for call in calls for window in call.inputs}
 
 
-@pytest.mark.parametrize("name", ["all", "P3", "warm"])
-def test_arrays_live_no_longer_than_they_are_read(name: str) -> None:
+@pytest.mark.parametrize("encode", [Replay.encode, Replay.encode_for_one_tap])
+@pytest.mark.parametrize("name", ["all", "P3", "warm", "folded"])
+def test_arrays_live_no_longer_than_they_are_read(name: str, encode: Any) -> None:
     made: list[weakref.ref[np.ndarray]] = []
 
     class Watched(NumpyEngine):
@@ -279,14 +356,15 @@ def test_arrays_live_no_longer_than_they_are_read(name: str) -> None:
     answers = {array for v in levels for array in (v.score, v.box, v.filter)}
     by_masks = read_by(call for mask in schedule.masks for call in (*mask.calls, mask.head))
 
-    encoded = replay.encode(random_photo(3, replay.canvas_height, replay.canvas_width))
-    if schedule.encode:
-        assert set(encoded) <= read_by(schedule.tap_calls())
-        assert alive() == len(encoded)
+    encoded = encode(replay, random_photo(3, replay.canvas_height, replay.canvas_width))
+    arrays = set(encoded.arrays)
+    if "image" not in arrays:
+        assert arrays <= read_by(schedule.tap_calls())
+        assert alive() == len(arrays)
     made.clear()
     query = replay.answer_query(encoded, (20, 20))
-    assert set(query.arrays) - set(encoded) <= by_masks | answers
-    assert alive() == len(set(query.arrays) - set(encoded))
+    assert set(query.arrays) - arrays <= by_masks | answers
+    assert alive() == len(set(query.arrays) - arrays)
     made.clear()
     mask = replay.compute_mask(query, 0, 0)
     assert mask.probability.size

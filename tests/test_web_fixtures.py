@@ -15,7 +15,9 @@ import pytest
 from runtime_fixtures import WEIGHTS, NumpyEngine, read_manifest, segmenter_of, write_tiny_bundle
 
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas, place_mask
+from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.choose import Loadable
+from tracenet_runtime.mask import ProbabilityMap
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.segmenter import TapSegmenter
 from tracenet_runtime.zoom_rule import ZoomRule
@@ -145,8 +147,8 @@ def masks() -> list[dict[str, Any]]:
         placement = Canvas(*canvas, PAD).place(y1 - y0, x1 - x0)
         shape = (window[3] - window[1]) // 2, (window[2] - window[0]) // 2
         cells = (noise(number, shape[0] * shape[1]) / np.float32(255)).reshape(shape)
-        mask = np.zeros(photo, np.bool_)
-        place_mask(cells.astype(np.float32), window, placement, mask[y0:y1, x0:x1])
+        probability = ProbabilityMap(cells.astype(np.float32), window, placement, photo, tile)
+        mask = probability.mask_at(*photo)
         found.append(
             {
                 "canvas": canvas,
@@ -198,15 +200,19 @@ def tiny() -> dict[str, Any]:
             v.name: segmenter_of(bundle, [v], engine=CentredEngine())
             for v in bundle.manifest.schedules
         }
-        ways["zoom"] = TapSegmenter(bundle, CentredEngine())
+        zoom = bundle.manifest.zoom
+        assert zoom is not None
+        looks = Loadable((bundle.manifest.schedules[zoom.first],), zoom)
+        ways["zoom"] = TapSegmenter(bundle, CentredEngine(), looks)
         return {
             "manifest": read_manifest(bundle.folder),
             "table": bundle.table.tolist(),
             "weights": {name: values.tolist() for name, values in WEIGHTS.items()},
             "photo": photo,
             "answers": [
-                {"way": way, "at": at, **_answer(segmenter.tap(pixels, at))}
+                {"way": way, "at": at, **_answer(encoded.tap(at))}
                 for way, segmenter in ways.items()
+                for encoded in [segmenter.encode(pixels)]
                 for at in taps
             ],
         }

@@ -100,15 +100,16 @@ def measure_cuts(
         # All calls as one query, without the head: that needs the answer of the best level.
         calls = (*schedule.query, *mask.calls)
         replay = Replay(bundle.manifest, replace(schedule, query=calls), *size, table, engine)
-        arrays = replay.encode(canvas)
+        # Nothing of the query ahead of the tap: the one program has all of it.
+        encoded = replay.encode_for_one_tap(canvas)
         one = _OneProgram(bundle, schedule, calls, size, threads)
         pairs = []
         rounds = [*(taps[i % len(taps)] for i in range(warm_up)), *taps]
         for tap in tqdm(rounds, unit="tap", desc=f"cuts, {mask.name}"):
             began = time.perf_counter()
-            answer = replay.answer_query(arrays, tap)
+            answer = replay.answer_query(encoded, tap)
             between = time.perf_counter()
-            outputs = one.run(arrays, tap)
+            outputs = one.run(encoded.arrays, tap)
             pairs.append((between - began, time.perf_counter() - between))
             _compare(outputs, answer.arrays)
         counted = pairs[warm_up:]

@@ -21,6 +21,7 @@ from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_runtime import TapResult, TapSegmenter, TraceNetError, load_photo
 from tracenet_runtime.tool import run_tool, thread_count, whole_number
+from tracenet_runtime.zoom import ZOOM
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -106,11 +107,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     photo = load_photo(arguments.photo)
-    native = TapSegmenter.load(arguments.bundle, threads=arguments.threads)
+    height, width = photo.shape[:2]
+    # What the page answers with, by name: else another schedule might encode the photo here.
+    default = TapSegmenter.load(arguments.bundle, threads=arguments.threads, verify=False)
+    schedule = ZOOM if default.zooms else default.choice(height, width).schedule.name
+    native = TapSegmenter.load(arguments.bundle, threads=arguments.threads, schedule=schedule)
     assets = read_assets(PAGE, arguments.bundle)
     assets[_PHOTO] = Asset(arguments.photo.read_bytes(), _PHOTO)
     draw = random.Random(_SEED)
-    height, width = photo.shape[:2]
     taps = [(draw.randrange(width), draw.randrange(height)) for _ in range(arguments.taps)]
 
     with CountingServer(assets, "127.0.0.1", 0) as server, _chromium() as page:

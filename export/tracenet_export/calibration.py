@@ -132,9 +132,9 @@ def _replay(
     photo = load_photo(path)
     canvas = Canvas(replay.canvas_height, replay.canvas_width, pad_value)
     pixels, placement = canvas.fit(photo)
-    arrays = replay.encode(pixels)
+    encoded = replay.encode(pixels)
     for _ in range(_TAPS_PER_PHOTO):
         tap = int(random.integers(photo.shape[1])), int(random.integers(photo.shape[0]))
-        query = replay.answer_query(arrays, placement.to_canvas(*tap))
+        query = replay.answer_query(encoded, placement.to_canvas(*tap))
         for mask in range(len(replay.schedule.masks)):
             replay.compute_mask(query, query.best_level, mask)

@@ -179,9 +179,9 @@ def few_taps(height: int, width: int, count: int, seed: int = 0) -> list[tuple[i
 
 def run_few_taps(replay: Replay, canvas: npt.NDArray[np.uint8]) -> None:
     """Run every call of a schedule on real windows, for what a comparing engine notes."""
-    arrays = replay.encode(canvas)
+    encoded = replay.encode(canvas)
     for tap in few_taps(replay.canvas_height, replay.canvas_width, _PROGRAM_TAPS):
-        query = replay.answer_query(arrays, tap)
+        query = replay.answer_query(encoded, tap)
         for mask in range(len(replay.schedule.masks)):
             replay.compute_mask(query, query.best_level, mask)
 
@@ -261,12 +261,11 @@ def check_replay(
     """
     comparison = _ReplayComparison(replay)
     taps = [(oracle, tap) for oracle, some in cases for tap in some]
-    arrays: Mapping[str, Any] = {}
     before: FullNetOracle | None = None
     for oracle, tap in tqdm(taps, unit="tap", desc=f"{replay.schedule.name} against FullNet"):
         if oracle is not before:
-            arrays, before = replay.encode(oracle.canvas), oracle
-        comparison.add(oracle.answer(tap), replay.answer_query(arrays, tap))
+            encoded, before = replay.encode(oracle.canvas), oracle
+        comparison.add(oracle.answer(tap), replay.answer_query(encoded, tap))
     return comparison.result()
 
 

@@ -125,6 +125,11 @@ class CanvasImage:
         self._resized: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory the canvas takes, without the photo."""
+        return self._pixels.nbytes
+
     def cut(self, y0: int, x0: int, height: int, width: int) -> npt.NDArray[np.uint8]:
         """The canvas pixels from row y0 and column x0 on: uint8, height x width x 3, read-only."""
         tops = _block_starts(y0, min(y0 + height, self.placement.content_height))

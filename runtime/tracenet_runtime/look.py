@@ -9,7 +9,7 @@ import numpy.typing as npt
 from tracenet_runtime.canvas import Canvas, Placement
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.mask import ProbabilityMap
-from tracenet_runtime.replay import QueryAnswer, Replay
+from tracenet_runtime.replay import EncodedCanvas, QueryAnswer, Replay
 from tracenet_runtime.result import Box, Candidate, TapResult
 from tracenet_runtime.timing import Timings, timed
 from tracenet_runtime.zoom_rule import Tile
@@ -20,7 +20,8 @@ class Look:
     """A query that is answered; its mask is not computed yet.
 
     ``placement`` is how what was looked at lies on the replay's canvas: a whole photo, or its
-    ``tile``. ``photo`` is the height and width of the whole.
+    ``tile``. ``photo`` is the height and width of the whole. Raises ``BundleError`` for an answer
+    that is not finite.
     """
 
     replay: Replay
@@ -28,6 +29,14 @@ class Look:
     placement: Placement
     photo: tuple[int, int]
     tile: Tile | None
+
+    def __post_init__(self) -> None:
+        levels = self.query.levels
+        if not all(math.isfinite(v) for level in levels for v in (level.score, *level.distances)):
+            raise BundleError(
+                "The network answers with numbers that are not finite; export the bundle again, or "
+                "use another engine or precision."
+            )
 
     @property
     def score(self) -> float:
@@ -42,8 +51,8 @@ class Look:
     def result(self, timings: Timings, level: str | None = None) -> TapResult:
         """The answer with its mask, of the level that answers or of the one that is named.
 
-        The result holds ``timings``, to which the stages are added; its total is the caller's, as
-        are the multiply-adds of encoding. Raises ``BundleError`` for a level that was not asked.
+        The result holds ``timings``, to which the stages are added; its total is the caller's.
+        Raises ``BundleError`` for a level that was not asked.
         """
         replay, query = self.replay, self.query
         number = query.best_level if level is None else self._number_of(level)
@@ -63,7 +72,7 @@ class Look:
             schedule=replay.schedule.name,
             mask_schedule=mask_schedule.name,
             canvas=(replay.canvas_height, replay.canvas_width),
-            macs=replay.schedule.macs.query + replay.schedule.macs.masks[mask_schedule.name],
+            macs=query.macs + replay.schedule.macs.masks[mask_schedule.name],
             tile=self.tile,
             timings_ms=timings,
         )
@@ -84,6 +93,34 @@ class Look:
         return x0 + left, y0 + top, x1 + left, y1 + top
 
 
+@dataclass(frozen=True)
+class EncodedView:
+    """All of a photo on a replay's canvas, with what every look at it begins with."""
+
+    replay: Replay
+    canvas: EncodedCanvas
+    placement: Placement
+
+    def look_at(self, at: tuple[float, float], timings: Timings) -> Look:
+        """Ask what is at the photo pixel ``at`` (x, y); raises as ``look_at`` does."""
+        tap = self.placement.to_canvas(*at)
+        query = self.replay.answer_query(self.canvas, tap, timings)
+        photo = self.placement.photo_height, self.placement.photo_width
+        return Look(self.replay, query, self.placement, photo, tile=None)
+
+
+def encode_view(
+    replay: Replay,
+    pad_value: tuple[int, int, int],
+    photo: npt.NDArray[np.uint8],
+    timings: Timings,
+) -> EncodedView:
+    """Run what all looks at a photo (uint8, H x W x 3) share."""
+    with timed(timings, "canvas"):
+        image = Canvas(replay.canvas_height, replay.canvas_width, pad_value).open(photo)
+    return EncodedView(replay, replay.encode(image, timings), image.placement)
+
+
 def look_at(
     replay: Replay,
     pad_value: tuple[int, int, int],
@@ -92,10 +129,10 @@ def look_at(
     timings: Timings,
     tile: Tile | None = None,
 ) -> Look:
-    """Ask what is at the photo pixel ``at`` (x, y), looking at all of the photo or at a tile of it.
+    """Look at all of a photo, or at a tile of it, for what is at its pixel ``at`` (x, y).
 
-    ``photo`` is uint8, H x W x 3. Raises ``TapOutsidePhoto`` for a tap that is not on what is
-    looked at, ``BundleError`` for an answer that is not finite.
+    Nothing is kept for another look. ``photo`` is uint8, H x W x 3. Raises ``TapOutsidePhoto`` for
+    a tap that is not on what is looked at, ``BundleError`` for an answer that is not finite.
     """
     x0, y0, x1, y1 = tile or (0, 0, photo.shape[1], photo.shape[0])
     canvas = Canvas(replay.canvas_height, replay.canvas_width, pad_value)
@@ -104,10 +141,5 @@ def look_at(
     with timed(timings, "canvas"):
         opened = [canvas.open(photo[y0:y1, x0:x1])]
     # Given away, so that its memory is free once it was cut.
-    query = replay.answer_query(replay.encode(opened.pop(), timings), tap, timings)
-    if not all(math.isfinite(v) for level in query.levels for v in (level.score, *level.distances)):
-        raise BundleError(
-            "The network answers with numbers that are not finite; export the bundle again, or use "
-            "another engine or precision."
-        )
+    query = replay.answer_query(replay.encode_for_one_tap(opened.pop(), timings), tap, timings)
     return Look(replay, query, placement, (photo.shape[0], photo.shape[1]), tile)

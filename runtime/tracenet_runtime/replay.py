@@ -44,6 +44,11 @@ class Array(Protocol):
         """The window that starts at (y0, x0) of the feature map: 1 x C x height x width."""
         ...
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class PlacedArray:
@@ -58,6 +63,11 @@ class PlacedArray:
         y, x = y0 - self.y0, x0 - self.x0
         return self.values[:, :, y : y + height, x : x + width]
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory the values take."""
+        return self.values.nbytes
+
 
 @dataclass(frozen=True, eq=False)
 class ImageArray:
@@ -68,6 +78,23 @@ class ImageArray:
     def cut(self, y0: int, x0: int, height: int, width: int) -> FloatArray:
         """Canvas pixels, uint8."""
         return self.image.cut(y0, x0, height, width).transpose(2, 0, 1)[None]
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the canvas takes, without the photo."""
+        return self.image.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedCanvas:
+    """What a query begins with: ``arrays``, and the ``calls`` that it has still to run.
+
+    ``macs`` are the multiply-adds that a tap counts for its query.
+    """
+
+    arrays: Mapping[str, Array]
+    calls: "_Calls"
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -94,11 +121,15 @@ class LevelAnswer:
 
 @dataclass(frozen=True)
 class QueryAnswer:
-    """What every level says at the tap (x, y), a canvas pixel; ``arrays`` feed the mask part."""
+    """What every level says at the tap (x, y), a canvas pixel; ``arrays`` feed the mask part.
+
+    ``macs`` are the multiply-adds that were run for this tap so far.
+    """
 
     tap: tuple[int, int]
     levels: tuple[LevelAnswer, ...]
     arrays: Mapping[str, Array]
+    macs: int
 
     @property
     def best_level(self) -> int:
@@ -152,47 +183,64 @@ class Replay:
         answers = [name for v in self._levels for name in (v.score, v.box, v.filter)]
         masks = [(*mask.calls, mask.head) for mask in schedule.masks]
         after_query = {*answers, *(name for calls in masks for name in _read_by(calls))}
-        self._encode = _Calls(schedule.encode, {*after_query, *_read_by(schedule.query)})
-        self._query = _Calls(schedule.query, after_query)
+        shared, own = _split_query(schedule, self._rows)
+        self._encode_one = _Calls(schedule.encode, {*after_query, *_read_by(schedule.query)})
+        self._query_one = _Calls(schedule.query, after_query)
+        self._encode_many = _Calls((*schedule.encode, *shared), {*after_query, *_read_by(own)})
+        self._query_many = _Calls(own, after_query)
+        self._shared_macs = sum(self._programs[call.program].macs for call in shared)
         self._masks = [_Calls(mask.calls, _read_by([mask.head])) for mask in schedule.masks]
 
     def encode(
         self, image: npt.NDArray[Any] | CanvasImage, timings: Timings | None = None
-    ) -> dict[str, Array]:
-        """What runs once per photo: the arrays that taps on it begin with.
+    ) -> EncodedCanvas:
+        """Run what is the same for every tap, for many taps on one photo.
+
+        Besides the calls that the schedule encodes photos with, these are the calls of the query
+        whose windows are the same for every tap: on a small canvas, one window often is all of it.
 
         ``image`` is the canvas: uint8, height x width x 3; floating point, 1 x 3 x height x width,
         which is cut without changing its dtype; or a ``CanvasImage``, of which only what is cut is
-        resized. For a schedule that encodes nothing the result is the image itself, else it is
-        dropped. ``timings`` gets milliseconds added: ``canvas`` (windows of the image, resized),
-        ``cut`` (windows of other arrays) and ``engine/<program>``. Raises ``ValueError`` for an
-        image of another shape, ``BundleError`` for a program that does not do what the manifest
-        says.
+        resized. It is kept only if taps still read it. ``timings`` gets milliseconds added:
+        ``canvas`` (windows of the image, resized), ``cut`` (windows of other arrays) and
+        ``engine/<program>``. Raises ``ValueError`` for an image of another shape, ``BundleError``
+        for a program that does not do what the manifest says.
         """
-        timings = {} if timings is None else timings
-        arrays: dict[str, Array] = {IMAGE: self._image_array(image)}
-        self._run_calls(self._encode, (0, 0), arrays, timings)
-        return arrays
+        arrays = self._encode(self._encode_many, image, timings)
+        macs = self.schedule.macs.query - self._shared_macs
+        return EncodedCanvas(arrays, self._query_many, macs)
+
+    def encode_for_one_tap(
+        self, image: npt.NDArray[Any] | CanvasImage, timings: Timings | None = None
+    ) -> EncodedCanvas:
+        """As ``encode``, but all of the query is left to the tap, to run in the schedule's order.
+
+        That keeps no array longer than one tap needs it. The tap counts all multiply-adds.
+        """
+        arrays = self._encode(self._encode_one, image, timings)
+        macs = self.schedule.macs.encode + self.schedule.macs.query
+        return EncodedCanvas(arrays, self._query_one, macs)
 
     def answer_query(
         self,
-        arrays: Mapping[str, Array],
+        encoded: EncodedCanvas,
         tap: tuple[int, int],
         timings: Timings | None = None,
     ) -> QueryAnswer:
         """Score, box and filter of every asked level at a tap (x, y), a pixel of the canvas.
 
-        ``arrays`` are what ``encode`` returned, and stay as they are. ``timings`` as in ``encode``.
-        Raises ``ValueError`` for a tap that is not on the canvas, ``BundleError`` as ``encode``
-        does.
+        ``encoded`` is what one of the two above returned, and stays as it is. ``timings`` as in
+        ``encode``. Raises ``ValueError`` for a tap that is not on the canvas, ``BundleError`` as
+        ``encode`` does.
         """
         if not (0 <= tap[0] < self.canvas_width and 0 <= tap[1] < self.canvas_height):
             raise ValueError(f"the tap {tap} is not on the canvas")
         timings = {} if timings is None else timings
-        arrays = dict(arrays)
-        self._run_calls(self._query, tap, arrays, timings)
+        calls, arrays, macs = encoded.calls, dict(encoded.arrays), encoded.macs
+        del encoded  # where nobody else has it, each array's memory is free once it was read
+        self._run_calls(calls, tap, arrays, timings)
         levels = tuple(_level_answer(level, tap, arrays) for level in self._levels)
-        return QueryAnswer(tap, levels, arrays)
+        return QueryAnswer(tap, levels, arrays, macs)
 
     def choose_mask(self, query: QueryAnswer, level_index: int) -> int:
         """The index of the first mask alternative that reaches far enough for a level's box."""
@@ -244,6 +292,16 @@ class Replay:
             left, top, right, bottom = (side // PROBABILITY_STRIDE for side in window)
             probability = placed.cut(top, left, bottom - top, right - left)[0, 0]
         return MaskAnswer(probability, window)
+
+    def _encode(
+        self,
+        calls: "_Calls",
+        image: npt.NDArray[Any] | CanvasImage,
+        timings: Timings | None,
+    ) -> dict[str, Array]:
+        arrays: dict[str, Array] = {IMAGE: self._image_array(image)}
+        self._run_calls(calls, (0, 0), arrays, {} if timings is None else timings)
+        return arrays
 
     def _image_array(self, image: npt.NDArray[Any] | CanvasImage) -> Array:
         if isinstance(image, CanvasImage):
@@ -358,6 +416,20 @@ class _Calls:
         for name, number in last_use.items():
             if name not in read_later:
                 self.unread[number].append(name)
+
+
+def _split_query(
+    schedule: Schedule, rows: Sequence[npt.NDArray[np.int32]]
+) -> tuple[list[Call], list[Call]]:
+    """The calls that cut the same windows of the same arrays for every tap, and the others."""
+    constant = [bool((row == row[0]).all()) for row in rows]
+    shared: list[Call] = []
+    own: list[Call] = []
+    for call in schedule.query:
+        same_windows = constant[call.origin_y] and constant[call.origin_x]
+        same_arrays = _read_by([call]).isdisjoint(w.array for v in own for w in v.outputs)
+        (shared if same_windows and same_arrays else own).append(call)
+    return shared, own
 
 
 def _read_by(calls: Iterable[Call]) -> set[str]:

@@ -3,27 +3,24 @@
 import os
 import threading
 import weakref
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.choose import Choice, Loadable, choose, loadable
 from tracenet_runtime.consistency import checked_table
 from tracenet_runtime.encoded import EncodedPhoto
 from tracenet_runtime.engines import EngineReport, EngineSettings, load_engine
-from tracenet_runtime.errors import BundleError
 from tracenet_runtime.golden import check_golden_taps
-from tracenet_runtime.look import look_at
+from tracenet_runtime.look import encode_view, look_at
 from tracenet_runtime.photo import check_photo, load_photo
 from tracenet_runtime.replay import Engine, Replay
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.timing import Timings, timed
-from tracenet_runtime.zoom import ZOOM, zoomed_tap
+from tracenet_runtime.zoom import ZOOM, Closer
 from tracenet_runtime.zoom_rule import ZoomRule
 
 Photo = npt.NDArray[np.uint8]
@@ -154,8 +151,10 @@ class TapSegmenter:
     def encode(self, photo: Photo) -> EncodedPhoto:
         """Run once what all taps on a photo share; its ``tap`` then costs only what they do not.
 
-        A segmenter holds one encoded photo: this drops the one before it. Raises ``PhotoError`` as
-        ``tap`` does, and ``BundleError`` when no schedule that is loaded encodes photos.
+        A schedule that encodes photos shares most and is taken if one is loaded, else the zoom or
+        schedule that ``tap`` takes: what these share are the programs whose windows are the same
+        for every tap. A segmenter holds one encoded photo: this drops the one before it. Raises
+        ``PhotoError`` as ``tap`` does.
         """
         check_photo(photo)
         encoding = [
@@ -163,17 +162,15 @@ class TapSegmenter:
             for schedule in self._answers.schedules
             if schedule.encode and (self._canvas is None or schedule.serves_canvas(*self._canvas))
         ]
-        if not encoding:
-            raise BundleError(self._cannot_encode())
-        choice = choose(encoding, (photo.shape[0], photo.shape[1]), self._canvas)
+        size = photo.shape[0], photo.shape[1]
+        choice = choose(encoding, size, self._canvas) if encoding else self.choice(*size)
+        rule = None if encoding else self._answers.zoom
         self._drop_encoded()
         timings: Timings = {}
         with timed(timings, "total"):
-            replay = self.replay(choice)
-            with timed(timings, "canvas"):
-                image = Canvas(choice.height, choice.width, self._pad_value).open(photo)
-            arrays = replay.encode(image, timings)
-        encoded = EncodedPhoto(replay, arrays, image.placement, timings)
+            closer = None if rule is None else self._closer(rule, photo)
+            view = encode_view(self.replay(choice), self._pad_value, photo, timings)
+        encoded = EncodedPhoto(view, closer, timings)
         self._drop_encoded(successor=encoded)
         return encoded
 
@@ -183,17 +180,20 @@ class TapSegmenter:
         timings: Timings = {}
         with timed(timings, "total"):
             look = look_at(self.replay(choice), self._pad_value, photo, at, timings)
-            result = look.result(timings, level)
-            return replace(result, macs=result.macs + choice.schedule.macs.encode)
+            return look.result(timings, level)
 
     def _zoomed_tap(
         self, rule: ZoomRule, photo: Photo, at: tuple[float, float], level: str | None = None
     ) -> TapResult:
-        first, closer = (self._own_canvas(number) for number in (rule.first, rule.tile))
         timings: Timings = {}
         with timed(timings, "total"):
-            looks = self.replay(first), self.replay(closer)
-            return zoomed_tap(rule, *looks, self._pad_value, photo, at, timings, level)
+            first = self.replay(self._own_canvas(rule.first))
+            closer = self._closer(rule, photo)
+            look = look_at(first, self._pad_value, photo, at, timings)
+            return closer.result(look, at, timings, level)
+
+    def _closer(self, rule: ZoomRule, photo: Photo) -> Closer:
+        return Closer(rule, self.replay(self._own_canvas(rule.tile)), self._pad_value, photo)
 
     def _own_canvas(self, number: int) -> Choice:
         """A schedule of the bundle on the canvas that it was planned for."""
@@ -210,19 +210,6 @@ class TapSegmenter:
             if encoded is not None:
                 encoded.drop()
             self._encoded = None if successor is None else weakref.ref(successor)
-
-    def _cannot_encode(self) -> str:
-        names = dict.fromkeys(repr(schedule.name) for schedule in self._answers.schedules)
-        loaded = " and ".join(names)
-        there = [v.name for v in self.bundle.manifest.schedules if v.encode]
-        remedy = (
-            f"load it with the schedule {there[0]!r}"
-            if there
-            else "export it again with the schedule 'warm'"
-        )
-        return (
-            f"The bundle was loaded with the schedule {loaded}, which encodes no photos; {remedy}."
-        )
 
     def _check_golden(self, first_only: bool) -> None:
         manifest, answers = self.bundle.manifest, self._answers

@@ -17,7 +17,7 @@ from tracenet.model.fullnet import gather_cells, mask_head_inputs
 from tracenet_runtime.canvas import Canvas, CanvasImage, Placement
 from tracenet_runtime.choose import Choice
 from tracenet_runtime.mask import place_mask
-from tracenet_runtime.replay import Array, QueryAnswer, Replay
+from tracenet_runtime.replay import QueryAnswer, Replay
 from tracenet_runtime.segmenter import TapSegmenter
 from tracenet_runtime.zoom import ZOOM
 
@@ -131,7 +131,7 @@ class _BundleAnswers:
         self.computed = f"{choice.schedule.name} on {choice.height} x {choice.width}"
         self.many = bool(choice.schedule.encode)
         self._replay, self._placement = replay, image.placement
-        self._arrays: Mapping[str, Array] = replay.encode(image)
+        self._encoded = replay.encode(image)
 
     def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
         for tap in taps:
@@ -154,7 +154,7 @@ class _BundleAnswers:
             yield self._mask(query, query.best_level)
 
     def _query(self, tap: Tap) -> QueryAnswer:
-        return self._replay.answer_query(self._arrays, self._placement.to_canvas(*tap))
+        return self._replay.answer_query(self._encoded, self._placement.to_canvas(*tap))
 
     def _mask(self, query: QueryAnswer, level: int) -> Mask:
         window = self._replay.choose_mask(query, level)

@@ -57,6 +57,11 @@ export class Look {
     return this.inPhoto(this.best.box);
   }
 
+  /** Multiply-adds of the query, without those that all looks at this view share. */
+  get macs(): number {
+    return this.query.macs;
+  }
+
   /** The windows that the query read. */
   get regions(): ComputedRegion[] {
     return this.query.regions.map((region) => this.regionInPhoto(region));
@@ -84,7 +89,7 @@ export class Look {
       schedule: schedule.name,
       maskSchedule: maskName,
       canvas: replay.canvas,
-      macs: schedule.macs.query + schedule.macs.masks.get(maskName)!,
+      macs: this.macs + schedule.macs.masks.get(maskName)!,
       tile: null,
       regions: [...this.regions, ...regions.map((region) => this.regionInPhoto(region))],
       timingsMs: timings,

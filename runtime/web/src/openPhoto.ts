@@ -27,7 +27,7 @@ interface Looked {
   readonly other: Look | null;
 }
 
-/** A photo, encoded where the schedule encodes photos, and the looks at its last tap. */
+/** A photo, with what all taps on it share, and the looks at its last tap. */
 export class OpenPhoto {
   private last: (Looked & { readonly x: number; readonly y: number }) | null = null;
 
@@ -82,8 +82,9 @@ export class OpenPhoto {
       const zoomed = { ...answer, schedule: ZOOM };
       if (other === null) return zoomed;
       const regions = [...other.regions, ...answer.regions].sort((a, b) => a.look - b.look);
-      const macs = answer.macs + other.view.replay.schedule.macs.query;
       const near = answering.view.number === 1 ? answering : other;
+      // The tile is this tap's own, with what was encoded of it.
+      const macs = answer.macs + other.macs + near.view.encoded.macs;
       return { ...zoomed, tile: near.view.tile, regions, macs };
     });
   }

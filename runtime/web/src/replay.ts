@@ -17,6 +17,8 @@ export interface EncodedCanvas {
   readonly arrays: Arrays;
   /** The windows that calls of the query read for all taps. */
   readonly regions: readonly CanvasRegion[];
+  /** Multiply-adds of what was run for all taps. */
+  readonly macs: number;
 }
 
 /** What every level says at the tap, a canvas pixel; `arrays` feed the mask part. */
@@ -24,6 +26,8 @@ export interface QueryAnswer extends CanvasTap {
   readonly levels: readonly LevelAnswer[];
   readonly arrays: Arrays;
   readonly regions: readonly CanvasRegion[];
+  /** Multiply-adds of the query, without what was run for all taps. */
+  readonly macs: number;
 }
 
 /** The valid part of a mask: probabilities at 2 canvas pixels a cell, and where they are. */
@@ -59,6 +63,8 @@ export class Replay {
   /** Calls of the query that are the same for every tap, and the others. */
   private readonly sharedQuery: readonly Call[];
   private readonly ownQuery: readonly Call[];
+  /** Multiply-adds of the shared calls. */
+  private readonly sharedMacs: number;
   /** Arrays that are read when the query has run. */
   private readonly afterQuery: ReadonlySet<string>;
 
@@ -75,6 +81,10 @@ export class Replay {
     this.afterQuery = new Set([...answers, ...readBy(masks)]);
     this.sharedQuery = callsForAllTaps(schedule, table);
     this.ownQuery = schedule.query.filter((call) => !this.sharedQuery.includes(call));
+    this.sharedMacs = this.sharedQuery.reduce(
+      (sum, { program }) => sum + manifest.programs.get(program)!.macs,
+      0,
+    );
   }
 
   /**
@@ -93,7 +103,8 @@ export class Replay {
     const shared: Run = { ...run, regions: [] };
     const readLater = new Set([...this.afterQuery, ...readBy(this.ownQuery)]);
     await this.runCalls(this.sharedQuery, readLater, shared);
-    return { arrays, regions: shared.regions };
+    const macs = this.schedule.macs.encode + this.sharedMacs;
+    return { arrays, regions: shared.regions, macs };
   }
 
   /**
@@ -111,7 +122,8 @@ export class Replay {
     const run: Run = { x, y, arrays: new Map(encoded.arrays), regions, timings };
     await this.runCalls(this.ownQuery, this.afterQuery, run);
     const levels = this.levels.map((level) => answerOf(level, run, run.arrays));
-    return { x, y, levels, arrays: run.arrays, regions };
+    const macs = this.schedule.macs.query - this.sharedMacs;
+    return { x, y, levels, arrays: run.arrays, regions, macs };
   }
 
   /** The index of the first mask alternative that reaches far enough for a level's box. */

@@ -53,7 +53,7 @@ export interface EngineReport {
   readonly crossOriginIsolated: boolean;
 }
 
-/** A photo that was handed over, and encoded if the schedule encodes photos. */
+/** A photo that was handed over; what all taps on it share has run. */
 export interface EncodedPhoto extends Size {
   readonly schedule: string;
   readonly canvas: Size;
@@ -96,7 +96,7 @@ export interface TapResult {
   readonly schedule: string;
   readonly maskSchedule: string;
   readonly canvas: Size;
-  /** Multiply-adds of a tap, with those that all taps of a photo share and that run once. */
+  /** Multiply-adds of this tap, without those that `encode` ran once for all taps on the photo. */
   readonly macs: number;
   /** Of a zoom that looked twice: what the closer look saw, in photo pixels. */
   readonly tile: Box | null;
