@@ -119,7 +119,7 @@ def test_a_file_that_is_no_photo(
     phone.load()
     works(phone, photos)
     phone.shown("file-input").set_input_files(file)
-    phone.wait_for("error", f"{name} is no picture that this browser can open")
+    phone.wait_for("error", f"{name} is not a picture that this browser can open")
     # The photo before is still there.
     phone.tap(phone.point_at((512, 512), (250, 400)))
     works(phone, photos)
