@@ -39,15 +39,14 @@ def release_bundle(assets: dict[str, Asset]) -> None:
     assets[name] = Asset(json.dumps(manifest).encode(), name)
 
 
-def release_page(assets: dict[str, Asset]) -> None:
+def release_page(assets: dict[str, Asset], index: Asset) -> None:
     """Another index.html, and the service worker that lists it."""
     worker = assets["sw.js"].content.decode()
     digests = {asset.digest for asset in assets.values()}
     (version,) = set(re.findall(r"\b[0-9a-f]{64}\b", worker)) - digests
-    newer = Asset(NEWER_PAGE, INDEX)
-    worker = worker.replace(assets[INDEX].digest, newer.digest)
+    worker = worker.replace(assets[INDEX].digest, index.digest)
     worker = worker.replace(version, hashlib.sha256(worker.encode()).hexdigest())
-    assets.update({"": newer, INDEX: newer, "sw.js": Asset(worker.encode(), "sw.js")})
+    assets.update({"": index, INDEX: index, "sw.js": Asset(worker.encode(), "sw.js")})
 
 
 def test_it_works_without_a_network(
@@ -82,7 +81,7 @@ def test_a_newer_bundle_does_not_stop_an_older_page(open_page: Open, server: Dem
     phone.page.reload()
     phone.wait_until_ready()
     # Without the stored bundle it cannot go on, and gives way to the newer page.
-    release_page(server.assets)
+    release_page(server.assets, Asset(NEWER_PAGE, INDEX))
     assert phone.page.evaluate(
         "async () => { const names = await caches.keys();"
         " const bundles = names.filter(name => name.startsWith('tracenet-bundle'));"
@@ -93,14 +92,17 @@ def test_a_newer_bundle_does_not_stop_an_older_page(open_page: Open, server: Dem
     phone.assert_sound()
 
 
+@pytest.mark.slow
 def test_pages_in_two_folders_of_an_origin_leave_each_other_alone(
     open_page: Open, server: DemoServer
 ) -> None:
     assert isinstance(server.assets, dict)
-    folders = ("one/", "two/")
-    server.assets.update(
-        {folder + name: asset for folder in folders for name, asset in server.assets.items()}
-    )
+    older = dict(server.assets)
+    release_page(server.assets, Asset(older[INDEX].content + b"<!-- newer -->", INDEX))
+    newer = dict(server.assets)
+    folders = {"one/": older, "two/": newer}
+    for folder, assets in folders.items():
+        server.assets.update({folder + name: asset for name, asset in assets.items()})
     phone = open_page()
     for folder in folders:
         phone.load(folder)
