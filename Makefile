@@ -10,10 +10,14 @@ EXPORT_SOURCES := $(shell find tracenet export runtime/tracenet_runtime -name '*
 
 # What Vite asks for.
 NODE_SUITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a === 20 && b >= 19 || a === 22 && b >= 12 || a > 22 ? 0 : 1)' 2>/dev/null
-NEEDS_NODE = @$(NODE_SUITS) || { echo "The page is built with Node 20.19 or newer (https://nodejs.org); here is $$(node --version 2>/dev/null || echo none)." >&2; exit 1; }
+NEEDS_NODE = @$(NODE_SUITS) || { echo "The page is built with Node 20.19, 22.12 or newer (https://nodejs.org); here is $$(node --version 2>/dev/null || echo none)." >&2; exit 1; }
 # Elsewhere the target is skipped, or fails where changes are judged.
-WHERE_NODE_IS = @if $(NODE_SUITS); then $(MAKE) --no-print-directory $(1); else echo "$(1) is skipped: it needs Node 20.19 or newer" >&2; test "$$CI" != true; fi
+WHERE_NODE_IS = @if $(NODE_SUITS); then $(MAKE) --no-print-directory $(1); else echo "$(1) is skipped: it needs Node 20.19, 22.12 or newer" >&2; test "$$CI" != true; fi
 
+# What a failed command has begun to write is not up to date.
+.DELETE_ON_ERROR:
+# pip installs into one environment, which two of them at once would spoil.
+.NOTPARALLEL:
 .PHONY: demo page wheel test test-web check check-web node clean
 
 demo: .venv/demo.installed
@@ -61,8 +65,10 @@ node:
 clean:
 	rm -rf .venv out dist $(WEB)/node_modules $(dir $(PAGE)) $(dir $(PAGE_BUNDLE))
 
-.venv/%.installed: pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -c "import sys; sys.exit('TraceNet needs Python 3.11 or newer; set PYTHON=python3.11' if sys.version_info < (3, 11) else 0)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+.venv/%.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c "import sys; sys.exit('TraceNet needs Python 3.11 or newer; set PYTHON=python3.11' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv .venv

@@ -11,13 +11,14 @@ from pathlib import Path
 from tracenet_demo.assets import read_assets
 from tracenet_demo.server import DemoServer
 
+POLICY = """<meta http-equiv="Content-Security-Policy" content="default-src 'self'" />"""
 SCRIPT = b"export const answer = 42;\n" * 100
 
 
 def write_page(folder: Path) -> Path:
     """Files of every kind that a page has, some of which shrink and some of which do not."""
     files = {
-        "index.html": b"<!doctype html><title>page</title>" + b"<p>text</p>" * 100,
+        "index.html": f"<!doctype html>{POLICY}<title>page</title>".encode() + b"<p>text</p>" * 100,
         "sw.js": SCRIPT,
         "manifest.webmanifest": b'{"name": "page"}',
         "icon.png": bytes(range(256)),

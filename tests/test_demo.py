@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,8 +83,25 @@ def test_every_response_isolates_the_page(client: Client, path: str, method: str
         "Cross-Origin-Embedder-Policy": "require-corp",
         "Cross-Origin-Resource-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'self'",
     }
     assert {name: response.getheader(name) for name in expected} == expected
+
+
+def test_the_policy_of_the_page_is_sent_as_a_header(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A policy within the page does not bind its workers."""
+    page = write_page(tmp_path / "page")
+    shutil.copy(Path(__file__).parent.parent / "runtime" / "web" / "index.html", page)
+    with serving(page, folders[1]) as server:
+        policy = Client(server).ask("/sw.js")[0].getheader("Content-Security-Policy")
+    assert policy is not None
+    directives = [directive.strip() for directive in policy.split(";")]
+    assert "script-src 'self' 'wasm-unsafe-eval'" in directives
+    assert "form-action 'none'" in directives
+    text = " ".join((page / "index.html").read_text().split())
+    assert f'content=" {policy} "' in text
 
 
 @pytest.mark.parametrize(

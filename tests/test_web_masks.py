@@ -46,10 +46,11 @@ def taps_of(photo: np.ndarray, seed: int) -> list[tuple[int, int]]:
     return [(0, height - 1), (width // 2, height // 2), *others]
 
 
+@pytest.mark.parametrize("schedule", [ZOOM, "all"])
 def test_masks_of_the_default_bundle_are_those_of_the_python_runtime(
-    open_page: Open, photos: dict[str, Path]
+    open_page: Open, photos: dict[str, Path], schedule: str
 ) -> None:
-    compare_masks(open_page(), photos, DEFAULT_BUNDLE, ZOOM)
+    compare_masks(open_page(), photos, DEFAULT_BUNDLE, schedule)
 
 
 @pytest.mark.slow

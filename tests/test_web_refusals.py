@@ -20,8 +20,10 @@ from PIL import Image
 from tracenet_demo.assets import Asset
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
+from tracenet_runtime.manifest import MANIFEST_NAME
 
-MANIFEST = "bundle/manifest.json"
+MANIFEST = f"bundle/{MANIFEST_NAME}"
+TABLE = "bundle/table.bin"
 WEIGHTS = "bundle/programs/weights.bin"
 
 
@@ -61,14 +63,27 @@ def with_a_byte_flipped(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "damage", "said"),
     [
-        (WEIGHTS, with_a_byte_flipped, "weights.bin"),
-        (WEIGHTS, lambda content: content[:-100], "weights.bin"),
-        ("bundle/table.bin", with_a_byte_flipped, "table.bin"),
-        (MANIFEST, lambda content: content[:1000], "manifest.json"),
-        (MANIFEST, of_another_schema, "99"),
-        (MANIFEST, lambda content: b"<!doctype html>", "manifest.json"),
+        pytest.param(WEIGHTS, with_a_byte_flipped, "weights.bin", id="flipped"),
+        pytest.param(MANIFEST, of_another_schema, "99", id="schema"),
+        pytest.param(
+            WEIGHTS, lambda content: content[:-100], "weights.bin", id="cut", marks=pytest.mark.slow
+        ),
+        pytest.param(TABLE, with_a_byte_flipped, "table.bin", id="table", marks=pytest.mark.slow),
+        pytest.param(
+            MANIFEST,
+            lambda content: content[:1000],
+            MANIFEST_NAME,
+            id="cut_manifest",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            MANIFEST,
+            lambda content: b"<!doctype html>",
+            MANIFEST_NAME,
+            id="no_manifest",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["flipped", "truncated", "table", "cut_manifest", "schema", "no_manifest"],
 )
 def test_a_broken_bundle(
     open_page: Open,
@@ -102,28 +117,24 @@ def test_a_file_of_the_bundle_is_missing(
     works(phone, photos)
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("notes.png", b"not a picture at all"),
-        ("empty.jpg", b""),
-        ("cut.png", None),
-    ],
-)
-def test_a_file_that_is_no_photo(
-    open_page: Open, photos: dict[str, Path], tmp_path: Path, name: str, content: bytes | None
-) -> None:
-    file = tmp_path / name
-    file.write_bytes(photos["coffee"].read_bytes()[:300] if content is None else content)
+def test_files_that_are_no_photos(open_page: Open, photos: dict[str, Path], tmp_path: Path) -> None:
+    files = {
+        "notes.png": b"not a picture at all",
+        "empty.jpg": b"",
+        "cut.png": photos["coffee"].read_bytes()[:300],
+    }
     phone = open_page()
     phone.load()
     works(phone, photos)
-    phone.shown("file-input").set_input_files(file)
-    phone.wait_for("error", f"{name} is no picture that this browser can open")
-    # The photo before is still there.
-    phone.tap(phone.point_at((512, 512), (250, 400)))
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        phone.shown("file-input").set_input_files(tmp_path / name)
+        phone.wait_for("error", f"{name} is not a picture that this browser can open")
+        # The photo before is still there.
+        phone.tap(phone.point_at((512, 512), (250, 400)))
+        assert phone.mask().any()
+        assert phone.shown("error").inner_text() == ""
     works(phone, photos)
-    assert phone.shown("error").inner_text() == ""
     phone.assert_sound()
 
 

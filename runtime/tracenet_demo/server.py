@@ -10,7 +10,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
-from tracenet_demo.assets import Asset
+from tracenet_demo.assets import INDEX, Asset
 from tracenet_demo.errors import DemoError
 
 # Of every response. The first two isolate the page from other origins, without which a browser
@@ -21,6 +21,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+# The page's own policy stands in its index.html, for servers that send no such header.
+_POLICY = re.compile(r'http-equiv="Content-Security-Policy"\s+content="([^"]+)"')
 _METHODS = ("GET", "HEAD")
 _FOREVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
@@ -37,6 +39,7 @@ class DemoServer(ThreadingHTTPServer):
     def __init__(self, assets: Mapping[str, Asset], host: str, port: int) -> None:
         """Listen; port 0 takes a free one. Raises ``DemoError`` if that cannot be had."""
         self.assets = assets
+        self.headers = {**_HEADERS, **_policy_of(assets[INDEX].content.decode())}
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
@@ -47,6 +50,12 @@ class DemoServer(ThreadingHTTPServer):
         """A browser that hangs up, as it does when its page is closed, is no error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+def _policy_of(index: str) -> dict[str, str]:
+    """The page's policy as a header, which binds its workers, too."""
+    found = _POLICY.search(index)
+    return {"Content-Security-Policy": " ".join(found[1].split())} if found else {}
 
 
 def _refusal(error: OSError, host: str, port: int) -> str:
@@ -118,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def end_headers(self) -> None:
-        for name, value in _HEADERS.items():
+        for name, value in self.server.headers.items():
             self.send_header(name, value)
         super().end_headers()
 

@@ -1,41 +1,45 @@
 /**
- * The stored bundle, for the service worker. Each bundle has a cache of its own, named by the
- * SHA-256 of its manifest, and a file enters it only if its hash is the one that the manifest
- * lists: files of two bundles are never mixed. An older bundle is deleted once the newer one is
- * complete.
+ * The stored bundle, for the service worker. Each bundle has a cache of its own, named by its
+ * folder and the SHA-256 of its manifest, and a file enters it only if its hash is the one that the
+ * manifest lists: files of two bundles are never mixed. An older bundle is deleted once the newer
+ * one is complete. Bundles that this page cannot read are left to the network.
  */
 
 import { MANIFEST, neededFiles, parseManifest } from "./cacheChoice.ts";
 
-const PREFIX = "tracenet-bundle-";
 /** How long, in ms, a slow network may take to tell whether there is a newer bundle. */
 const MANIFEST_PATIENCE = 4000;
 
 export class BundleCache {
-  /** The bundle whose manifest was given out last: the one that the page is loading. */
-  private served: string | null = null;
+  /** By client, a tab's worker: the bundle whose manifest it was given, which it is loading. */
+  private readonly served = new Map<string, string>();
+  private readonly prefix: string;
 
   /** @param root the bundle's folder, absolute, with a slash at the end */
-  constructor(private readonly root: string) {}
-
-  /**
-   * The network's manifest, for a bundle may have changed; offline, or in vain, the stored one's.
-   */
-  async manifest(): Promise<Response> {
-    const stored = await this.completeBundle();
-    const fetched = this.fetchManifest();
-    const fresh = await (stored === null ? fetched : orNull(fetched, MANIFEST_PATIENCE));
-    this.served = fresh ?? stored;
-    if (this.served === null) return fetch(this.root + MANIFEST);
-    return (await this.stored(this.served, MANIFEST)) ?? Response.error();
+  constructor(private readonly root: string) {
+    this.prefix = `tracenet-bundle ${root} `;
   }
 
   /**
-   * A file of the bundle whose manifest was given out last, from its cache or, then stored, the
+   * The network's manifest, for a bundle may have changed; offline, or if the network's is of no
+   * use to this page, the stored one's.
+   */
+  async manifest(client: string): Promise<Response> {
+    const stored = await this.completeBundle();
+    const fetched = this.fetchManifest();
+    const fresh = await (stored === null ? fetched : orNull(fetched, MANIFEST_PATIENCE));
+    const name = fresh ?? stored;
+    if (name === null) return fetch(this.root + MANIFEST);
+    this.served.set(client, name);
+    return (await this.stored(name, MANIFEST)) ?? Response.error();
+  }
+
+  /**
+   * A file of the bundle whose manifest the client was given, from its cache or, then stored, the
    * network.
    */
-  async file(path: string): Promise<Response> {
-    const name = this.served ?? (await this.completeBundle());
+  async file(path: string, client: string): Promise<Response> {
+    const name = this.served.get(client) ?? (await this.onlyBundle());
     if (name === null) return fetch(this.root + path);
     return (await this.stored(name, path)) ?? (await this.fetchFile(name, path));
   }
@@ -60,7 +64,7 @@ export class BundleCache {
     if (!response?.ok) return null;
     const bytes = await response.clone().arrayBuffer();
     if (parseManifest(new TextDecoder().decode(bytes)) === null) return null;
-    const name = PREFIX + (await sha256(bytes));
+    const name = this.prefix + (await sha256(bytes));
     return (await store(name, this.root + MANIFEST, response)) ? name : null;
   }
 
@@ -74,9 +78,18 @@ export class BundleCache {
     return response;
   }
 
+  /**
+   * The one bundle of which something is stored; null if there are several. A worker that was
+   * ended meanwhile has forgotten which one a client is loading.
+   */
+  private async onlyBundle(): Promise<string | null> {
+    const names = await this.bundles();
+    return names.length === 1 ? (names[0] ?? null) : null;
+  }
+
   /** The name of a bundle that is stored whole; null if there is none. */
   private async completeBundle(): Promise<string | null> {
-    for (const name of await bundleCaches()) {
+    for (const name of await this.bundles()) {
       if ((await this.missingOf(name)).length === 0) return name;
     }
     return null;
@@ -94,11 +107,17 @@ export class BundleCache {
   }
 
   private async stored(name: string, path: string): Promise<Response | undefined> {
+    // Opening a cache that was deleted would create it again.
+    if (!(await caches.has(name))) return undefined;
     return (await caches.open(name)).match(this.root + path);
   }
 
+  private async bundles(): Promise<string[]> {
+    return (await caches.keys()).filter((name) => name.startsWith(this.prefix));
+  }
+
   private async deleteAllBut(kept: string): Promise<void> {
-    const others = (await bundleCaches()).filter((name) => name !== kept);
+    const others = (await this.bundles()).filter((name) => name !== kept);
     await Promise.all(others.map((name) => caches.delete(name)));
   }
 }
@@ -117,10 +136,6 @@ async function store(name: string, url: string, response: Response): Promise<boo
   } catch {
     return false;
   }
-}
-
-async function bundleCaches(): Promise<string[]> {
-  return (await caches.keys()).filter((name) => name.startsWith(PREFIX));
 }
 
 /** What a promise gives within so many ms; null after that. */

@@ -1,5 +1,7 @@
 /** Which cache answers a request of the page: pure functions, for the service worker. */
 
+import { SCHEMA_VERSION } from "../src/manifest.ts";
+
 /**
  * A file of the built page: its address relative to the page's, and the SHA-256 of its bytes, in
  * hex.
@@ -13,6 +15,9 @@ export type CacheChoice =
   | { readonly from: "page"; readonly url: string }
   | { readonly from: "bundle"; readonly path: string }
   | { readonly from: "network" };
+
+/** What the page tells its worker: to store what is missing and say so, or to take over. */
+export type PageMessage = "is the page stored?" | "activate";
 
 /** The page itself, which is asked for by its folder's address. */
 export const INDEX = "./";
@@ -44,7 +49,7 @@ export interface BundleManifest {
   readonly files: Readonly<Record<string, { readonly sha256: string }>>;
 }
 
-/** A bundle's manifest, or null if that is not what the text is. */
+/** A bundle's manifest, or null if that is not what the text is, or this page cannot read it. */
 export function parseManifest(text: string): BundleManifest | null {
   let value: unknown;
   try {
@@ -52,7 +57,9 @@ export function parseManifest(text: string): BundleManifest | null {
   } catch {
     return null;
   }
-  const files = (value as { files?: unknown } | null)?.files;
+  const manifest = value as { schema_version?: unknown; files?: unknown } | null;
+  if (manifest?.schema_version !== SCHEMA_VERSION) return null;
+  const { files } = manifest;
   if (typeof files !== "object" || files === null) return null;
   const isListed = (file: unknown): boolean =>
     typeof (file as { sha256?: unknown } | null)?.sha256 === "string";

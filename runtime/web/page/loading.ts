@@ -4,6 +4,7 @@ import { TapSegmenter } from "../src/index.ts";
 import type { LoadOptions, LoadProgress, Segmenter } from "../src/types.ts";
 import { element } from "./dom.ts";
 import { inWords, setStatus, showError } from "./notices.ts";
+import { activateNewerPage } from "./offline.ts";
 import { bytesInWords } from "./words.ts";
 
 const progressBar = element("progress", HTMLProgressElement);
@@ -17,6 +18,7 @@ export function loadSegmenter(): Promise<Segmenter> {
         const options = { ...optionsOf(location.search), onProgress: showProgress };
         resolve(await TapSegmenter.load(new URL("bundle/", document.baseURI).href, options));
       } catch (error) {
+        if (await activateNewerPage()) return location.reload();
         setStatus("The network is not loaded.");
         showError(inWords(error), { label: "Retry", act: () => void attempt() });
       } finally {

@@ -1,7 +1,11 @@
-/** Makes the page work offline: registers the service worker and asks it whether all is stored. */
+/** The page's side of the service worker: whether all is stored, and newer versions of the page. */
 
 import type { Segmenter } from "../src/types.ts";
+import type { PageMessage } from "./cacheChoice.ts";
 import { element } from "./dom.ts";
+
+/** How long storing everything may take, in ms; browsers end workers that take longer. */
+const STORING_LIMIT = 300_000;
 
 const note = element("offline", HTMLElement);
 
@@ -30,23 +34,56 @@ export async function startOffline(ready: Promise<Segmenter>): Promise<boolean> 
   }
 }
 
+/**
+ * Let a newer version of the page take over, if the server has one: a page out of the cache may be
+ * too old for the server's bundle.
+ * @returns whether one has; the page is to be loaded again then
+ */
+export async function activateNewerPage(): Promise<boolean> {
+  try {
+    const registration = await navigator.serviceWorker.getRegistration();
+    await registration?.update();
+    const newer = registration?.installing ?? registration?.waiting;
+    if (!newer) return false;
+    // A worker that is still being installed heeds this once it waits.
+    newer.postMessage("activate" satisfies PageMessage);
+    return await isActivated(newer);
+  } catch {
+    return false; // no workers here, or no connection
+  }
+}
+
 /** The worker that answers for the page; null if it could not store the page's files. */
-function activeWorker(registration: ServiceWorkerRegistration): Promise<ServiceWorker | null> {
+async function activeWorker(
+  registration: ServiceWorkerRegistration,
+): Promise<ServiceWorker | null> {
   const { active, waiting, installing } = registration;
   const coming = waiting ?? installing;
-  if (active !== null || coming === null) return Promise.resolve(active);
+  if (active !== null || coming === null) return active;
+  return (await isActivated(coming)) ? coming : null;
+}
+
+/** Whether a worker gets as far as that; false if it could not store the page's files. */
+function isActivated(worker: ServiceWorker): Promise<boolean> {
   return new Promise((resolve) => {
-    coming.addEventListener("statechange", () => {
-      if (coming.state === "activated") resolve(coming);
-      if (coming.state === "redundant") resolve(null);
-    });
+    const look = (): void => {
+      if (worker.state === "activated") resolve(true);
+      if (worker.state === "redundant") resolve(false);
+    };
+    worker.addEventListener("statechange", look);
+    look();
   });
 }
 
+/** Asks; a worker that is ended while it stores never answers, which is a no. */
 function askWhetherStored(worker: ServiceWorker): Promise<boolean> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
-    port1.onmessage = (event: MessageEvent<boolean>) => resolve(event.data);
-    worker.postMessage("is the page stored?", [port2]);
+    const timer = setTimeout(() => resolve(false), STORING_LIMIT);
+    port1.onmessage = (event: MessageEvent<boolean>) => {
+      clearTimeout(timer);
+      resolve(event.data);
+    };
+    worker.postMessage("is the page stored?" satisfies PageMessage, [port2]);
   });
 }

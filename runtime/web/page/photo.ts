@@ -45,8 +45,8 @@ async function decode(file: Blob, fileName: string): Promise<ImageBitmap> {
     return await openWhole(file);
   } catch {
     throw new NotAPicture(
-      `${fileName} is no picture that this browser can open, or too large for it; choose a JPEG, ` +
-        "PNG or WebP file.",
+      `${fileName} is not a picture that this browser can open, or too large for it; choose a ` +
+        "JPEG, PNG or WebP file.",
     );
   }
 }

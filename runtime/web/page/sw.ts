@@ -1,11 +1,11 @@
 /**
  * The service worker: the page offline. The page's files are stored whole, as one version, when the
- * worker is installed, and a newer version waits until no page of the older is open. The bundle has
- * its own cache, see bundleCache.ts.
+ * worker is installed, and a newer version waits until no page of the older is open, or until a
+ * page that cannot run gives way to it. The bundle has its own cache, see bundleCache.ts.
  */
 
 import { BundleCache } from "./bundleCache.ts";
-import { chooseCache, MANIFEST, type PageFile } from "./cacheChoice.ts";
+import { chooseCache, MANIFEST, type PageFile, type PageMessage } from "./cacheChoice.ts";
 
 /** Put in by the build (build/serviceWorker.ts): the files of the page, and a hash of them all. */
 declare const PAGE_FILES: readonly PageFile[];
@@ -19,14 +19,17 @@ interface LongEvent extends Event {
 }
 interface FetchEvent extends LongEvent {
   readonly request: Request;
+  readonly clientId: string;
   respondWith(response: Promise<Response>): void;
 }
 interface AskEvent extends LongEvent {
+  readonly data: PageMessage;
   readonly ports: readonly MessagePort[];
 }
 interface ServiceWorkerScope {
   readonly registration: { readonly scope: string };
   readonly clients: { claim(): Promise<void> };
+  skipWaiting(): Promise<void>;
   addEventListener(type: "install" | "activate", listener: (event: LongEvent) => void): void;
   addEventListener(type: "fetch", listener: (event: FetchEvent) => void): void;
   addEventListener(type: "message", listener: (event: AskEvent) => void): void;
@@ -34,7 +37,8 @@ interface ServiceWorkerScope {
 
 const worker = self as unknown as ServiceWorkerScope;
 const { scope } = worker.registration;
-const PAGE_PREFIX = "tracenet-page-";
+// With the scope, for other folders of this origin may have a page of their own.
+const PAGE_PREFIX = `tracenet-page ${scope} `;
 const pageCache = PAGE_PREFIX + PAGE_VERSION;
 const pageUrls = new Set(PAGE_FILES.map((file) => file.url));
 const bundle = new BundleCache(`${scope}bundle/`);
@@ -47,34 +51,39 @@ worker.addEventListener("activate", (event) => {
 });
 
 worker.addEventListener("fetch", (event) => {
-  const { request } = event;
+  const { request, clientId } = event;
   const choice = chooseCache(request.method, request.url, scope, pageUrls);
   if (choice.from === "page") {
     event.respondWith(fromPage(choice.url, request));
   } else if (choice.from === "bundle") {
     const { path } = choice;
-    event.respondWith(path === MANIFEST ? bundle.manifest() : bundle.file(path));
+    event.respondWith(path === MANIFEST ? bundle.manifest(clientId) : bundle.file(path, clientId));
   }
 });
 
-/** The page asks, once it has loaded a bundle, whether everything is stored. */
 worker.addEventListener("message", (event) => {
-  const answer = bundle
-    .complete()
-    .catch(() => false)
-    .then((isStored) => event.ports[0]?.postMessage(isStored));
-  event.waitUntil(answer);
+  event.waitUntil(event.data === "activate" ? worker.skipWaiting() : answerWhetherStored(event));
 });
 
-/** @throws TypeError if a file cannot be fetched, or is not the one of this version */
+async function answerWhetherStored({ ports }: AskEvent): Promise<void> {
+  const isStored = await storePage()
+    .then(() => bundle.complete())
+    .catch(() => false);
+  ports[0]?.postMessage(isStored);
+}
+
+/**
+ * Store the files of the page that are not stored: all, or those that the browser has deleted.
+ * @throws TypeError if a file cannot be fetched, or is not the one of this version
+ */
 async function storePage(): Promise<void> {
   const cache = await caches.open(pageCache);
-  await cache.addAll(
-    PAGE_FILES.map(
-      ({ url, sha256 }) =>
-        new Request(new URL(url, scope), { cache: "no-cache", integrity: integrityOf(sha256) }),
-    ),
+  const held = new Set((await cache.keys()).map((request) => request.url));
+  const requests = PAGE_FILES.map(
+    ({ url, sha256 }) =>
+      new Request(new URL(url, scope), { cache: "no-cache", integrity: integrityOf(sha256) }),
   );
+  await cache.addAll(requests.filter((request) => !held.has(request.url)));
 }
 
 async function fromPage(url: string, request: Request): Promise<Response> {

@@ -14,15 +14,8 @@ import {
   type TraceNetError,
 } from "./errors.ts";
 import type { Program, TensorSpec } from "./manifest.ts";
+import { hasSimd } from "./simd.ts";
 import type { EngineReport } from "./types.ts";
-
-/** A module with one instruction on 128-bit vectors, which a browser without SIMD refuses. */
-const SIMD_MODULE = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0], // magic number, version
-  ...[1, 5, 1, 96, 0, 1, 123], // a type: no parameters, a vector
-  ...[3, 2, 1, 0], // a function of it
-  ...[10, 8, 1, 6, 0, 65, 0, 253, 15, 11], // its code: i32.const 0, i8x16.splat
-);
 
 const SESSION_OPTIONS: ort.InferenceSession.SessionOptions = {
   executionProviders: ["wasm"],
@@ -103,7 +96,7 @@ export class OnnxRuntimeEngine implements Engine {
 }
 
 function checkBrowser(): void {
-  if (typeof WebAssembly === "undefined" || !WebAssembly.validate(SIMD_MODULE)) {
+  if (!hasSimd()) {
     throw new EngineUnavailable(
       "This browser has no WebAssembly SIMD, which the programs need; " +
         "update it or use a current Chrome, Firefox or Safari.",

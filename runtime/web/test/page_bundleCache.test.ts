@@ -1,8 +1,11 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BundleCache } from "../page/bundleCache.ts";
+import { SCHEMA_VERSION } from "../src/manifest.ts";
 
 const ROOT = "https://example.org/demo/bundle/";
+const TAB = "a tab";
+const OTHER_TAB = "another tab";
 
 /** The part of the browser's CacheStorage that is used, in memory. */
 class MemoryCaches {
@@ -18,6 +21,10 @@ class MemoryCaches {
     });
   }
 
+  has(name: string): Promise<boolean> {
+    return Promise.resolve(this.all.has(name));
+  }
+
   keys(): Promise<string[]> {
     return Promise.resolve([...this.all.keys()]);
   }
@@ -28,17 +35,22 @@ class MemoryCaches {
 }
 
 /** The files that a server has for a bundle with these contents. */
-function bundleOf(contents: Record<string, string>): Map<string, string> {
+function bundleOf(
+  contents: Record<string, string>,
+  schemaVersion = SCHEMA_VERSION,
+): Map<string, string> {
   const files = Object.fromEntries(
     Object.entries(contents).map(([path, text]) => {
       return [path, { sha256: createHash("sha256").update(text).digest("hex") }];
     }),
   );
-  return new Map([["manifest.json", JSON.stringify({ files })], ...Object.entries(contents)]);
+  const manifest = JSON.stringify({ schema_version: schemaVersion, files });
+  return new Map([["manifest.json", manifest], ...Object.entries(contents)]);
 }
 
 const first = bundleOf({ "table.bin": "one", "programs/a.onnx": "first", "parity.json": "report" });
 const second = bundleOf({ "table.bin": "two", "programs/a.onnx": "second" });
+const unreadable = bundleOf({ "table.bin": "new" }, SCHEMA_VERSION + 1);
 
 describe("the bundle's cache", () => {
   let server: Map<string, string> | null;
@@ -68,8 +80,8 @@ describe("the bundle's cache", () => {
     expect(fetched).toEqual(["manifest.json", "table.bin", "programs/a.onnx"]);
     server = null;
     const offline = new BundleCache(ROOT);
-    expect(await text(offline.manifest())).toBe(first.get("manifest.json"));
-    expect(await text(offline.file("programs/a.onnx"))).toBe("first");
+    expect(await text(offline.manifest(TAB))).toBe(first.get("manifest.json"));
+    expect(await text(offline.file("programs/a.onnx", TAB))).toBe("first");
   });
 
   it("is not complete without a network, or when a file is missing or altered", async () => {
@@ -87,8 +99,8 @@ describe("the bundle's cache", () => {
     await new BundleCache(ROOT).complete();
     fetched = [];
     const again = new BundleCache(ROOT);
-    await again.manifest();
-    expect(await text(again.file("table.bin"))).toBe("one");
+    await again.manifest(TAB);
+    expect(await text(again.file("table.bin", TAB))).toBe("one");
     expect(await again.complete()).toBe(true);
     expect(fetched).toEqual(["manifest.json", "manifest.json"]);
   });
@@ -97,9 +109,9 @@ describe("the bundle's cache", () => {
     await new BundleCache(ROOT).complete();
     server = second;
     const changed = new BundleCache(ROOT);
-    expect(await text(changed.manifest())).toBe(second.get("manifest.json"));
-    expect(await text(changed.file("table.bin"))).toBe("two");
-    expect(await text(changed.file("programs/a.onnx"))).toBe("second");
+    expect(await text(changed.manifest(TAB))).toBe(second.get("manifest.json"));
+    expect(await text(changed.file("table.bin", TAB))).toBe("two");
+    expect(await text(changed.file("programs/a.onnx", TAB))).toBe("second");
     expect(await changed.complete()).toBe(true);
     expect(storage.all.size).toBe(1);
   });
@@ -107,28 +119,85 @@ describe("the bundle's cache", () => {
   it("goes on with the bundle before while the changed one is not whole", async () => {
     await new BundleCache(ROOT).complete();
     server = second;
-    await new BundleCache(ROOT).manifest();
+    await new BundleCache(ROOT).manifest(TAB);
     server = null;
     const offline = new BundleCache(ROOT);
-    expect(await text(offline.manifest())).toBe(first.get("manifest.json"));
-    expect(await text(offline.file("table.bin"))).toBe("one");
+    expect(await text(offline.manifest(TAB))).toBe(first.get("manifest.json"));
+    expect(await text(offline.file("table.bin", TAB))).toBe("one");
+  });
+
+  it("goes on with the bundle before while the page cannot read the changed one", async () => {
+    await new BundleCache(ROOT).complete();
+    server = unreadable;
+    const cache = new BundleCache(ROOT);
+    expect(await text(cache.manifest(TAB))).toBe(first.get("manifest.json"));
+    expect(await text(cache.file("table.bin", TAB))).toBe("one");
+    expect(await cache.complete()).toBe(true);
+    expect(storage.all.size).toBe(1);
+  });
+
+  it("hands a bundle that the page cannot read on where nothing is stored", async () => {
+    server = unreadable;
+    const cache = new BundleCache(ROOT);
+    expect(await text(cache.manifest(TAB))).toBe(unreadable.get("manifest.json"));
+    expect(await cache.complete()).toBe(false);
+    expect(storage.all.size).toBe(0);
+  });
+
+  it("gives each tab files of the bundle whose manifest it was given", async () => {
+    const cache = new BundleCache(ROOT);
+    await cache.complete();
+    await cache.manifest(TAB);
+    server = second;
+    await cache.manifest(OTHER_TAB);
+    expect(await text(cache.file("table.bin", TAB))).toBe("one");
+    expect(await text(cache.file("table.bin", OTHER_TAB))).toBe("two");
+  });
+
+  it("asks the network if it was ended while a tab loads a changed bundle", async () => {
+    await new BundleCache(ROOT).complete();
+    server = second;
+    await new BundleCache(ROOT).manifest(TAB);
+    expect(await text(new BundleCache(ROOT).file("table.bin", TAB))).toBe("two");
+  });
+
+  it("does not create the cache of a forgotten bundle again", async () => {
+    const cache = new BundleCache(ROOT);
+    await cache.manifest(TAB);
+    server = second;
+    await cache.complete();
+    await cache.file("table.bin", TAB);
+    expect(storage.all.size).toBe(1);
+  });
+
+  it("leaves the bundle of another folder alone", async () => {
+    await new BundleCache(ROOT).complete();
+    const inside = new BundleCache(`${ROOT}bundle/`);
+    vi.stubGlobal("fetch", (url: string) =>
+      Promise.resolve(new Response(second.get(url.slice(`${ROOT}bundle/`.length)) ?? null)),
+    );
+    expect(await inside.complete()).toBe(true);
+    expect(storage.all.size).toBe(2);
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("no network")));
+    expect(await text(new BundleCache(ROOT).file("table.bin", TAB))).toBe("one");
+    expect(await text(inside.file("table.bin", TAB))).toBe("two");
   });
 
   it("passes the network's answer through when there is no room to store", async () => {
     vi.spyOn(storage, "open").mockRejectedValue(new DOMException("full", "QuotaExceededError"));
     vi.spyOn(storage, "keys").mockResolvedValue([]);
     const full = new BundleCache(ROOT);
-    expect(await text(full.manifest())).toBe(first.get("manifest.json"));
-    expect(await text(full.file("table.bin"))).toBe("one");
+    expect(await text(full.manifest(TAB))).toBe(first.get("manifest.json"));
+    expect(await text(full.file("table.bin", TAB))).toBe("one");
     expect(await full.complete()).toBe(false);
   });
 
   it("hands an altered file on without storing it, for the page to refuse", async () => {
     server = new Map(first).set("table.bin", "altered");
     const cache = new BundleCache(ROOT);
-    await cache.manifest();
-    expect(await text(cache.file("table.bin"))).toBe("altered");
+    await cache.manifest(TAB);
+    expect(await text(cache.file("table.bin", TAB))).toBe("altered");
     server = first;
-    expect(await text(cache.file("table.bin"))).toBe("one");
+    expect(await text(cache.file("table.bin", TAB))).toBe("one");
   });
 });

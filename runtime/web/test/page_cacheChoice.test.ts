@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { chooseCache, neededFiles, parseManifest } from "../page/cacheChoice.ts";
+import { SCHEMA_VERSION } from "../src/manifest.ts";
 
 const scope = "https://example.org/demo/";
 const files = new Set(["./", "assets/index-abc.js", "samples/coffee.jpg"]);
@@ -39,6 +40,7 @@ describe("the bundle's manifest", () => {
 
   it("lists what is stored: all but the reports", () => {
     const text = JSON.stringify({
+      schema_version: SCHEMA_VERSION,
       files: { "parity.json": file, "parity.md": file, "table.bin": file, "programs/a.onnx": file },
     });
     const manifest = parseManifest(text);
@@ -51,7 +53,9 @@ describe("the bundle's manifest", () => {
     "null",
     "[]",
     "{}",
-    '{"files": {"a": {}}}',
-    '{"files": {"a": 1}}',
+    `{"schema_version": ${SCHEMA_VERSION}}`,
+    `{"schema_version": ${SCHEMA_VERSION}, "files": {"a": {}}}`,
+    `{"schema_version": ${SCHEMA_VERSION}, "files": {"a": 1}}`,
+    `{"schema_version": ${SCHEMA_VERSION + 1}, "files": {}}`,
   ])("is not taken for one: %s", (text) => expect(parseManifest(text)).toBeNull());
 });
