@@ -3,7 +3,7 @@
 import { TapSegmenter } from "../src/index.ts";
 import type { LoadOptions, LoadProgress, Segmenter } from "../src/types.ts";
 import { element } from "./dom.ts";
-import { inWords, setStatus, showError } from "./notices.ts";
+import { clearFault, inWords, setStatus, showFault } from "./notices.ts";
 import { bytesInWords } from "./words.ts";
 
 const progressBar = element("progress", HTMLProgressElement);
@@ -12,13 +12,14 @@ const progressBar = element("progress", HTMLProgressElement);
 export function loadSegmenter(): Promise<Segmenter> {
   return new Promise((resolve) => {
     const attempt = async (): Promise<void> => {
+      clearFault();
       progressBar.hidden = false;
       try {
         const options = { ...optionsOf(location.search), onProgress: showProgress };
         resolve(await TapSegmenter.load(new URL("bundle/", document.baseURI).href, options));
       } catch (error) {
         setStatus("The network is not loaded.");
-        showError(inWords(error), { label: "Retry", act: () => void attempt() });
+        showFault(inWords(error), { label: "Retry", act: () => void attempt() });
       } finally {
         progressBar.hidden = true;
       }
