@@ -309,6 +309,7 @@ def test_an_enlarged_page_keeps_room_for_the_photo(
     viewer.scroll_into_view_if_needed()
     box = viewer.bounding_box()
     assert box["height"] > 0.35 * size[1]
+    assert box["y"] + box["height"] <= phone.shown("status").bounding_box()["y"]
     with phone.answered():
         phone.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     phone.page.screenshot(path=tmp_path / "tapped.png", full_page=True)
@@ -416,6 +417,7 @@ def test_everything_fits(
     assert inside <= shown, "the page scrolls sideways"
     viewer = phone.shown("viewer").bounding_box()
     assert viewer["width"] * viewer["height"] > 0.25 * size[0] * size[1]
+    assert viewer["y"] + viewer["height"] <= phone.shown("status").bounding_box()["y"]
     small = phone.page.eval_on_selector_all(
         "button, label.button, label.switch, summary",
         "all => all.map(it => [it.textContent.trim(), it.getBoundingClientRect()])"
