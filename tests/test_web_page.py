@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browser_fixtures import browser as browser
-from page_fixtures import SLOWED, Open, Opened
+from page_fixtures import PATIENCE, READY_FOR_TAPS, SLOWED, Open, Opened
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
@@ -40,6 +41,14 @@ def as_pixels(picture: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
 
 
+def painted(phone: Opened) -> bytes:
+    """What the viewer shows once all that was asked of it is painted."""
+    phone.page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    return phone.picture()
+
+
 def changed_pixels(one: bytes, other: bytes) -> float:
     """The share of pixels that differ visibly."""
     difference = np.abs(as_pixels(one) - as_pixels(other)).max(axis=2)
@@ -48,7 +57,7 @@ def changed_pixels(one: bytes, other: bytes) -> float:
 
 def photo_in_viewer(phone: Opened, size: tuple[int, int]) -> np.ndarray:
     """What the viewer shows of a photo of this (height, width), all of it, at the photo's size."""
-    picture = Image.open(io.BytesIO(phone.picture())).convert("RGB")
+    picture = Image.open(io.BytesIO(painted(phone))).convert("RGB")
     scale = min(picture.height / size[0], picture.width / size[1])
     left = (picture.width - scale * size[1]) / 2
     top = (picture.height - scale * size[0]) / 2
@@ -65,12 +74,11 @@ def test_a_tap_shows_the_mask_and_its_time(open_page: Open, photos: dict[str, Pa
     mask = phone.mask()
     assert 0.01 < mask.mean() < 0.9
     assert mask[FACE[1], FACE[0]]
-    phone.page.wait_for_timeout(200)
     original = as_pixels(photos["astronaut"].read_bytes())
-    painted = np.abs(photo_in_viewer(phone, ASTRONAUT) - original).max(axis=2) > 30
+    differs = np.abs(photo_in_viewer(phone, ASTRONAUT) - original).max(axis=2) > 30
     # Edges of the mask and of things in the photo look different on another scale.
-    assert painted[mask].mean() > 0.6
-    assert painted[~mask].mean() < 0.2
+    assert differs[mask].mean() > 0.6
+    assert differs[~mask].mean() < 0.2
     assert " ms" in phone.shown("status").inner_text()
     assert phone.page.evaluate("window.crossOriginIsolated")
     assert phone.page.evaluate("window.tracenet.segmenter.engineReport.threads") >= 1
@@ -95,18 +103,16 @@ def test_regions_are_drawn_on_demand(tapped: Opened) -> None:
         x0, y0, x1, y1 = region["box"]
         assert 0 <= x0 < x1 <= ASTRONAUT[1]
         assert 0 <= y0 < y1 <= ASTRONAUT[0]
-    before = tapped.picture()
+    before = painted(tapped)
     tapped.shown("regions").check()
-    tapped.page.wait_for_timeout(200)
-    assert changed_pixels(before, tapped.picture()) > 0.001
+    assert changed_pixels(before, painted(tapped)) > 0.001
     tapped.shown("regions").uncheck()
-    tapped.page.wait_for_timeout(200)
-    assert changed_pixels(before, tapped.picture()) == 0
+    assert changed_pixels(before, painted(tapped)) == 0
     tapped.assert_sound()
 
 
 def test_pinch_zooms_and_taps_still_hit(tapped: Opened) -> None:
-    before = tapped.picture()
+    before = painted(tapped)
     box = tapped.shown("viewer").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     devtools = tapped.context.new_cdp_session(tapped.page)
@@ -121,8 +127,7 @@ def test_pinch_zooms_and_taps_still_hit(tapped: Opened) -> None:
     for apart in (30, 40, 60, 80):
         fingers("touchMove", apart)
     fingers("touchEnd", None)
-    tapped.page.wait_for_timeout(200)
-    assert changed_pixels(before, tapped.picture()) > 0.1
+    assert changed_pixels(before, painted(tapped)) > 0.1
     same = tapped.page.evaluate("result => window.tracenet.lastResult === result", result)
     assert same, "a pinch is no tap"
     with tapped.answered():
@@ -130,25 +135,35 @@ def test_pinch_zooms_and_taps_still_hit(tapped: Opened) -> None:
     tapped.assert_sound()
 
 
+def choose_background(phone: Opened, background: str, photo: Path) -> None:
+    before = painted(phone)
+    choosers: list[Any] = []
+    phone.page.on("filechooser", lambda chooser: choosers.append(chooser))
+    phone.shown(f"background-{background}").check(force=True)
+    if background == "photo":
+        phone.shown("background-file").set_input_files(photo)
+    # A background photo is shown once it is decoded.
+    end = time.monotonic() + PATIENCE / 1000
+    while changed_pixels(before, painted(phone)) <= 0.1:
+        assert time.monotonic() < end, "the background is not shown"
+    assert choosers == [], "the arrow keys pass over every background"
+
+
+def saved_file(phone: Opened, folder: Path) -> Path:
+    with phone.page.expect_download() as download:
+        phone.shown("save").tap()
+    file = folder / str(download.value.suggested_filename)
+    download.value.save_as(file)
+    return file
+
+
 @pytest.mark.parametrize("background", ["none", "blur", "color", "photo"])
 def test_what_is_saved(
     tapped: Opened, photos: dict[str, Path], tmp_path: Path, background: str
 ) -> None:
-    before = tapped.picture()
-    if background == "photo":
-        with tapped.page.expect_file_chooser() as chooser:
-            tapped.shown("background-photo").check(force=True)
-        chooser.value.set_files(photos["coffee"])
-    else:
-        tapped.shown(f"background-{background}").check(force=True)
-    tapped.page.wait_for_timeout(500)
-    changed = changed_pixels(before, tapped.picture())
-    assert (changed > 0.1) == (background != "none")
-    with tapped.page.expect_download() as download:
-        tapped.shown("save").tap()
-    file = tmp_path / download.value.suggested_filename
-    download.value.save_as(file)
-    with Image.open(file) as saved:
+    if background != "none":
+        choose_background(tapped, background, photos["coffee"])
+    with Image.open(saved_file(tapped, tmp_path)) as saved:
         pixels = np.asarray(saved.convert("RGBA")).astype(int)
         assert saved.mode == ("RGBA" if background == "none" else "RGB")
         assert (saved.height, saved.width) == ASTRONAUT
@@ -164,6 +179,42 @@ def test_what_is_saved(
         assert len(np.unique(alpha)) > 20, "the edge is not feathered"
     else:
         assert inside[~mask].mean() < 0.9
+    tapped.assert_sound()
+
+
+def with_alpha(photo: Path, alpha: np.ndarray, file: Path) -> Path:
+    picture = Image.open(photo).convert("RGB")
+    picture.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+    picture.save(file)
+    return file
+
+
+def test_what_is_transparent_is_saved_as_white(
+    open_page: Open, photos: dict[str, Path], tmp_path: Path
+) -> None:
+    phone = open_page()
+    phone.load()
+    alpha = np.full(ASTRONAUT, 255)
+    alpha[:, :100] = 0
+    phone.open_photo(with_alpha(photos["astronaut"], alpha, tmp_path / "holed.png"))
+    phone.tap(phone.point_at(ASTRONAUT, FACE))
+    clear = with_alpha(photos["coffee"], np.zeros((400, 600)), tmp_path / "clear.png")
+    for background in ("blur", "photo"):
+        choose_background(phone, background, clear)
+        saved = as_pixels(saved_file(phone, tmp_path).read_bytes())
+        assert saved[:, :50].min() > 200
+    phone.assert_sound()
+
+
+def test_a_browser_that_forbids_to_copy(tapped: Opened) -> None:
+    tapped.page.evaluate(
+        "() => { navigator.clipboard.write ="
+        " () => Promise.reject(new DOMException('', 'NotAllowedError')); }"
+    )
+    tapped.shown("copy").tap()
+    tapped.wait_for("status", "press the button again")
+    tapped.shown("copy").tap()
+    tapped.wait_for("status", "The browser does not allow copying here.")
     tapped.assert_sound()
 
 
@@ -191,6 +242,90 @@ def test_a_sample_can_be_tapped(open_page: Open) -> None:
     phone.tap(phone.point_at((400, 600), (330, 200)))
     assert phone.mask().any()
     phone.assert_sound()
+
+
+def test_a_tap_waits_while_a_photo_opens(tapped: Opened, photos: dict[str, Path]) -> None:
+    tapped.page.evaluate(
+        """() => {
+          const segmenter = window.tracenet.segmenter;
+          const encode = segmenter.encode.bind(segmenter);
+          const held = new Promise(release => { window.release = release; });
+          window.encodings = 0;
+          window.opening = new Promise(begin => {
+            segmenter.encode = async photo => {
+              window.encodings++;
+              begin();
+              await held;
+              return encode(photo);
+            };
+          });
+        }"""
+    )
+    tapped.shown("file-input").set_input_files(photos["coffee"])
+    tapped.page.evaluate("() => window.opening")
+    tapped.page.touchscreen.tap(*tapped.point_at(ASTRONAUT, FACE).screen)
+    tapped.page.evaluate("() => window.release()")
+    tapped.wait_for("status", READY_FOR_TAPS)
+    assert tapped.page.evaluate("window.tracenet.lastResult") is None
+    tapped.tap(tapped.point_at((400, 600), (330, 200)))
+    assert tapped.mask().shape == (400, 600)
+    assert tapped.page.evaluate("window.encodings") == 1, "the photo before was encoded again"
+    tapped.assert_sound()
+
+
+def test_a_slow_sample_does_not_replace_a_later_photo(
+    open_page: Open, photos: dict[str, Path]
+) -> None:
+    phone = open_page()
+    phone.load()
+    phone.page.evaluate(
+        """() => {
+          const { fetch } = window;
+          window.arrived = new Promise(arrive => {
+            window.fetch = url => new Promise(resolve => {
+              window.release = () => resolve(fetch(url).finally(arrive));
+            });
+          });
+        }"""
+    )
+    phone.shown("sample-coffee").tap()
+    phone.open_photo(photos["astronaut"])
+    phone.page.evaluate("() => { window.release(); return window.arrived; }")
+    painted(phone)
+    phone.tap(phone.point_at(ASTRONAUT, FACE))
+    assert phone.mask().shape == ASTRONAUT
+    phone.assert_sound()
+
+
+@pytest.mark.parametrize("size", [(180, 320), (320, 256)], ids=["phone_at_200", "reflow"])
+def test_an_enlarged_page_keeps_room_for_the_photo(
+    open_page: Open, photos: dict[str, Path], tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """Pictures are left in pytest's folder to be looked at."""
+    phone = open_page(viewport={"width": size[0], "height": size[1]})
+    phone.load()
+    phone.open_photo(photos["astronaut"])
+    viewer = phone.shown("viewer")
+    viewer.scroll_into_view_if_needed()
+    box = viewer.bounding_box()
+    assert box["height"] > 0.35 * size[1]
+    assert box["y"] + box["height"] <= phone.shown("status").bounding_box()["y"]
+    with phone.answered():
+        phone.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    phone.page.screenshot(path=tmp_path / "tapped.png", full_page=True)
+    inside, shown = phone.page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert inside <= shown, "the page scrolls sideways"
+    phone.assert_sound()
+
+
+def test_a_viewer_without_room_keeps_its_view(tapped: Opened) -> None:
+    before = painted(tapped)
+    for display in ("none", "block"):
+        tapped.shown("viewer").evaluate("(it, to) => { it.style.display = to; }", display)
+        tapped.page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert changed_pixels(before, painted(tapped)) == 0
 
 
 def test_the_keyboard_alone_suffices(open_page: Open, photos: dict[str, Path]) -> None:
@@ -274,7 +409,7 @@ def test_everything_fits(
     phone.open_photo(photos["astronaut"])
     phone.tap(phone.point_at(ASTRONAUT, FACE))
     phone.shown("regions").check()
-    phone.page.wait_for_timeout(200)
+    painted(phone)
     phone.page.screenshot(path=tmp_path / "tapped.png")
     inside, shown = phone.page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
@@ -282,6 +417,7 @@ def test_everything_fits(
     assert inside <= shown, "the page scrolls sideways"
     viewer = phone.shown("viewer").bounding_box()
     assert viewer["width"] * viewer["height"] > 0.25 * size[0] * size[1]
+    assert viewer["y"] + viewer["height"] <= phone.shown("status").bounding_box()["y"]
     small = phone.page.eval_on_selector_all(
         "button, label.button, label.switch, summary",
         "all => all.map(it => [it.textContent.trim(), it.getBoundingClientRect()])"

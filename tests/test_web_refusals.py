@@ -117,6 +117,55 @@ def test_a_file_of_the_bundle_is_missing(
     works(phone, photos)
 
 
+def test_a_network_that_is_not_loaded_can_be_retried_after_other_errors(
+    open_page: Open, photos: dict[str, Path], server: DemoServer, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.png").write_bytes(b"not a picture at all")
+    phone = open_page()
+    broken = with_a_byte_flipped(server.assets[WEIGHTS].content)
+    with serving_instead(server, WEIGHTS, broken):
+        phone.page.goto(phone.address)
+        phone.wait_for("error", "weights.bin")
+    error = phone.shown("error")
+    phone.shown("file-input").set_input_files(photos["astronaut"])
+    phone.wait_for("status", "The network is not loaded.")
+    phone.wait_for("error", "weights.bin")
+    phone.shown("file-input").set_input_files(tmp_path / "notes.png")
+    phone.wait_for("error", "notes.png is not a picture")
+    assert error.get_by_role("alert").get_by_role("button").count() == 0
+    error.get_by_role("button", name="Dismiss").press("Enter")
+    phone.wait_for("error", "weights.bin")
+    assert phone.page.evaluate("document.activeElement.textContent") == "Retry"
+    phone.page.keyboard.press("Enter")
+    assert phone.page.evaluate("document.activeElement.id") == "viewer"
+    phone.wait_until_ready()
+    works(phone, photos)
+    assert error.inner_text() == ""
+
+
+def test_a_runtime_that_died_is_loaded_again(open_page: Open, photos: dict[str, Path]) -> None:
+    phone = open_page()
+    phone.context.add_init_script(
+        "window.workers = []; window.Worker = class extends Worker {"
+        " constructor(...values) { super(...values); window.workers.push(this); } };"
+    )
+    phone.load()
+    works(phone, photos)
+    before = phone.mask()
+    # As when memory is refused where nothing can catch it.
+    phone.page.evaluate(
+        "() => window.workers.at(-1).dispatchEvent(new ErrorEvent('error', { cancelable: true }))"
+    )
+    phone.page.touchscreen.tap(*phone.point_at((512, 512), (250, 400)).screen)
+    phone.shown("error").get_by_role("button", name="Load again").tap()
+    phone.wait_until_ready()
+    assert np.array_equal(phone.mask(), before)
+    phone.tap(phone.point_at((512, 512), (250, 400)))
+    assert not np.array_equal(phone.mask(), before)
+    assert phone.shown("error").inner_text() == ""
+    phone.assert_sound()
+
+
 def test_files_that_are_no_photos(open_page: Open, photos: dict[str, Path], tmp_path: Path) -> None:
     files = {
         "notes.png": b"not a picture at all",
@@ -154,7 +203,8 @@ def test_a_browser_that_is_too_old(open_page: Open, photos: dict[str, Path], scr
     phone.page.goto(phone.address)
     phone.wait_for("error", "WebAssembly SIMD")
     phone.shown("file-input").set_input_files(photos["astronaut"])
-    phone.page.wait_for_timeout(500)
+    phone.wait_for("status", "The network is not loaded.")
+    phone.wait_for("error", "WebAssembly SIMD")
     phone.assert_sound()
 
 

@@ -1,9 +1,11 @@
 /** The panel that tells of an answer: candidates, what was computed, what it cost. */
 
+import { mapOf } from "../src/tapResult.ts";
 import type { Size, TapResult } from "../src/types.ts";
+import { coveredShare } from "./coverage.ts";
 import { create, element } from "./dom.ts";
 import type { RegionGroup } from "./regions.ts";
-import { countInWords, labelCandidates, millisecondsInWords } from "./words.ts";
+import { countInWords, labelCandidates, millisecondsInWords, shareInWords } from "./words.ts";
 
 const candidates = element("candidates", HTMLElement);
 const legend = element("legend", HTMLUListElement);
@@ -34,6 +36,14 @@ export function showAnswer(
     ]),
   ];
   fillFacts(details, facts);
+}
+
+/** An answer in one line. */
+export function answerInWords(result: TapResult): string {
+  const covered = coveredShare(mapOf(result));
+  if (covered === 0) return "Nothing was found there; tap another place.";
+  const time = millisecondsInWords(result.timingsMs["total"] ?? 0);
+  return `Mask found: covers ${shareInWords(covered)} of the photo, ${time}`;
 }
 
 /** A description list of names and values. */

@@ -18,12 +18,14 @@ export function backdropSize(photo: Size): Size {
   return within(photo, BACKDROP_SIDE);
 }
 
-/** @param mask 1 in the thing, at `backdropSize(photo)` */
+/** Over white where the photo is transparent. @param mask 1 in the thing, at its own size */
 export function blurredBackdrop(preview: ImageBitmap, mask: Uint8Array): ImageBitmap {
   const { height, width } = backdropSize(preview);
   const canvas = new OffscreenCanvas(width, height);
   const context = context2d(canvas);
   context.imageSmoothingQuality = "high";
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
   context.drawImage(preview, 0, 0, width, height);
   const pixels = context.getImageData(0, 0, width, height);
   blurOutside(pixels.data, mask, height, width, BLUR_REACH * Math.max(height, width));

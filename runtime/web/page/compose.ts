@@ -62,6 +62,9 @@ function paintBackground(
     context.fillRect(0, 0, width, height);
   } else if (background.kind === "picture") {
     const { picture } = background;
+    // The result is opaque, so that it may become a JPEG.
+    context.fillStyle = "white";
+    context.fillRect(0, 0, width, height);
     // As large as covers everything, in the middle.
     const scale = Math.max(width / picture.width, height / picture.height);
     const w = scale * picture.width;

@@ -1,5 +1,6 @@
 /** The worker that makes the files to save: decodes the photo again, whole, and composes it. */
 
+import { placeMask, type MaskMap } from "../src/placeMask.ts";
 import { compose, type Background } from "./compose.ts";
 import { openWhole } from "./photo.ts";
 
@@ -10,9 +11,7 @@ export type ExportBackground =
 export interface ExportRequest {
   readonly id: number;
   readonly photo: Blob;
-  readonly mask: Uint8Array;
-  readonly height: number;
-  readonly width: number;
+  readonly map: MaskMap;
   readonly feather: number;
   readonly background: ExportBackground;
   readonly type: "image/png" | "image/jpeg";
@@ -38,7 +37,9 @@ async function exportFile(request: ExportRequest): Promise<Blob> {
   const photo = await openWhole(request.photo);
   const background = await withBitmap(request.background);
   try {
-    const canvas = compose(photo, request.mask, request, request.feather, background);
+    const size = request.map.photo;
+    const mask = placeMask(request.map, size);
+    const canvas = compose(photo, mask, size, request.feather, background);
     return await canvas.convertToBlob({ type: request.type, quality: JPEG_QUALITY });
   } finally {
     photo.close();

@@ -1,5 +1,6 @@
 /** Save, copy and share: each button only where the browser can do it. */
 
+import { mapOf } from "../src/tapResult.ts";
 import type { TapResult } from "../src/types.ts";
 import { CutoutMaker } from "./cutout.ts";
 import type { ExportBackground } from "./cutoutWorker.ts";
@@ -17,6 +18,14 @@ export interface Cutout {
 }
 
 type FileType = "image/png" | "image/jpeg";
+type MakeFile = (type: FileType) => Promise<Blob>;
+
+interface Action {
+  readonly act: (cutout: Cutout, make: MakeFile) => Promise<void>;
+  readonly done: string;
+  /** What a browser that refuses does not allow. */
+  readonly name: string;
+}
 
 /**
  * How long a saved file's address stays valid, in ms: browsers start the download a moment later.
@@ -30,6 +39,8 @@ const shareButton = element("share", HTMLButtonElement);
 export class Exporter {
   private readonly maker = new CutoutMaker();
   private last: { readonly key: readonly unknown[]; readonly file: Promise<Blob> } | null = null;
+  /** The file that a browser refused though it was asked for at a press of a button. */
+  private refused: Promise<Blob> | null = null;
 
   /** @param current what the page shows; null while there is nothing to export */
   constructor(
@@ -38,38 +49,47 @@ export class Exporter {
   ) {
     copyButton.hidden = typeof ClipboardItem === "undefined" || !navigator.clipboard?.write;
     shareButton.hidden = !canShareFiles();
-    saveButton.addEventListener("click", () => void this.run(save, "Saved."));
-    copyButton.addEventListener("click", () => void this.run(copy, "Copied."));
-    shareButton.addEventListener("click", () => void this.run(share, "Shared."));
+    this.listen(saveButton, { act: save, done: "Saved.", name: "saving" });
+    this.listen(copyButton, { act: copy, done: "Copied.", name: "copying" });
+    this.listen(shareButton, { act: share, done: "Shared.", name: "sharing" });
   }
 
   /** Give back the memory of the worker and of the last file. */
   free(): void {
     this.maker.free();
     this.last = null;
+    this.refused = null;
   }
 
-  private async run(
-    action: (cutout: Cutout, file: (type: FileType) => Promise<Blob>) => Promise<void>,
-    done: string,
-  ): Promise<void> {
+  private listen(button: HTMLButtonElement, action: Action): void {
+    button.addEventListener("click", () => void this.run(action));
+  }
+
+  private async run({ act, done, name }: Action): Promise<void> {
     const cutout = this.current();
     if (cutout === null) return;
     setStatus("Making the picture at full resolution…");
     try {
-      await action(cutout, (type) => this.file(cutout, type));
+      await act(cutout, (type) => this.file(cutout, type));
       setStatus(done);
     } catch (error) {
-      if (error instanceof DOMException && error.name === "AbortError") {
+      if (act === share && error instanceof DOMException && error.name === "AbortError") {
         setStatus("Not shared.");
       } else if (error instanceof DOMException && error.name === "NotAllowedError") {
-        // Browsers forget the press of a button after some seconds; the file is kept for the next.
-        setStatus("The picture is ready: press the button again.");
+        setStatus(this.afterRefusal(name));
       } else {
         setStatus("Not exported.");
         showError(inWords(error));
       }
     }
+  }
+
+  /** Browsers forget the press of a button after some seconds; the file is kept for the next. */
+  private afterRefusal(name: string): string {
+    const file = this.last?.file ?? null;
+    if (file === this.refused) return `The browser does not allow ${name} here.`;
+    this.refused = file;
+    return "The picture is ready: press the button again.";
   }
 
   private file({ photo, result, look }: Cutout, type: FileType): Promise<Blob> {
@@ -79,9 +99,7 @@ export class Exporter {
     }
     const file = this.maker.make({
       photo: photo.file,
-      mask: result.mask,
-      height: result.photo.height,
-      width: result.photo.width,
+      map: mapOf(result),
       feather: look.feather * Math.max(photo.height, photo.width),
       background: this.background(photo, result, look),
       type,
@@ -101,8 +119,6 @@ export class Exporter {
     return this.scene.background(photo, result, look.background);
   }
 }
-
-type MakeFile = (type: FileType) => Promise<Blob>;
 
 /** With a background the picture is opaque, and a JPEG is a fraction of the size. */
 function typeFor(look: Look): FileType {

@@ -13,21 +13,16 @@ export type Gesture =
       readonly dy: number;
     };
 
-/** A pointer that moved further than this, in CSS pixels, or stayed longer, in ms, is no tap. */
+/** A pointer that moved further than this, in CSS pixels, is no tap, however long it stays. */
 export const TAP_DISTANCE = 8;
-export const TAP_TIME = 400;
-
-interface Start extends Point {
-  readonly time: number;
-}
 
 export class Gestures {
   private readonly pointers = new Map<number, Point>();
-  /** Where and when a tap may have begun; null once it is something else. */
-  private start: Start | null = null;
+  /** Where a tap may have begun; null once it is something else. */
+  private start: Point | null = null;
 
-  down(id: number, at: Point, time: number): void {
-    this.start = this.pointers.size === 0 ? { ...at, time } : null;
+  down(id: number, at: Point): void {
+    this.start = this.pointers.size === 0 ? at : null;
     this.pointers.set(id, at);
   }
 
@@ -54,12 +49,11 @@ export class Gestures {
     };
   }
 
-  up(id: number, at: Point, time: number): Gesture | null {
+  up(id: number, at: Point): Gesture | null {
     const start = this.start;
     if (!this.pointers.delete(id) || start === null) return null;
     this.start = null;
-    const isTap = distance(start, at) <= TAP_DISTANCE && time - start.time <= TAP_TIME;
-    return isTap ? { kind: "tap", at: { x: start.x, y: start.y } } : null;
+    return distance(start, at) <= TAP_DISTANCE ? { kind: "tap", at: start } : null;
   }
 
   cancel(id: number): void {

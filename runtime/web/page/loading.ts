@@ -3,7 +3,7 @@
 import { TapSegmenter } from "../src/index.ts";
 import type { LoadOptions, LoadProgress, Segmenter } from "../src/types.ts";
 import { element } from "./dom.ts";
-import { inWords, setStatus, showError } from "./notices.ts";
+import { clearFault, inWords, setStatus, showFault } from "./notices.ts";
 import { activateNewerPage } from "./offline.ts";
 import { bytesInWords } from "./words.ts";
 
@@ -13,6 +13,7 @@ const progressBar = element("progress", HTMLProgressElement);
 export function loadSegmenter(): Promise<Segmenter> {
   return new Promise((resolve) => {
     const attempt = async (): Promise<void> => {
+      clearFault();
       progressBar.hidden = false;
       try {
         const options = { ...optionsOf(location.search), onProgress: showProgress };
@@ -20,7 +21,7 @@ export function loadSegmenter(): Promise<Segmenter> {
       } catch (error) {
         if (await activateNewerPage()) return location.reload();
         setStatus("The network is not loaded.");
-        showError(inWords(error), { label: "Retry", act: () => void attempt() });
+        showFault(inWords(error), { label: "Retry", act: () => void attempt() });
       } finally {
         progressBar.hidden = true;
       }

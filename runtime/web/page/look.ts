@@ -29,6 +29,8 @@ const radios = [...document.querySelectorAll<HTMLInputElement>("input[name=backg
 
 export class LookControls {
   private photo: OpenPhoto | null = null;
+  /** Counts the photos that were chosen: of two at once, the later one is taken. */
+  private chosen = 0;
   private longerSide = 0;
   private current: Look;
 
@@ -38,7 +40,7 @@ export class LookControls {
     this.showRows();
     const update = (): void => this.update();
     for (const input of [featherSlider, colorInput]) input.addEventListener("input", update);
-    for (const radio of radios) radio.addEventListener("change", () => this.choose(radio.value));
+    for (const radio of radios) radio.addEventListener("change", update);
     listenToInput(backgroundFile, (file, name) => void this.takePhoto(file, name));
   }
 
@@ -52,11 +54,6 @@ export class LookControls {
     this.showFeather();
   }
 
-  private choose(background: string): void {
-    if (background === "photo" && this.photo === null) backgroundFile.click();
-    this.update();
-  }
-
   private update(): void {
     this.showRows();
     this.showFeather();
@@ -65,13 +62,18 @@ export class LookControls {
   }
 
   private async takePhoto(file: Blob, name: string): Promise<void> {
+    const chosen = ++this.chosen;
     try {
       const photo = await openPhoto(file, name);
+      if (chosen !== this.chosen) {
+        photo.preview.close();
+        return;
+      }
       this.photo?.preview.close();
       this.photo = photo;
       this.update();
     } catch (error) {
-      showError(inWords(error));
+      if (chosen === this.chosen) showError(inWords(error));
     }
   }
 

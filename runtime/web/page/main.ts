@@ -2,9 +2,10 @@
  * The page: wires the viewer, the segmenter and the panels.
  *
  * For the console and for tests, `window.tracenet` holds
- *   ready       a promise of the segmenter, once it is loaded (after a retry, too)
+ *   ready       a promise of the segmenter, once it is loaded (after a retry, too); never kept
+ *               where the browser cannot run the page
  *   segmenter   the segmenter; null until then
- *   lastResult  the answer to the last tap that was answered; null before
+ *   lastResult  the answer to the last tap on this photo that was answered; null before
  *   offline     a promise: whether the page can be used offline from now on (see offline.ts)
  * and elements carry data-testid: file-input, camera-input, viewer, status, error, progress, info,
  * sample-NAME, candidate-LEVEL, regions, background-none|blur|color|photo, background-color-input,
@@ -12,14 +13,15 @@
  * page's address choose what is loaded, for measurements.
  */
 
+import { PhotoError, TapOutsidePhoto, TraceNetError } from "../src/index.ts";
 import type { Segmenter, TapResult } from "../src/types.ts";
-import { showAnswer, showLegend } from "./answer.ts";
+import { answerInWords, showAnswer, showLegend } from "./answer.ts";
 import { element } from "./dom.ts";
 import { Exporter } from "./exporting.ts";
 import { showFacts, wireInfo } from "./info.ts";
 import { loadSegmenter } from "./loading.ts";
 import { LookControls } from "./look.ts";
-import { clearError, inWords, setStatus, showError } from "./notices.ts";
+import { clearError, hasFault, inWords, setStatus, showError, showFault } from "./notices.ts";
 import { startOffline } from "./offline.ts";
 import { listenForPhotos } from "./opening.ts";
 import { openPhoto, type OpenPhoto } from "./photo.ts";
@@ -29,7 +31,7 @@ import { Session } from "./session.ts";
 import { missingFeatures } from "./support.ts";
 import { Viewer } from "./viewer.ts";
 import type { Point } from "./viewport.ts";
-import { millisecondsInWords, shareInWords, shareOfMask } from "./words.ts";
+import { shareInWords } from "./words.ts";
 
 interface Handle {
   segmenter: Segmenter | null;
@@ -44,8 +46,8 @@ declare global {
   }
 }
 
-/** Side of the small mask from which the covered share is told. */
-const STATUS_SIDE = 256;
+const READY_FOR_TAPS = "Tap a thing in the photo.";
+const OPENING = "Opening the photo…";
 
 /** A page that was out of sight for so long, in ms, gives its memory back. */
 const HIDDEN_LIMIT = 120_000;
@@ -61,6 +63,8 @@ let answer: Answer | null = null;
 let preview: PreviewLayers = {};
 /** Counts the photos that were handed over: of two at once, the later one is opened. */
 let openings = 0;
+/** While the last of them is not shown yet. */
+let isOpening = false;
 
 const scene = new Scene();
 const regionsSwitch = element("regions", HTMLInputElement);
@@ -76,19 +80,55 @@ const exporter = new Exporter(scene, () =>
     : null,
 );
 
-async function open(file: Blob, name: string): Promise<void> {
+window.tracenet = {
+  segmenter: null,
+  ready: new Promise(() => undefined),
+  lastResult: null,
+  offline: Promise.resolve(false),
+};
+
+/** Load the network, or load it again in place of one that died; the photo and its answer stay. */
+async function load(): Promise<void> {
+  window.tracenet.segmenter?.close();
+  window.tracenet.segmenter = null;
+  session = null;
+  window.tracenet.ready = loadSegmenter();
+  const segmenter = await window.tracenet.ready;
+  window.tracenet.segmenter = segmenter;
+  session = new Session(segmenter);
+  showFacts(segmenter);
+  if (photo !== null) session.open(photo).catch(showFailure);
+  if (!isOpening) setStatus(photo === null ? "Ready: open a photo." : READY_FOR_TAPS);
+}
+
+/** Say what failed. What fails for neither the photo nor the tap may have ended the runtime. */
+function showFailure(error: unknown): void {
+  const isOfInput = error instanceof PhotoError || error instanceof TapOutsidePhoto;
+  const mayHaveDied = error instanceof TraceNetError && !isOfInput;
+  const loadAgain = (): void => {
+    if (session !== null) void load();
+  };
+  showError(inWords(error), mayHaveDied ? { label: "Load again", act: loadAgain } : undefined);
+}
+
+async function open(file: Blob | Promise<Blob>, name: string): Promise<void> {
   const opening = ++openings;
+  isOpening = true;
   clearError();
-  setStatus("Opening the photo…");
+  setStatus(OPENING);
+  let opened: OpenPhoto | null = null;
   try {
-    const opened = await openPhoto(file, name);
+    opened = await openPhoto(await file, name);
     if (opening !== openings) return;
     await session?.open(opened);
     if (opening === openings) showPhoto(opened);
   } catch (error) {
     if (opening !== openings) return;
     setStatus(photo === null ? "No photo is open." : "The photo before is still open.");
-    showError(inWords(error));
+    showFailure(error);
+  } finally {
+    if (opening === openings) isOpening = false;
+    if (opened !== photo) opened?.preview.close();
   }
 }
 
@@ -97,6 +137,7 @@ function showPhoto(opened: OpenPhoto): void {
   photo = opened;
   answer = null;
   preview = {};
+  window.tracenet.lastResult = null;
   scene.free();
   viewer.show(opened);
   showLegend([]);
@@ -105,18 +146,28 @@ function showPhoto(opened: OpenPhoto): void {
   element("panel", HTMLElement).classList.add("open");
   element("result", HTMLElement).hidden = true;
   element("cutout", HTMLElement).hidden = true;
-  setStatus(session === null ? "The network is still loading." : "Tap a thing in the photo.");
+  setStatus(session === null ? whyNoTaps() : READY_FOR_TAPS);
+}
+
+function whyNoTaps(): string {
+  return hasFault() ? "The network is not loaded." : "The network is still loading.";
 }
 
 async function tap(pixel: Point, level: string | null): Promise<void> {
-  if (session === null || photo === null) {
-    setStatus("The network is still loading.");
+  if (isOpening) {
+    setStatus(OPENING);
     return;
   }
+  if (session === null || photo === null) {
+    setStatus(whyNoTaps());
+    return;
+  }
+  const tapped = photo;
+  const asked = session;
   setStatus("Looking…");
   try {
-    const result = await session.tap(photo, pixel, level);
-    if (result === null) return;
+    const result = await asked.tap(tapped, pixel, level);
+    if (result === null || photo !== tapped) return;
     clearError();
     answer = { tap: pixel, result };
     window.tracenet.lastResult = result;
@@ -127,8 +178,10 @@ async function tap(pixel: Point, level: string | null): Promise<void> {
     updatePreview();
     setStatus(answerInWords(result));
   } catch (error) {
+    // Of a network that is being loaded again, failures are no news.
+    if (session !== asked) return;
     setStatus("The tap was not answered.");
-    showError(inWords(error));
+    showFailure(error);
   }
 }
 
@@ -144,13 +197,6 @@ function showLayers(): void {
   const regions = regionsSwitch.checked ? groupRegions(answer.result.regions) : [];
   showLegend(regions);
   viewer.setLayers({ ...preview, regions, tap: answer.tap });
-}
-
-function answerInWords(result: TapResult): string {
-  const covered = shareOfMask(result.maskAt(STATUS_SIDE, STATUS_SIDE));
-  if (covered === 0) return "Nothing was found there; tap another place.";
-  const time = millisecondsInWords(result.timingsMs["total"] ?? 0);
-  return `Mask found: covers ${shareInWords(covered)} of the photo, ${time}`;
 }
 
 function announceCrosshair({ x, y }: Point): void {
@@ -184,29 +230,19 @@ function freeWhileHidden(): void {
   });
 }
 
-async function start(ready: Promise<Segmenter>): Promise<void> {
-  const segmenter = await ready;
-  window.tracenet.segmenter = segmenter;
-  session = new Session(segmenter);
-  showFacts(segmenter);
-  if (photo !== null) await session.open(photo);
-  setStatus(photo === null ? "Ready: open a photo." : "Tap a thing in the photo.");
-}
-
-window.addEventListener("unhandledrejection", (event) => showError(inWords(event.reason)));
-listenForPhotos((file, name) => void open(file, name), showError);
+window.addEventListener("unhandledrejection", (event) => showFailure(event.reason));
+listenForPhotos((file, name) => void open(file, name));
 regionsSwitch.addEventListener("change", showLayers);
 wireInfo(() => void freeMemory().then(() => setStatus("The memory is free; tap to go on.")));
 freeWhileHidden();
 
 const missing = missingFeatures();
 if (missing.length > 0) {
-  showError(
-    `This browser cannot run the page: it lacks ${missing.join(" and ")}. Use a newer one, such ` +
-      "as Chrome 91, Firefox 114 or Safari 16.4.",
+  showFault(
+    `This browser cannot run the page: it lacks ${missing.join(" and ")}. Use Chrome 111, ` +
+      "Firefox 121, Safari 16.4, or a newer version.",
   );
 } else {
-  const ready = loadSegmenter();
-  window.tracenet = { segmenter: null, ready, lastResult: null, offline: startOffline(ready) };
-  void start(ready);
+  void load();
+  window.tracenet.offline = startOffline(window.tracenet.ready);
 }

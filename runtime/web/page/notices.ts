@@ -1,9 +1,15 @@
-/** What the page tells its user: one line of status, and errors that stay until dismissed. */
+/**
+ * What the page tells its user: one line of status, faults that stand until they are mended, and
+ * errors that stay until they are dismissed.
+ */
 
 import { create, element } from "./dom.ts";
 
 const status = element("status", HTMLElement);
-const errors = element("error", HTMLElement);
+/** Only this is read out; the buttons beside it are found by those who look for them. */
+const errorText = element("error-text", HTMLElement);
+const errorActions = element("error-actions", HTMLElement);
+const viewer = element("viewer", HTMLElement);
 
 export function setStatus(text: string): void {
   status.textContent = text;
@@ -14,38 +20,73 @@ export interface Remedy {
   readonly act: () => void;
 }
 
+interface Notice {
+  readonly text: string;
+  readonly remedy: Remedy | undefined;
+}
+
+let error: Notice | null = null;
+/** Errors cover its text for a while, never its remedy. */
+let fault: Notice | null = null;
+
 /** Show one error instead of the one before; the page goes on working behind it. */
 export function showError(text: string, remedy?: Remedy): void {
-  const dismiss = create("button", { type: "button", className: "button", textContent: "Dismiss" });
-  dismiss.addEventListener("click", clearError);
-  const buttons = [dismiss];
-  if (remedy !== undefined) {
-    const act = create("button", {
-      type: "button",
-      className: "button primary",
-      textContent: remedy.label,
-    });
-    act.addEventListener("click", () => {
-      clearError();
-      remedy.act();
-    });
-    buttons.unshift(act);
-  }
-  errors.replaceChildren(
-    create("p", {}, text),
-    create("div", { className: "actions" }, ...buttons),
-  );
+  error = { text, remedy };
+  showNotices();
 }
 
 export function clearError(): void {
-  errors.replaceChildren();
+  error = null;
+  showNotices();
+}
+
+/** Show why the page cannot do its work, until `clearFault`. */
+export function showFault(text: string, remedy?: Remedy): void {
+  fault = { text, remedy };
+  showNotices();
+}
+
+export function clearFault(): void {
+  fault = null;
+  showNotices();
+}
+
+export function hasFault(): boolean {
+  return fault !== null;
 }
 
 /** One sentence for whatever was thrown. */
-export function inWords(error: unknown): string {
-  if (error instanceof RangeError) {
-    const cause = error.message;
+export function inWords(thrown: unknown): string {
+  if (thrown instanceof RangeError) {
+    const cause = thrown.message;
     return `The browser refused the memory: close other tabs or open a smaller photo. (${cause})`;
   }
-  return error instanceof Error ? error.message : `Something failed: ${String(error)}`;
+  return thrown instanceof Error ? thrown.message : `Something failed: ${String(thrown)}`;
+}
+
+function showNotices(): void {
+  const text = (error ?? fault)?.text ?? "";
+  // A text that is set again would be read out again.
+  if (errorText.textContent !== text) errorText.textContent = text;
+  const buttons = [error, fault].flatMap((notice) =>
+    notice?.remedy === undefined ? [] : [remedyButton(notice.remedy)],
+  );
+  if (error !== null) buttons.push(button("Dismiss", "button", clearError));
+  const hadFocus = errorActions.contains(document.activeElement);
+  errorActions.replaceChildren(...buttons);
+  // Else the keyboard would start again at the top of the page.
+  if (hadFocus) (buttons[0] ?? viewer).focus();
+}
+
+function remedyButton({ label, act }: Remedy): HTMLButtonElement {
+  return button(label, "button primary", () => {
+    clearError();
+    act();
+  });
+}
+
+function button(label: string, className: string, act: () => void): HTMLButtonElement {
+  const made = create("button", { type: "button", className, textContent: label });
+  made.addEventListener("click", act);
+  return made;
 }

@@ -9,10 +9,11 @@ const SAMPLES = [
   { name: "rocket", label: "Rocket" },
 ] as const;
 
-export type Opened = (file: Blob, name: string) => void;
+/** A sample is still on its way when its button is pressed. */
+export type Opened = (file: Blob | Promise<Blob>, name: string) => void;
 
 /** Wire all of them. A file that is no picture comes, too: only decoding it tells. */
-export function listenForPhotos(onOpened: Opened, onError: (message: string) => void): void {
+export function listenForPhotos(onOpened: Opened): void {
   listenToInput(element("file-input", HTMLInputElement), onOpened);
   listenToInput(element("camera-input", HTMLInputElement), onOpened);
   listenForDrop(onOpened);
@@ -28,14 +29,17 @@ export function listenForPhotos(onOpened: Opened, onError: (message: string) => 
       button.dataset["testid"] = `sample-${sample.name}`;
       const url = `samples/${sample.name}.jpg`;
       button.append(create("img", { src: url, alt: "" }), create("span", {}, sample.label));
-      button.addEventListener("click", () => void openSample(url, sample.name, onOpened, onError));
+      button.addEventListener("click", () => onOpened(fetchSample(url), sample.name));
       return button;
     }),
   );
 }
 
 /** Hand over what a file input is given; the same file can be chosen again afterwards. */
-export function listenToInput(input: HTMLInputElement, onOpened: Opened): void {
+export function listenToInput(
+  input: HTMLInputElement,
+  onOpened: (file: Blob, name: string) => void,
+): void {
   input.addEventListener("change", () => {
     const file = input.files?.[0];
     if (file !== undefined) onOpened(file, file.name);
@@ -66,14 +70,10 @@ function listenForDrop(onOpened: Opened): void {
   });
 }
 
-async function openSample(
-  url: string,
-  name: string,
-  onOpened: Opened,
-  onError: (message: string) => void,
-): Promise<void> {
+async function fetchSample(url: string): Promise<Blob> {
   const response = await fetch(url).catch(() => null);
-  if (response?.ok) onOpened(await response.blob(), name);
-  else
-    onError("The sample could not be fetched; check the connection, or open a photo of your own.");
+  if (response?.ok) return response.blob();
+  throw new Error(
+    "The sample could not be fetched; check the connection, or open a photo of your own.",
+  );
 }

@@ -21,8 +21,12 @@ export class NotAPicture extends Error {
 export async function openPhoto(file: Blob, fileName: string): Promise<OpenPhoto> {
   const whole = await decode(file, fileName);
   const { height, width } = whole;
-  const preview = shrink(whole, PREVIEW_SIDE);
-  if (preview !== whole) whole.close();
+  let preview: ImageBitmap | null = null;
+  try {
+    preview = shrink(whole, PREVIEW_SIDE);
+  } finally {
+    if (preview !== whole) whole.close();
+  }
   return { file, name: fileName.replace(/\.[^.]*$/, ""), height, width, preview };
 }
 
@@ -35,9 +39,9 @@ export function within(size: Size, side: number): Size {
   };
 }
 
-/** Every pixel of a picture, upright. */
+/** Every pixel of a picture, upright as by default; some browsers refuse to be told so. */
 export function openWhole(file: Blob): Promise<ImageBitmap> {
-  return createImageBitmap(file, { imageOrientation: "from-image" });
+  return createImageBitmap(file);
 }
 
 async function decode(file: Blob, fileName: string): Promise<ImageBitmap> {

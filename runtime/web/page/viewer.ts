@@ -56,7 +56,7 @@ export class Viewer {
       this.follow(this.gestures.move(event.pointerId, this.pointOf(event)));
     });
     canvas.addEventListener("pointerup", (event) => {
-      this.follow(this.gestures.up(event.pointerId, this.pointOf(event), event.timeStamp));
+      this.follow(this.gestures.up(event.pointerId, this.pointOf(event)));
     });
     canvas.addEventListener("pointercancel", (event) => this.gestures.cancel(event.pointerId));
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -87,10 +87,12 @@ export class Viewer {
 
   private resize(): void {
     const before = this.size;
-    this.size = { height: this.canvas.clientHeight, width: this.canvas.clientWidth };
-    if (this.size.height === 0 || this.size.width === 0) return;
+    const after = { height: this.canvas.clientHeight, width: this.canvas.clientWidth };
+    // A viewer that cannot be seen for a while keeps its view.
+    if (after.height === 0 || after.width === 0) return;
+    this.size = after;
     if (this.photo !== null) {
-      this.viewport = view.resized(this.viewport, this.photo, before, this.size);
+      this.viewport = view.resized(this.viewport, this.photo, before, after);
     }
     // At once, for a canvas that changes its size is blank until it is painted.
     this.paint();
@@ -99,7 +101,7 @@ export class Viewer {
   private pointerDown(event: PointerEvent): void {
     if (event.pointerType === "mouse" && event.button !== 0) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.gestures.down(event.pointerId, this.pointOf(event), event.timeStamp);
+    this.gestures.down(event.pointerId, this.pointOf(event));
     if (this.crosshair !== null) {
       this.crosshair = null;
       this.repaint();

@@ -44,15 +44,11 @@ export function millisecondsInWords(ms: number): string {
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 
-/** "12 %", and "under 1 %" rather than "0 %" of something that is there. */
+/** "12 %", and "0.002 %" rather than "0 %" of something that is there. */
 export function shareInWords(share: number): string {
-  return share > 0 && share < 0.01 ? "under 1 %" : `${Math.round(100 * share)} %`;
-}
-
-export function shareOfMask(mask: Uint8Array): number {
-  let inside = 0;
-  for (const value of mask) inside += value;
-  return mask.length > 0 ? inside / mask.length : 0;
+  const percent = 100 * share;
+  if (percent === 0 || percent >= 1) return `${Math.round(percent)} %`;
+  return percent < 0.001 ? "under 0.001 %" : `${percent.toPrecision(1)} %`;
 }
 
 function withUnit(value: number, units: readonly string[]): string {

@@ -9,10 +9,16 @@ export function tapResult({ map, ...rest }: Answer): TapResult {
   return Object.assign(new Masks(map), rest);
 }
 
+/** What the masks of a tap's result are made of, for a worker that places them itself. */
+export function mapOf(result: TapResult): MaskMap {
+  if (result instanceof Masks) return result.map;
+  throw new TypeError("This result is not one of a tap.");
+}
+
 class Masks {
   private whole: Uint8Array | null = null;
 
-  constructor(private readonly map: MaskMap) {}
+  constructor(readonly map: MaskMap) {}
 
   get mask(): Uint8Array {
     this.whole ??= placeMask(this.map, this.map.photo);

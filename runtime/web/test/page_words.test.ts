@@ -6,7 +6,6 @@ import {
   labelCandidates,
   millisecondsInWords,
   shareInWords,
-  shareOfMask,
 } from "../page/words.ts";
 import type { Box } from "../src/types.ts";
 
@@ -44,12 +43,10 @@ describe("words", () => {
     expect(millisecondsInWords(3.14)).toBe("3.1 ms");
     expect(millisecondsInWords(84.4)).toBe("84 ms");
     expect(shareInWords(0)).toBe("0 %");
-    expect(shareInWords(0.004)).toBe("under 1 %");
+    expect(shareInWords(0.004)).toBe("0.4 %");
+    expect(shareInWords(195 / 12e6)).toBe("0.002 %");
+    expect(shareInWords(1e-6)).toBe("under 0.001 %");
     expect(shareInWords(0.1234)).toBe("12 %");
-  });
-
-  it("counts the covered share of a mask", () => {
-    expect(shareOfMask(Uint8Array.of(1, 0, 0, 1, 0, 0, 0, 0))).toBe(0.25);
   });
 });
 
