@@ -305,6 +305,7 @@ def operators_of(graph: torch.fx.Graph) -> set[str]:
     return {str(node.target) for node in graph.nodes if node.op == "call_function"}
 
 
+@pytest.mark.slow
 def test_every_operator_of_the_shipped_networks_is_known(tmp_path: Path) -> None:
     """Of networks that differ in their depths alone, one is converted."""
     distinct: dict[str, FullNet] = {}

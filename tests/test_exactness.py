@@ -114,7 +114,11 @@ def rounding_network(name: str, precision: str) -> TraceNet:
 @pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize(
     ("name", "canvas"),
-    [("mobilenetv2-fpn", CANVAS), ("r50-fpn", (256, 256)), ("r101-fpn", (128, 256))],
+    [
+        ("mobilenetv2-fpn", CANVAS),
+        ("r50-fpn", (256, 256)),
+        pytest.param("r101-fpn", (128, 256), marks=pytest.mark.slow),
+    ],
 )
 def test_dynamic_form(name: str, canvas: tuple[int, int], precision: str) -> None:
     dtype, tolerance = DTYPES[precision]
@@ -331,7 +335,7 @@ OPEN_SCHEDULES: dict[str, tuple[int | None, ...]] = {"P3": (64,), "P3-P5": (64, 
 OWN_CANVAS = (1152, 1152)
 
 
-@pytest.fixture(scope="module", params=OPEN_SCHEDULES)
+@pytest.fixture(scope="module", params=["P3", "P3-P5", pytest.param("all", marks=pytest.mark.slow)])
 def open_plan(request: pytest.FixtureRequest, tiny: Exact) -> SchedulePlan:
     return planned(tiny, request.param, OWN_CANVAS, OPEN_SCHEDULES[request.param])
 

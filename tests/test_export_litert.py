@@ -202,6 +202,7 @@ def test_operators_of_8_bits(converted: Any) -> None:
     assert converted["fp16"][1]["conv_relu"].operators == {"CONV_2D": 1, "DEQUANTIZE": 1}
 
 
+@pytest.mark.slow
 def test_weights_that_programs_share_are_stored_once(
     tmp_path: Path, calibration: Calibration
 ) -> None:
@@ -352,6 +353,7 @@ def test_products_that_do_more_are_refused(bias: int, activation: int) -> None:
         litert.litert_file._use_matmul_for_computed_weights(model)
 
 
+@pytest.mark.slow
 def test_same_bytes_every_time(tmp_path: Path, calibration: Calibration) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

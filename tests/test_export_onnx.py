@@ -346,6 +346,7 @@ def test_converting_says_nothing_and_leaves_nothing(
     assert set(snapshot(tmp_path / "out")) == {"pyramid.onnx", "weights.bin"}
 
 
+@pytest.mark.slow
 def test_converting_again_gives_the_same_files(tmp_path: Path) -> None:
     """In another process, where sets have another order."""
     script = (

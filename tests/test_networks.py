@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import networks
 import numpy as np
@@ -58,7 +59,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module", params=PICTURES, ids=lambda build: build.__name__)
+def marked(build: Callable[[], nn.Module]) -> Any:
+    """A network as a parameter; those of many operators take long."""
+    slow = build in (networks.densenet121, networks.convnext_tiny)
+    return pytest.param(build, id=build.__name__, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.fixture(scope="module", params=map(marked, PICTURES))
 def traced(request: pytest.FixtureRequest) -> Traced:
     height, width = PICTURES[request.param]
     generator = torch.Generator().manual_seed(1)

@@ -99,9 +99,9 @@ def assert_calls_add_up(report: dict[str, Any]) -> None:
     ("name", "canvas", "schedule", "window", "region_share", "window_share"),
     [
         ("r50-fpn", (640, 640), "P3-P5", "256", 0.43, 0.52),
-        ("r101-fpn", (640, 640), "P3-P5", "256", 0.58, 0.65),
+        pytest.param("r101-fpn", (640, 640), "P3-P5", "256", 0.58, 0.65, marks=pytest.mark.slow),
         ("r50-fpn", (1536, 2048), "P3-P5", "256", 0.11, 0.155),
-        ("r50-fpn", (1536, 2048), "P4", "128", 0.065, 0.085),
+        pytest.param("r50-fpn", (1536, 2048), "P4", "128", 0.065, 0.085, marks=pytest.mark.slow),
     ],
 )
 def test_shares(
@@ -168,6 +168,7 @@ def test_a_tap_on_an_encoded_photo(capsys: pytest.CaptureFixture[str]) -> None:
     assert {stage["stage"] for stage in report["stages"] if stage["window_macs"]} == {"heads"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (SHARED_PHOTOS / "index.jsonl").is_file(),
     reason="the photos of ../shared/data are not here",
