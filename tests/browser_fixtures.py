@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,10 +10,7 @@ from typing import Any, NoReturn
 import pytest
 from playwright.sync_api import sync_playwright
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-"""Of the system; where it has none, Playwright's own is used, if it was installed."""
+from tracenet_bench.web import CHROMIUM
 
 
 def give_up(reason: str) -> NoReturn:

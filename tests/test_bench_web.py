@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from browser_fixtures import CHROMIUM, give_up
+from browser_fixtures import give_up
 from page_fixtures import built_page as built_page
 from page_fixtures import photos as photos
 
@@ -14,7 +14,7 @@ from tracenet_bench import web
 def test_taps_in_the_browser_beside_native_ones(
     photos: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if CHROMIUM is None:
+    if web.CHROMIUM is None:
         give_up("no Chromium is installed: apt-get install chromium")
     monkeypatch.setattr(web, "BLOCKS", 2)
     assert web.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0

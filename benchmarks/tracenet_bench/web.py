@@ -20,6 +20,8 @@ from tracenet_bench.counting_server import CountingServer
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_runtime import TapResult, TapSegmenter, TraceNetError, load_photo
+from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.choose import choose, loadable
 from tracenet_runtime.tool import run_tool, thread_count, whole_number
 from tracenet_runtime.zoom import ZOOM
 
@@ -32,6 +34,11 @@ EXAMPLE = """example:
 BLOCKS = 20
 """Native and browser take turns after all taps: seldom enough that caches are warm, often enough
 that a machine whose speed drifts slows both."""
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+"""Of the system; where it has none, Playwright's own is used, if it was installed."""
 
 IN_BROWSER, ENCODED, COLD = "Chromium", "native, photo encoded", "native, photo new to each tap"
 
@@ -109,8 +116,9 @@ def _run(arguments: argparse.Namespace) -> None:
     photo = load_photo(arguments.photo)
     height, width = photo.shape[:2]
     # What the page answers with, by name: else another schedule might encode the photo here.
-    default = TapSegmenter.load(arguments.bundle, threads=arguments.threads, verify=False)
-    schedule = ZOOM if default.zooms else default.choice(height, width).schedule.name
+    answers = loadable(Bundle.open(arguments.bundle).manifest, None, None)
+    by_size = choose(answers.schedules, (height, width)).schedule.name
+    schedule = by_size if answers.zoom is None else ZOOM
     native = TapSegmenter.load(arguments.bundle, threads=arguments.threads, schedule=schedule)
     assets = read_assets(PAGE, arguments.bundle)
     assets[_PHOTO] = Asset(arguments.photo.read_bytes(), _PHOTO)
@@ -192,10 +200,9 @@ def _table(taken: Mapping[str, Taken], taps: int) -> str:
 def _chromium() -> Iterator[Page]:
     from playwright.sync_api import sync_playwright
 
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as driver:
-        if found is None and not Path(driver.chromium.executable_path).exists():
+        found = CHROMIUM or driver.chromium.executable_path
+        if not Path(found).exists():
             raise BrowserError("No Chromium is installed; run: playwright install chromium")
         browser = driver.chromium.launch(executable_path=found)
         page = browser.new_page()

@@ -30,11 +30,10 @@ class TapResult:
     ``score`` (in [0, 1]), ``level`` and ``box`` ((x0, y0, x1, y1), photo pixels, clipped to the
     photo) are those of the level that answered, and ``candidates`` has every level that was asked,
     the best first; ``probability`` is what it says of every place of the photo, as the network
-    gives it. ``schedule`` and
-    ``mask_schedule`` name the schedule and its mask alternative that were run, on a ``canvas`` of
-    (height, width) pixels, and ``macs`` are the multiply-adds of all that was run for this tap,
-    without those that ``encode`` ran once for every tap on the photo. A zoom that looked a second
-    time looked at ``tile``, photo pixels (x0, y0, x1, y1), half-open; the
+    gives it. ``schedule`` and ``mask_schedule`` name the schedule and its mask alternative that
+    were run, on a ``canvas`` of (height, width) pixels, and ``macs`` are the multiply-adds of all
+    that was run for this tap, without those that ``encode`` ran once for every tap on the photo. A
+    zoom that looked a second time looked at ``tile``, photo pixels (x0, y0, x1, y1), half-open; the
     canvas is that of the look that answered. ``timings_ms`` has milliseconds by stage: ``canvas``
     (resizing what is read of the photo), ``cut``, ``engine/<program>``, ``mask``, and ``total``,
     which covers them all, but not writing a mask of many pixels.

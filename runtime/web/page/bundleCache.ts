@@ -5,7 +5,9 @@
  * one is complete. Bundles that this page cannot read are left to the network.
  */
 
-import { MANIFEST, neededFiles, parseManifest } from "./cacheChoice.ts";
+import { MANIFEST_NAME } from "../src/manifest.ts";
+import { sha256 } from "../src/sha256.ts";
+import { neededFiles, parseManifest } from "./cacheChoice.ts";
 
 /** How long, in ms, a slow network may take to tell whether there is a newer bundle. */
 const MANIFEST_PATIENCE = 4000;
@@ -29,9 +31,9 @@ export class BundleCache {
     const fetched = this.fetchManifest();
     const fresh = await (stored === null ? fetched : orNull(fetched, MANIFEST_PATIENCE));
     const name = fresh ?? stored;
-    if (name === null) return fetch(this.root + MANIFEST);
+    if (name === null) return fetch(this.root + MANIFEST_NAME);
     this.served.set(client, name);
-    return (await this.stored(name, MANIFEST)) ?? Response.error();
+    return (await this.stored(name, MANIFEST_NAME)) ?? Response.error();
   }
 
   /**
@@ -60,19 +62,19 @@ export class BundleCache {
    * Fetch the manifest and store it; the name of its cache, or null if it cannot be had or stored.
    */
   private async fetchManifest(): Promise<string | null> {
-    const response = await fetch(this.root + MANIFEST, { cache: "no-cache" }).catch(() => null);
+    const response = await fetch(this.root + MANIFEST_NAME, { cache: "no-cache" }).catch(() => null);
     if (!response?.ok) return null;
-    const bytes = await response.clone().arrayBuffer();
+    const bytes = await bytesOf(response);
     if (parseManifest(new TextDecoder().decode(bytes)) === null) return null;
     const name = this.prefix + (await sha256(bytes));
-    return (await store(name, this.root + MANIFEST, response)) ? name : null;
+    return (await store(name, this.root + MANIFEST_NAME, response)) ? name : null;
   }
 
   /** Fetch a file, and store it if it is the one that the manifest lists. */
   private async fetchFile(name: string, path: string): Promise<Response> {
     const response = await fetch(this.root + path, { cache: "no-cache" });
     const wanted = (await this.manifestOf(name))?.files[path]?.sha256;
-    if (response.ok && wanted === (await sha256(await response.clone().arrayBuffer()))) {
+    if (response.ok && wanted === (await sha256(await bytesOf(response)))) {
       await store(name, this.root + path, response.clone());
     }
     return response;
@@ -97,13 +99,13 @@ export class BundleCache {
 
   private async missingOf(name: string): Promise<string[]> {
     const manifest = await this.manifestOf(name);
-    if (manifest === null) return [MANIFEST];
+    if (manifest === null) return [MANIFEST_NAME];
     const held = new Set((await (await caches.open(name)).keys()).map((request) => request.url));
     return neededFiles(manifest).filter((path) => !held.has(this.root + path));
   }
 
   private async manifestOf(name: string): ReturnType<typeof readManifest> {
-    return readManifest(await this.stored(name, MANIFEST));
+    return readManifest(await this.stored(name, MANIFEST_NAME));
   }
 
   private async stored(name: string, path: string): Promise<Response | undefined> {
@@ -128,6 +130,11 @@ async function readManifest(
   return response === undefined ? null : parseManifest(await response.text());
 }
 
+/** The bytes of a response, which can still be read afterwards. */
+async function bytesOf(response: Response): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await response.clone().arrayBuffer());
+}
+
 /** Whether a response could be stored: where there is no room, the page works, but not offline. */
 async function store(name: string, url: string, response: Response): Promise<boolean> {
   try {
@@ -142,9 +149,4 @@ async function store(name: string, url: string, response: Response): Promise<boo
 function orNull<T>(promise: Promise<T | null>, patience: number): Promise<T | null> {
   const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), patience));
   return Promise.race([promise, late]);
-}
-
-async function sha256(bytes: ArrayBuffer): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

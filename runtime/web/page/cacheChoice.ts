@@ -21,7 +21,6 @@ export type PageMessage = "is the page stored?" | "activate";
 
 /** The page itself, which is asked for by its folder's address. */
 export const INDEX = "./";
-export const MANIFEST = "manifest.json";
 const BUNDLE = "bundle/";
 
 /**

@@ -4,8 +4,9 @@
  * page that cannot run gives way to it. The bundle has its own cache, see bundleCache.ts.
  */
 
+import { MANIFEST_NAME } from "../src/manifest.ts";
 import { BundleCache } from "./bundleCache.ts";
-import { chooseCache, MANIFEST, type PageFile, type PageMessage } from "./cacheChoice.ts";
+import { chooseCache, type PageFile, type PageMessage } from "./cacheChoice.ts";
 
 /** Put in by the build (build/serviceWorker.ts): the files of the page, and a hash of them all. */
 declare const PAGE_FILES: readonly PageFile[];
@@ -57,7 +58,7 @@ worker.addEventListener("fetch", (event) => {
     event.respondWith(fromPage(choice.url, request));
   } else if (choice.from === "bundle") {
     const { path } = choice;
-    event.respondWith(path === MANIFEST ? bundle.manifest(clientId) : bundle.file(path, clientId));
+    event.respondWith(path === MANIFEST_NAME ? bundle.manifest(clientId) : bundle.file(path, clientId));
   }
 });
 
