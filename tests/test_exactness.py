@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Sequence
@@ -84,7 +85,9 @@ def some_taps(canvas: tuple[int, int], inside: int = 3) -> list[tuple[int, int]]
 # Dynamic form
 
 
-def wanted_at(canvas: tuple[int, int], tap: tuple[int, int], reach: int) -> dict[str, Rect]:
+def wanted_at(
+    canvas: tuple[int, int], tap: tuple[int, int], reach: int, mask_stride: int
+) -> dict[str, Rect]:
     """Every level's answers at a tap, and mask features around it."""
     x, y = tap
     wanted: dict[str, Rect] = {}
@@ -92,11 +95,14 @@ def wanted_at(canvas: tuple[int, int], tap: tuple[int, int], reach: int) -> dict
         row, column = y // level.stride, x // level.stride
         cell = Rect(row, row + 1, column, column + 1)
         wanted |= {level.output(kind): cell for kind in KINDS}
-    rows, columns = mask_spans(canvas, 8, reach)
+    rows, columns = mask_spans(canvas, 8, reach, mask_stride)
     wanted["mask_features"] = Rect(
         int(rows.lo[y // 8]), int(rows.hi[y // 8]), int(columns.lo[x // 8]), int(columns.hi[x // 8])
     )
     return wanted
+
+
+SMALL = "mobilenetv2-fpn", "shufflenetv2-pan"
 
 
 def rounding_network(name: str, precision: str) -> TraceNet:
@@ -105,7 +111,7 @@ def rounding_network(name: str, precision: str) -> TraceNet:
     With those of a scene their random layers amplify rounding: FullNet in fp32 is then 3e-5 (R-50)
     and 9e-5 (R-101) away from FullNet in fp64, which is no measure of the tracer.
     """
-    if precision == "fp64" or name == "mobilenetv2-fpn":
+    if precision == "fp64" or name in SMALL:
         return untrained_network(name)
     torch.manual_seed(0)
     return build_network(name).eval()
@@ -115,7 +121,7 @@ def rounding_network(name: str, precision: str) -> TraceNet:
 @pytest.mark.parametrize(
     ("name", "canvas"),
     [
-        ("mobilenetv2-fpn", CANVAS),
+        *((name, CANVAS) for name in SMALL),
         ("r50-fpn", (256, 256)),
         pytest.param("r101-fpn", (128, 256), marks=pytest.mark.slow),
     ],
@@ -129,8 +135,8 @@ def test_dynamic_form(name: str, canvas: tuple[int, int], precision: str) -> Non
         full = network(picture)
     differences = Differences()
     taps = some_taps(canvas)
-    for tap in taps[::2] if name != "mobilenetv2-fpn" else taps:
-        wanted = wanted_at(canvas, tap, reach=64)
+    for tap in taps if name in SMALL else taps[::2]:
+        wanted = wanted_at(canvas, tap, 64, network.config.mask_stride)
         trace = tracer.trace(wanted)
         assert trace.macs < tracer.full_macs
         for output, part in trace.run(picture).items():
@@ -249,6 +255,34 @@ def planned(
     network: Exact, text: str, canvas: Size, ladder: tuple[int | None, ...] = ()
 ) -> SchedulePlan:
     return plan_schedule(network.graphs, parse_schedule(text, canvas, ladder))
+
+
+@pytest.fixture(scope="module")
+def fine() -> Exact:
+    """ShuffleNetV2 with a path back up its pyramid, and mask features at stride 4."""
+    with pytest.MonkeyPatch.context() as patch:
+        config = dataclasses.replace(TINY, backbone="shufflenetv2", neck="ghost-pan", mask_stride=4)
+        patch.setitem(CONFIGS, "fine", config)
+        return exact(untrained_network("fine"))
+
+
+@pytest.mark.parametrize(
+    ("text", "ladder", "canvas"),
+    [
+        ("all", (), (256, 256)),
+        ("all", (), (128, 1024)),
+        ("warm", (), (640, 384)),
+        ("P3-P5", (64, None), (1024, 128)),
+        ("P3", (64,), (1024, 1024)),
+    ],
+)
+def test_schedules_with_mask_features_at_stride_4(
+    fine: Exact, text: str, ladder: tuple[int | None, ...], canvas: Size
+) -> None:
+    plan = planned(fine, text, canvas, ladder)
+    compared(fine, plan)
+    (schedule,) = manifest_of(in_double(plan)).schedules
+    assert {schedule.feature_stride(mask) for mask in schedule.masks} == {4}
 
 
 CLOSED_CANVASES = {"square": (256, 256), "wide": (128, 1024), "tall": (1024, 128)}

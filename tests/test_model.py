@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ from tracenet.model import (
     untrained_network,
 )
 from tracenet.model import checkpoint as checkpoint_module
-from tracenet.model.config import FILTER_SIZE
+from tracenet.model.config import FILTER_SIZE, BackboneName, NeckName
 from tracenet.model.layers import DepthwiseConv2d, LevelSharedBatchNorm
 
 
@@ -73,6 +74,8 @@ def refused(path: Path, match: str) -> None:
         ("r50-fpn", 33_980_151, 0.95 * 86.67e9, 1.05 * 86.67e9),
         ("r101-fpn", 52_972_279, 0.95 * 118.28e9, 1.05 * 118.28e9),
         ("mobilenetv2-fpn", 2_029_623, 2e9, 3.5e9),
+        ("shufflenetv2-pan", 1_199_593, 2e9, 2.7e9),
+        ("shufflenetv2-1.5x-pan", 2_419_895, 3.5e9, 4.3e9),
     ],
 )
 def test_cost(name: str, parameters: int, least: float, most: float) -> None:
@@ -119,6 +122,7 @@ def test_only_local_layers(name: str) -> None:
         LevelSharedBatchNorm,
         nn.ReLU,
         nn.ReLU6,
+        nn.LeakyReLU,
         nn.MaxPool2d,
         nn.Identity,
     }
@@ -194,11 +198,13 @@ def test_tap_score(class_logit: float, quality_logit: float, more: float) -> Non
 CONFIGURATIONS = st.builds(
     TraceNetConfig,
     name=st.text(max_size=10),
-    backbone=st.sampled_from(["resnet50", "resnet101", "mobilenetv2"]),
+    backbone=st.sampled_from(get_args(BackboneName)),
+    neck=st.sampled_from(get_args(NeckName)),
     pixel_mean=st.tuples(*[st.floats(0, 255)] * 3),
     pixel_std=st.tuples(*[st.floats(1, 255)] * 3),
     pyramid_channels=st.integers(1, 512),
     tower_depth=st.integers(0, 8),
+    mask_stride=st.sampled_from([4, 8]),
     kernel=st.sampled_from([1, 3, 5]),
     separable=st.booleans(),
 )
@@ -219,6 +225,8 @@ def test_configuration_survives_json(config: TraceNetConfig) -> None:
         ({"name": None}, "incomplete .*'name'"),
         ({"backbone": None}, "incomplete .*'backbone'"),
         ({"backbone": "vgg16"}, "no trunk 'vgg16'; choose one of resnet50, "),
+        ({"neck": "bifpn"}, "no neck 'bifpn'; choose one of fpn, ghost-pan"),
+        ({"mask_stride": 2}, "no mask stride 2; choose one of 4, 8"),
     ],
 )
 def test_wrong_configurations(change: dict[str, object], match: str) -> None:
@@ -332,6 +340,7 @@ def numpy_mask_head(
     filter: npt.NDArray[np.float64],
     offset: tuple[float, float],
     size: float,
+    stride: int,
 ) -> npt.NDArray[np.float64]:
     """Logits, pixel by pixel and product by product."""
     weights = [filter[:80].reshape(8, 10), filter[80:144].reshape(8, 8), filter[144:152][None]]
@@ -340,8 +349,8 @@ def numpy_mask_head(
     logits = np.empty((height, width))
     for row in range(height):
         for column in range(width):
-            x = (8 * column + offset[0]) / size
-            y = (8 * row + offset[1]) / size
+            x = (stride * column + offset[0]) / size
+            y = (stride * row + offset[1]) / size
             values = [x, y, *features[:, row, column]]
             for weight, bias in zip(weights, biases, strict=True):
                 sums = [
@@ -353,7 +362,8 @@ def numpy_mask_head(
     return logits
 
 
-def test_mask_head() -> None:
+@pytest.mark.parametrize("stride", [4, 8])
+def test_mask_head(stride: int) -> None:
     random = np.random.default_rng(0)
     features = random.normal(size=(2, 8, 5, 7))
     filters = random.normal(size=(2, 169))
@@ -365,22 +375,26 @@ def test_mask_head() -> None:
         torch.from_numpy(offsets)[:, :, None, None],
         1 / torch.tensor(sizes, dtype=torch.float64)[:, None, None, None],
     )
-    logits = MaskHead()(*inputs)
+    logits = MaskHead(stride)(*inputs)
     assert logits.shape == (2, 1, 5, 7)
     for index in range(2):
         expected = numpy_mask_head(
-            features[index], filters[index], tuple(offsets[index]), sizes[index]
+            features[index], filters[index], tuple(offsets[index]), sizes[index], stride
         )
         assert expected.std() > 0.1
         np.testing.assert_allclose(logits[index, 0].numpy(), expected, rtol=1e-10, atol=1e-10)
 
-    probability = MaskProbability()(*inputs)
-    assert probability.shape == (2, 1, 20, 28)
-    # Half-pixel centres: outputs 1 and 2 of four lie an eighth of a cell beside the cell's centre.
+    finer = stride // 2
+    probability = MaskProbability(stride)(*inputs)
+    assert probability.shape == (2, 1, 5 * finer, 7 * finer)
     cells = 1 / (1 + np.exp(-logits.numpy()))
-    row = 0.875 * cells[..., 1:2, :] + 0.125 * cells[..., 0:1, :]
-    expected = 0.875 * row[..., 2] + 0.125 * row[..., 3]
-    np.testing.assert_allclose(probability[:, :, 5, 10].numpy(), expected[..., 0], rtol=1e-9)
+    # Half-pixel centres: outputs 1 and 2 of four lie an eighth of a cell beside the cell's centre,
+    # those of two a quarter.
+    near = {4: 0.875, 2: 0.75}[finer]
+    at = {4: (5, 10), 2: (2, 5)}[finer]  # in the upper half of row 1, in the right one of column 2
+    row = near * cells[..., 1:2, :] + (1 - near) * cells[..., 0:1, :]
+    expected = near * row[..., 2] + (1 - near) * row[..., 3]
+    np.testing.assert_allclose(probability[:, :, *at].numpy(), expected[..., 0], rtol=1e-9)
 
 
 # Its answers
@@ -414,6 +428,7 @@ def test_answer_taps_against_indexing(untrained_tiny: TraceNet) -> None:
                 filter.double().numpy(),
                 (4 - (x + 0.5), 4 - (y + 0.5)),
                 size,
+                stride=8,
             )
             found = answers.mask[tap, level, :3, :4].numpy()
             np.testing.assert_allclose(found, mask, rtol=1e-3, atol=1e-4)

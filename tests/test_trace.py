@@ -199,7 +199,7 @@ def rect_wanted(tap: tuple[int, int], reach: int) -> dict[str, Rect]:
         row, column = y // level.stride, x // level.stride
         for kind in ("score", "box", "filter"):
             wanted[level.output(kind)] = Rect(row, row + 1, column, column + 1)
-    rows, columns = mask_spans(CANVAS, 8, reach)
+    rows, columns = mask_spans(CANVAS, 8, reach, stride=8)
     wanted["mask_features"] = Rect(
         int(rows.lo[y // 8]), int(rows.hi[y // 8]), int(columns.lo[x // 8]), int(columns.hi[x // 8])
     )

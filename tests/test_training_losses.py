@@ -14,7 +14,7 @@ from training_fixtures import RECIPE, SCENES, tiny_network
 
 from tracenet.data import StepDataset, TapBatch
 from tracenet.data.taps import NOTHING
-from tracenet.model import LEVELS
+from tracenet.model import CONFIGS, LEVELS
 from tracenet.model.network import HeadOutputs
 from tracenet.model.score import tap_score
 from tracenet.training.losses import (
@@ -111,6 +111,8 @@ def test_box_loss() -> None:
 
 class _Oracle(nn.Module):
     """Says of one tap on a 128 px canvas what is put into it, at every cell."""
+
+    config = dataclasses.replace(CONFIGS["mobilenetv2-fpn"], mask_stride=8)
 
     def __init__(self, box: list[list[float]], mask_logit: float) -> None:
         super().__init__()

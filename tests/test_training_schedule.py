@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
 import pytest
 import torch
+from scenes import TINY
 from training_fixtures import tiny_network
 
+from tracenet.model import TraceNet
+from tracenet.model.config import NeckName
 from tracenet.training.loop import (
     Schedule,
     averaged_network,
@@ -75,6 +79,27 @@ def test_averaged_network() -> None:
     for name, tensor in averaged.module.state_dict().items():
         torch.testing.assert_close(tensor, expected[name])
     assert any("running_mean" in name for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("trunk", "neck", "expected"),
+    [(0.25, "fpn", 1.0), (0.25, "ghost-pan", 0.5), (0.8, "ghost-pan", 1.0)],
+)
+def test_learning_rate_of_the_neck(trunk: float, neck: NeckName, expected: float) -> None:
+    """A pretrained one learns at twice the trunk's rate, a random one like the rest."""
+    config = dataclasses.replace(TINY, backbone="shufflenetv2", neck=neck)
+    network = TraceNet(config)
+    schedule = Schedule(steps=1, learning_rate=1.0, trunk_factor=trunk)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    rates = {
+        names[id(parameter)]: group["lr"]
+        for group in parameter_groups(network, schedule)
+        for parameter in group["params"]
+    }
+    assert rates["pyramid.p7.0.weight"] == rates["heads.box.weight"] == 1.0
+    assert rates["backbone.stem.weight"] == trunk
+    name = "lateral.0" if neck == "fpn" else "neck.red.0"
+    assert rates[f"pyramid.{name}.weight"] == expected
 
 
 def test_parameter_groups() -> None:

@@ -124,11 +124,12 @@ def _exact_regions(tracer: ReceptiveFieldTracer, wanted_at: WantedAt, image: Ten
 def _at_tap(plan: SchedulePlan, window: str) -> WantedAt:
     """The answers of the levels under the tap, and the mask features around it."""
     from tracenet.rft import Rect
-    from tracenet_export.schedule import mask_spans, query_wanted
+    from tracenet_export.schedule import mask_spans, mask_stride, query_wanted
 
     stride = plan.key.stride
     spans = dict(query_wanted(plan.canvas, plan.levels))
-    spans["mask_features"] = mask_spans(plan.canvas, stride, plan.windows[window])
+    features_stride = mask_stride(plan.plan.graph)
+    spans["mask_features"] = mask_spans(plan.canvas, stride, plan.windows[window], features_stride)
 
     def wanted(tap: Tap) -> dict[str, Rect]:
         column, row = (at // stride for at in tap.at)

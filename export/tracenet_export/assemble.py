@@ -18,7 +18,7 @@ from tracenet_export.programs import (
     mask_head_program,
     window_shape,
 )
-from tracenet_export.schedule import REACH_SLACK, SchedulePlan, tap_macs
+from tracenet_export.schedule import REACH_SLACK, SchedulePlan, mask_stride, tap_macs
 
 IMAGE = "image"
 """Name of the array that is the canvas."""
@@ -188,7 +188,7 @@ class _Builder:
         """The mask head of an alternative, whose arrays are named with ``scope``."""
         rows = self.tap_plan.head_rows[name]
         height, width = (row.size for row in rows)
-        program = mask_head_program(height, width)
+        program = mask_head_program(height, width, mask_stride(self.graph))
         program = self.programs.setdefault(program.name, program)
         array = scope + self._array_name(self.features)
         scale = program.outputs[0].shape[2] // height

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from tracenet.model import MASK_STRIDE, MaskProbability
+from tracenet.model import MaskProbability
 from tracenet.model.config import FILTER_SIZE, MASK_FEATURES, MASK_HEAD_LAYERS
 from tracenet.rft import ConvGraph
 from tracenet.rft.operators.call import Call, SpatialInput
@@ -130,18 +130,23 @@ def window_shape(graph: ConvGraph, placed: PlacedPiece, node: str) -> tuple[int,
     return 1, graph.nodes[node].channels, height, width
 
 
-def mask_head_program(height: int, width: int) -> Program:
-    """The mask head on a window of mask features (see docs/bundle.md, "the head")."""
+def mask_head_program(height: int, width: int, stride: int) -> Program:
+    """The mask head on a window of mask features (see docs/bundle.md, "the head").
+
+    Args:
+        height, width: of the window, in cells.
+        stride: canvas pixels per cell.
+    """
     shapes = {
         "features": (1, MASK_FEATURES, height, width),
         "filter": (1, FILTER_SIZE, 1, 1),
         "offset": (1, 2, 1, 1),
         "inverse_size": (1, 1, 1, 1),
     }
-    scale = MASK_STRIDE // PROBABILITY_STRIDE
+    scale = stride // PROBABILITY_STRIDE
     return Program(
         name=f"mask_head_{height}x{width}",
-        module=MaskProbability().eval(),
+        module=MaskProbability(stride).eval(),
         inputs=tuple(TensorShape(name, shape) for name, shape in shapes.items()),
         outputs=(TensorShape("mask", (1, 1, scale * height, scale * width)),),
         macs=mask_head_macs(height, width),

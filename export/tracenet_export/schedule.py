@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tracenet.model import COARSEST_STRIDE, LEVELS, MASK_STRIDE, Level, TraceNet
+from tracenet.model import COARSEST_STRIDE, LEVELS, Level, TraceNet
 from tracenet.rft import ConvGraph, Node, Span, capture
 from tracenet_export.errors import ExportError, PlanError
 from tracenet_export.plan import (
@@ -52,9 +52,6 @@ WORTHWHILE = 0.01
 
 Each has programs of its own, to load and, for some targets, with weights of their own.
 """
-
-MASK_RIM = MASK_STRIDE // 2
-"""Canvas pixels at the inner sides of a mask window where the mask would mix features beyond it."""
 
 _LARGE_SIDE = 64 * COARSEST_STRIDE
 """At least the side of a canvas on which no border reaches the middle."""
@@ -124,9 +121,13 @@ class SchedulePlan:
         return self.levels[0]
 
     def reach(self, alternative: str) -> int | None:
-        """Canvas pixels from the key cell to each side that a mask covers."""
+        """Canvas pixels from the key cell to each side that a mask covers.
+
+        That is half a cell of the features less than the window: there the mask would mix features
+        beyond it.
+        """
         window = self.windows[alternative]
-        return None if window is None else window - MASK_RIM
+        return None if window is None else window - mask_stride(self.plan.graph) // 2
 
 
 @dataclass(frozen=True)
@@ -250,20 +251,33 @@ def query_wanted(canvas: tuple[int, int], levels: Sequence[Level]) -> Wanted:
     return wanted
 
 
-def mask_spans(canvas: tuple[int, int], key_stride: int, reach: int | None) -> Spans:
-    """The mask features within this reach of every key cell (None: all of them)."""
-    y, x = (_mask_span(extent, key_stride, reach) for extent in canvas)
+def mask_stride(graph: ConvGraph) -> int:
+    """Canvas pixels per cell of a network's mask features."""
+    features = graph.nodes[graph.outputs["mask_features"]]
+    return int(graph.input_shape[2]) // features.extent[0]
+
+
+def mask_spans(canvas: tuple[int, int], key_stride: int, reach: int | None, stride: int) -> Spans:
+    """The mask features within this reach of every key cell (None: all of them).
+
+    Args:
+        canvas: height and width.
+        key_stride: of the level whose cells are the keys.
+        reach: canvas pixels to each side.
+        stride: of the mask features.
+    """
+    y, x = (_mask_span(extent, key_stride, reach, stride) for extent in canvas)
     return y, x
 
 
-def _mask_span(extent: int, key_stride: int, reach: int | None) -> Span:
-    cells = extent // MASK_STRIDE
+def _mask_span(extent: int, key_stride: int, reach: int | None, stride: int) -> Span:
+    cells = extent // stride
     start = np.arange(extent // key_stride) * key_stride
     if reach is None:
         return Span(np.zeros_like(start), np.full_like(start, cells))
     return Span(
-        (start - reach) // MASK_STRIDE,
-        -((-start - key_stride - reach) // MASK_STRIDE),
+        (start - reach) // stride,
+        -((-start - key_stride - reach) // stride),
     ).clip(cells)
 
 
@@ -295,7 +309,8 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
         PlanError: no windows of fixed size serve the network.
     """
     canvas, stride = request.canvas, request.levels[0].stride
-    windows = _windows(request)
+    features_stride = mask_stride(graphs(canvas))
+    windows = _windows(request, features_stride)
     own = _setting(graphs, request, canvas, windows)
     plan = _plan(request, own)
     worthwhile = windows if request.chosen else _worthwhile(plan, windows)
@@ -310,7 +325,7 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
     plan = on_canvas(plan, form, own)
     check_plan(plan)
     head_rows = {
-        name: _head_rows(request, windows[name], wanted["mask_features"])
+        name: _head_rows(request, windows[name], wanted["mask_features"], features_stride)
         for name, wanted in own.alternatives.items()
     }
     heads = [[rows[axis].size * rows[axis].unit for rows in head_rows.values()] for axis in (0, 1)]
@@ -351,12 +366,15 @@ def part_of(node: Node) -> str:
     return node.module_path.split(".")[0]
 
 
-def _windows(request: ScheduleRequest) -> dict[str, int | None]:
-    """Mask windows by name; one that covers the canvas for some tap takes the place of `all`."""
-    features = tuple(side // MASK_STRIDE for side in request.canvas)
+def _windows(request: ScheduleRequest, stride: int) -> dict[str, int | None]:
+    """Mask windows by name; one that covers the canvas for some tap takes the place of `all`.
+
+    ``stride`` is that of the mask features.
+    """
+    features = tuple(side // stride for side in request.canvas)
     windows: dict[str, int | None] = {}
     for window in request.ladder:
-        spans = mask_spans(request.canvas, request.levels[0].stride, window)
+        spans = mask_spans(request.canvas, request.levels[0].stride, window, stride)
         whole = tuple(int(span.size.max()) for span in spans) == features
         windows["all" if whole else f"{window}px"] = None if whole else window
         if whole:
@@ -367,13 +385,15 @@ def _windows(request: ScheduleRequest) -> dict[str, int | None]:
 def _setting(
     graphs: Graphs, request: ScheduleRequest, canvas: Size, windows: Mapping[str, int | None]
 ) -> Setting:
-    features = tuple(side // MASK_STRIDE for side in canvas)
+    graph = graphs(canvas)
+    stride = mask_stride(graph)
+    features = tuple(side // stride for side in canvas)
     alternatives = {}
     for name, window in windows.items():
-        spans = mask_spans(canvas, request.levels[0].stride, window)
+        spans = mask_spans(canvas, request.levels[0].stride, window, stride)
         y, x = (windows_of(span, extent) for span, extent in zip(spans, features, strict=True))
         alternatives[name] = {"mask_features": (y, x)}
-    return Setting(canvas, graphs(canvas), query_wanted(canvas, request.levels), alternatives)
+    return Setting(canvas, graph, query_wanted(canvas, request.levels), alternatives)
 
 
 def _plan_full(own: Setting) -> Plan:
@@ -411,12 +431,14 @@ def _plan_cropped(own: Setting, halo: float) -> Plan:
     )
 
 
-def _head_rows(request: ScheduleRequest, window: int | None, head_window: Spans) -> tuple[Row, Row]:
-    step = request.levels[0].stride // MASK_STRIDE
+def _head_rows(
+    request: ScheduleRequest, window: int | None, head_window: Spans, stride: int
+) -> tuple[Row, Row]:
+    step = request.levels[0].stride // stride
     y, x = (
-        Row(MASK_STRIDE, int(span.size[0]), (0,), 0)
+        Row(stride, int(span.size[0]), (0,), 0)
         if window is None
-        else Row(MASK_STRIDE, int(span.size[0]), (-window // MASK_STRIDE,), step)
+        else Row(stride, int(span.size[0]), (-window // stride,), step)
         for span in head_window
     )
     return y, x

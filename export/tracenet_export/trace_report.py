@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from tracenet.rft import ConvGraph, Node, Rect, Span
 from tracenet_export.plan import Spans
-from tracenet_export.schedule import SchedulePlan, mask_spans, part_of, query_wanted
+from tracenet_export.schedule import (
+    SchedulePlan,
+    mask_spans,
+    mask_stride,
+    part_of,
+    query_wanted,
+)
 
 GRID = 16
 """Canvas pixels between the taps over which exact regions are averaged."""
@@ -121,7 +127,9 @@ def tap_regions(tap_plan: SchedulePlan, window: str) -> dict[str, Spans]:
     """Exact regions of what one tap computes, with one mask window, for every key cell."""
     plan = tap_plan.plan
     per_picture = {node for placed in plan.encode for node in placed.piece.nodes}
-    mask = mask_spans(tap_plan.canvas, tap_plan.key.stride, tap_plan.windows[window])
+    reach = tap_plan.windows[window]
+    stride = mask_stride(plan.graph)
+    mask = mask_spans(tap_plan.canvas, tap_plan.key.stride, reach, stride)
     wanted = dict(query_wanted(tap_plan.canvas, tap_plan.levels)) | {"mask_features": mask}
     regions = plan.graph.regions(wanted)
     return {name: spans for name, spans in regions.items() if name not in per_picture}

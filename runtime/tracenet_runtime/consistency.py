@@ -13,7 +13,7 @@ from tracenet_runtime.errors import BundleError
 from tracenet_runtime.manifest import Manifest
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.table import make_table
-from tracenet_runtime.windows import FEATURE_STRIDE, check_windows
+from tracenet_runtime.windows import check_windows
 from tracenet_runtime.zoom_rule import ZoomRule
 
 
@@ -93,8 +93,6 @@ def _check_levels(manifest: Manifest) -> None:
         _refuse("two levels have the same name")
     if strides != sorted(set(strides)):
         _refuse("the levels are not ordered from the finest to the coarsest")
-    if manifest.canvas_multiple % FEATURE_STRIDE:
-        _refuse(f"the canvas multiple is not a multiple of {FEATURE_STRIDE} pixels")
 
 
 def _check_schedule(manifest: Manifest, schedule: Schedule) -> None:

@@ -19,7 +19,7 @@ from tracenet_runtime.schedule import Call, Schedule, Window
 from tracenet_runtime.scratch import Scratch
 from tracenet_runtime.table import row_offsets
 from tracenet_runtime.timing import Timings, timed
-from tracenet_runtime.windows import FEATURE_STRIDE, IMAGE
+from tracenet_runtime.windows import IMAGE
 
 FloatArray = npt.NDArray[Any]
 
@@ -283,7 +283,9 @@ class Replay:
         cut = self._cut(features, program, start, arrays, timings)
         with timed(timings, "mask"):
             answer = query.levels[level_index]
-            inputs = {"features": cut, **_head_inputs(answer, query.tap, *start, cut, program)}
+            stride = self.schedule.feature_stride(mask)
+            centre = ((start[1] + 0.5) * stride, (start[0] + 0.5) * stride)
+            inputs = {"features": cut, **_head_inputs(answer, query.tap, centre, cut, program)}
         outputs = self._run(head.program, inputs, timings)
         with timed(timings, "mask"):
             window = self._valid_window(mask.reach, query.tap)
@@ -454,12 +456,14 @@ def _level_answer(level: Level, tap: tuple[int, int], arrays: Mapping[str, Array
 def _head_inputs(
     answer: LevelAnswer,
     tap: tuple[int, int],
-    y0: int,
-    x0: int,
+    first_cell_centre: tuple[float, float],
     features: FloatArray,
     program: Program,
 ) -> dict[str, FloatArray]:
-    """The three inputs of a mask head that are not cut from an array."""
+    """The three inputs of a mask head that are not cut from an array.
+
+    ``first_cell_centre`` is (x, y), canvas pixels, of the window of features.
+    """
 
     def vector(name: str, values: list[float]) -> FloatArray:
         # An engine that computes in another precision than declared (float64, for a check)
@@ -468,7 +472,6 @@ def _head_inputs(
         dtype = program.inputs[name].dtype if as_declared else features.dtype
         return np.array(values, dtype).reshape(1, -1, 1, 1)
 
-    first_cell_centre = ((x0 + 0.5) * FEATURE_STRIDE, (y0 + 0.5) * FEATURE_STRIDE)
     return {
         "filter": answer.filter,
         "offset": vector(

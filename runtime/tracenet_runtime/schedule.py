@@ -152,6 +152,10 @@ class Schedule:
         """Whether its answers are FullNet's, up to rounding."""
         return self.halo == 1
 
+    def feature_stride(self, mask: MaskSchedule) -> int:
+        """Canvas pixels per cell of the mask features that the head of ``mask`` reads."""
+        return self.rows[mask.head.origin_y].unit // mask.head.inputs[0].step
+
     def serves_canvas(self, height: int, width: int) -> bool:
         """Whether its programs serve a canvas of this size."""
         return height in self.serves.height and width in self.serves.width

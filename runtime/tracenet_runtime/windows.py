@@ -13,16 +13,13 @@ import numpy.typing as npt
 
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.manifest import Manifest, Program
+from tracenet_runtime.mask import PROBABILITY_STRIDE
 from tracenet_runtime.schedule import Axis, Call, MaskSchedule, Schedule, Window
 from tracenet_runtime.table import row_offsets
 
 IMAGE = "image"
 """The name of the array that is the canvas."""
 
-FEATURE_STRIDE = 8
-"""Canvas pixels per cell of the mask head's features; its mask has 4 x 4 cells for each."""
-
-_MASK_CELLS_PER_FEATURE = 4
 _COMPUTED_HEAD_INPUTS: dict[str, int | None] = {"filter": None, "offset": 2, "inverse_size": 1}
 
 _Starts = npt.NDArray[np.int64]
@@ -141,12 +138,21 @@ class _WindowChecker:
         self._check_output_spec(head, output, program)
         if program.outputs["mask"].shape[1] != 1:
             self._refuse(f"the output of {head.program!r} does not have one channel")
-        if (output.height, output.width, output.step) != (
-            features.height * _MASK_CELLS_PER_FEATURE,
-            features.width * _MASK_CELLS_PER_FEATURE,
-            features.step * _MASK_CELLS_PER_FEATURE,
+        units = {self.schedule.rows[row].unit for row in (head.origin_y, head.origin_x)}
+        if units != {PROBABILITY_STRIDE * output.step}:
+            self._refuse(
+                f"the mask of {head.program!r} does not have {PROBABILITY_STRIDE} canvas pixels a "
+                "cell"
+            )
+        finer, rest = divmod(output.step, features.step)
+        if rest or (output.height, output.width) != (
+            finer * features.height,
+            finer * features.width,
         ):
-            self._refuse(f"the mask of {head.program!r} is not 4 times as fine as its features")
+            self._refuse(
+                f"the mask of {head.program!r} is not a whole number of times as fine as its "
+                "features"
+            )
         self._check_computed_inputs(head, program, arrays)
         self._check_valid_part(mask, features)
 
@@ -169,17 +175,17 @@ class _WindowChecker:
 
     def _check_valid_part(self, mask: MaskSchedule, features: Window) -> None:
         """The features must cover all of the canvas for which the mask is said to be valid."""
-        stride = self.schedule.key_stride
+        stride, cell = self.schedule.key_stride, self.schedule.feature_stride(mask)
         starts_y, starts_x = self._origin(mask.head)
         for key, starts, size, side in (
             (self.key_rows, starts_y, features.height, self.height),
             (self.key_columns, starts_x, features.width, self.width),
         ):
             reach = side if mask.reach is None else mask.reach
-            start = FEATURE_STRIDE * features.step * starts
+            start = cell * features.step * starts
             first = np.maximum(key * stride - reach, 0)
             last = np.minimum((key + 1) * stride + reach, side)
-            if np.any(first < start) or np.any(last > start + FEATURE_STRIDE * size):
+            if np.any(first < start) or np.any(last > start + cell * size):
                 self._refuse(f"the window of mask {mask.name!r} is smaller than its reach")
 
     def _run_call(self, call: Call, arrays: dict[str, _ArrayExtent]) -> None:

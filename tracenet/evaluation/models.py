@@ -13,7 +13,7 @@ from tracenet.evaluation.answers import LevelMasks, Photo, PhotoAnswers
 from tracenet.evaluation.metrics import Mask
 from tracenet.evaluation.protocol import Tap
 from tracenet.model import LEVELS, MaskProbability, TraceNet, answer_taps
-from tracenet.model.fullnet import gather_cells, mask_head_inputs
+from tracenet.model.fullnet import gather_cells, mask_head_inputs, mask_stride
 from tracenet_runtime.canvas import Canvas, CanvasImage, Placement
 from tracenet_runtime.choose import Choice
 from tracenet_runtime.mask import place_mask
@@ -80,9 +80,10 @@ class _FullNetAnswers:
 
         best = gather("score").squeeze(-1).argmax(dim=1)
         rows = torch.arange(len(taps)) * len(LEVELS) + best
-        inputs = [values[rows] for values in mask_head_inputs(gather("filter"), taps)]
+        stride = mask_stride(self._outputs)
+        inputs = [values[rows] for values in mask_head_inputs(gather("filter"), taps, stride)]
         features = self._outputs["mask_features"].expand(len(taps), -1, -1, -1)
-        masks: Tensor = MaskProbability()(features, *inputs)
+        masks: Tensor = MaskProbability(stride)(features, *inputs)
         return masks
 
     def _batches(self, taps: Sequence[Tap], size: int) -> Iterator[Tensor]:

@@ -11,12 +11,11 @@ from torch import Tensor
 from tracenet.evaluation.answers import LevelMasks, Photo, PhotoAnswers
 from tracenet.evaluation.metrics import Mask
 from tracenet.evaluation.protocol import Tap
-from tracenet.model import LEVELS, MASK_STRIDE, MaskProbability, TraceNet
+from tracenet.model import LEVELS, MaskProbability, TraceNet
 from tracenet.rft import ReceptiveFieldTracer, Rect
 from tracenet_runtime.canvas import Canvas, Placement
 from tracenet_runtime.mask import PROBABILITY_STRIDE, place_mask
 
-_MASKS_PER_CELL = MASK_STRIDE // PROBABILITY_STRIDE
 _QUERIED: tuple[Literal["score", "filter"], ...] = ("score", "filter")
 
 
@@ -29,7 +28,7 @@ class RegionReplay:
     """
 
     def __init__(self, network: TraceNet, canvas: Canvas) -> None:
-        self._canvas = canvas
+        self._canvas, self._mask_stride = canvas, network.config.mask_stride
         example = torch.zeros(1, 3, canvas.height, canvas.width)
         self._tracer = ReceptiveFieldTracer(network.eval(), (example,))
 
@@ -37,18 +36,23 @@ class RegionReplay:
         """See :class:`~tracenet.evaluation.answers.TapModel`."""
         pixels, placement = self._canvas.fit(photo)
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-        return _RegionAnswers(self._tracer, image, self._canvas, placement)
+        return _RegionAnswers(self._tracer, image, self._canvas, placement, self._mask_stride)
 
 
 class _RegionAnswers:
     many = False
 
     def __init__(
-        self, tracer: ReceptiveFieldTracer, image: Tensor, canvas: Canvas, placement: Placement
+        self,
+        tracer: ReceptiveFieldTracer,
+        image: Tensor,
+        canvas: Canvas,
+        placement: Placement,
+        mask_stride: int,
     ) -> None:
         self.computed = f"replay by regions on {canvas.height} x {canvas.width}"
         self._tracer, self._image, self._canvas = tracer, image, canvas
-        self._placement = placement
+        self._placement, self._mask_head = placement, MaskProbability(mask_stride)
 
     def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
         for tap in taps:
@@ -86,9 +90,9 @@ class _RegionAnswers:
 
     def _window(self, tap: Tap, level: int) -> Rect:
         """Cells of the mask features that a level's mask may fill."""
-        reach = LEVELS[level].size_of_interest
+        reach, stride = LEVELS[level].size_of_interest, self._mask_head.stride
         (left, right), (top, bottom) = (
-            (max(0, at - reach) // MASK_STRIDE, -(-min(side, at + reach + 1) // MASK_STRIDE))
+            (max(0, at - reach) // stride, -(-min(side, at + reach + 1) // stride))
             for at, side in zip(tap, (self._canvas.width, self._canvas.height), strict=True)
         )
         return Rect(top, bottom, left, right)
@@ -99,11 +103,12 @@ class _RegionAnswers:
         return self._tracer.trace(wanted).run(self._image)["mask_features"]
 
     def _grown(self, window: Rect) -> Rect:
+        stride = self._mask_head.stride
         return Rect(
             max(0, window.y0 - 1),
-            min(self._canvas.height // MASK_STRIDE, window.y1 + 1),
+            min(self._canvas.height // stride, window.y1 + 1),
             max(0, window.x0 - 1),
-            min(self._canvas.width // MASK_STRIDE, window.x1 + 1),
+            min(self._canvas.width // stride, window.x1 + 1),
         )
 
     def _mask(
@@ -114,28 +119,23 @@ class _RegionAnswers:
         part = features[
             ..., grown.y0 - have.y0 : grown.y1 - have.y0, grown.x0 - have.x0 : grown.x1 - have.x0
         ]
+        stride = self._mask_head.stride
         offset = [
-            (start + 0.5) * MASK_STRIDE - (at + 0.5)
+            (start + 0.5) * stride - (at + 0.5)
             for start, at in zip((grown.x0, grown.y0), tap, strict=True)
         ]
         with torch.inference_mode():
-            probability = MaskProbability()(
+            probability = self._mask_head(
                 part,
                 filter,
                 torch.tensor(offset).view(1, 2, 1, 1),
                 torch.tensor(1 / LEVELS[level].size_of_interest).view(1, 1, 1, 1),
             )[0, 0]
-        top, left = (
-            _MASKS_PER_CELL * (a - b) for a, b in ((window.y0, grown.y0), (window.x0, grown.x0))
-        )
-        height, width = _MASKS_PER_CELL * window.height, _MASKS_PER_CELL * window.width
+        finer = stride // PROBABILITY_STRIDE
+        top, left = (finer * (a - b) for a, b in ((window.y0, grown.y0), (window.x0, grown.x0)))
+        height, width = finer * window.height, finer * window.width
         return place_mask(
             probability[top : top + height, left : left + width].numpy(),
-            (
-                MASK_STRIDE * window.x0,
-                MASK_STRIDE * window.y0,
-                MASK_STRIDE * window.x1,
-                MASK_STRIDE * window.y1,
-            ),
+            (stride * window.x0, stride * window.y0, stride * window.x1, stride * window.y1),
             self._placement,
         )

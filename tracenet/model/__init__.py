@@ -14,7 +14,6 @@ from tracenet.model.config import (
     CONFIGS,
     DEFAULT_CANVAS,
     LEVELS,
-    MASK_STRIDE,
     Level,
     TraceNetConfig,
 )
@@ -29,7 +28,6 @@ __all__ = [
     "CONFIGS",
     "DEFAULT_CANVAS",
     "LEVELS",
-    "MASK_STRIDE",
     "CheckpointError",
     "Level",
     "MaskHead",

@@ -1,4 +1,7 @@
-"""Trunks that give C3, C4, C5: ResNet-50/101 and MobileNetV2, in torchvision's tensor names."""
+"""Trunks: ResNet-50/101 and MobileNetV2, in torchvision's tensor names, and ShuffleNetV2.
+
+Every trunk gives C1, C3, C4, C5: features at strides 2, 8, 16, 32.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from torch import Tensor, nn
 
 from tracenet.model.config import BackboneName
 from tracenet.model.layers import DepthwiseConv2d
+from tracenet.model.shufflenet import ShuffleNetV2
 
 
 class Bottleneck(nn.Module):
@@ -42,6 +46,7 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """ResNet without its classifier (arXiv 1512.03385)."""
 
+    stem_channels = 64
     out_channels = (512, 1024, 2048)
 
     def __init__(self, depths: tuple[int, int, int, int]) -> None:
@@ -65,12 +70,12 @@ class ResNet(nn.Module):
         """The layers up to stride 4."""
         return [self.conv1, self.bn1, self.layer1]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """N x 3 x H x W -> C3, C4, C5 at strides 8, 16, 32."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        c3 = self.layer2(self.layer1(x))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """N x 3 x H x W -> C1, C3, C4, C5."""
+        c1 = self.relu(self.bn1(self.conv1(x)))
+        c3 = self.layer2(self.layer1(self.maxpool(c1)))
         c4 = self.layer3(c3)
-        return c3, c4, self.layer4(c4)
+        return c1, c3, c4, self.layer4(c4)
 
 
 def _with_relu6(convolution: nn.Conv2d) -> nn.Sequential:
@@ -104,6 +109,7 @@ class MobileNetV2(nn.Module):
     as plain convolutions with biases.
     """
 
+    stem_channels = 16
     out_channels = (32, 96, 320)
     _blocks = (
         # expansion, channels, repeats, stride
@@ -115,7 +121,7 @@ class MobileNetV2(nn.Module):
         (6, 160, 3, 2),
         (6, 320, 1, 1),
     )
-    _c2, _c3, _c4 = 3, 6, 13  # indices in `features` of the last layers at strides 4, 8, 16
+    _c1, _c2, _c3, _c4 = 1, 3, 6, 13  # in `features`, the last layers at strides 2, 4, 8, 16
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,14 +138,15 @@ class MobileNetV2(nn.Module):
         """The layers up to stride 4."""
         return [self.features[: self._c2 + 1]]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """N x 3 x H x W -> C3, C4, C5 at strides 8, 16, 32."""
-        c3 = self.features[: self._c3 + 1](x)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """N x 3 x H x W -> C1, C3, C4, C5."""
+        c1 = self.features[: self._c1 + 1](x)
+        c3 = self.features[self._c1 + 1 : self._c3 + 1](c1)
         c4 = self.features[self._c3 + 1 : self._c4 + 1](c3)
-        return c3, c4, self.features[self._c4 + 1 :](c4)
+        return c1, c3, c4, self.features[self._c4 + 1 :](c4)
 
 
-def build_backbone(name: BackboneName) -> ResNet | MobileNetV2:
+def build_backbone(name: BackboneName) -> ResNet | MobileNetV2 | ShuffleNetV2:
     """A trunk with random weights."""
     match name:
         case "resnet50":
@@ -148,3 +155,7 @@ def build_backbone(name: BackboneName) -> ResNet | MobileNetV2:
             return ResNet((3, 4, 23, 3))
         case "mobilenetv2":
             return MobileNetV2()
+        case "shufflenetv2":
+            return ShuffleNetV2((116, 232, 464))
+        case "shufflenetv2-1.5x":
+            return ShuffleNetV2((176, 352, 704))

@@ -6,7 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-BackboneName = Literal["resnet50", "resnet101", "mobilenetv2"]
+BackboneName = Literal["resnet50", "resnet101", "mobilenetv2", "shufflenetv2", "shufflenetv2-1.5x"]
+NeckName = Literal["fpn", "ghost-pan"]
+MaskStride = Literal[4, 8]
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,6 @@ COARSEST_STRIDE = LEVELS[-1].stride
 DEFAULT_CANVAS = (512, 512)
 """Height and width on which the shipped weights answer best (see docs/training.md)."""
 
-MASK_STRIDE = 8
-"""Canvas pixels per cell of the mask features."""
-
 MASK_FEATURES = 8
 """Channels of the mask features."""
 
@@ -60,17 +59,21 @@ class TraceNetConfig:
 
     Attributes:
         name: what users call it, such as ``mobilenetv2-fpn``.
-        backbone: which trunk gives C3, C4, C5.
+        backbone: which trunk gives C1, C3, C4, C5.
+        neck: what makes P3-P7 of C3, C4, C5.
         pixel_mean, pixel_std: the network's first step is ``(rgb - mean) / std`` on 0-255 values.
         pyramid_channels: channels of P3-P7.
         tower_channels, tower_depth: the two towers of the heads.
-        mask_channels, mask_depth: the mask branch before its 1x1 projection to 8 channels.
+        mask_channels, mask_depth: the mask branch at stride 8.
+        mask_stride: canvas pixels per cell of the mask features. At 4 the branch goes on there,
+            with half of its channels, and sees C1.
         kernel: kernel of the pyramid's, the towers' and the mask branch's convolutions.
         separable: make those convolutions depthwise-separable, and the predictors 1x1.
     """
 
     name: str
     backbone: BackboneName
+    neck: NeckName = "fpn"
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     pyramid_channels: int = 256
@@ -78,6 +81,7 @@ class TraceNetConfig:
     tower_depth: int = 4
     mask_channels: int = 128
     mask_depth: int = 4
+    mask_stride: MaskStride = 8
     kernel: int = 3
     separable: bool = False
 
@@ -90,7 +94,7 @@ class TraceNetConfig:
         """Inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: a key is unknown or missing, or there is no such trunk.
+            ValueError: a key is unknown or missing, or there is no such trunk, neck or mask stride.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
@@ -99,16 +103,23 @@ class TraceNetConfig:
         arguments: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
-        backbones = get_args(BackboneName)
-        if arguments.get("backbone", backbones[0]) not in backbones:
-            raise ValueError(
-                f"there is no trunk {arguments['backbone']!r}; choose one of {', '.join(backbones)}"
-            )
+        for key, (what, choices) in _CHOICES.items():
+            if arguments.get(key, choices[0]) not in choices:
+                raise ValueError(
+                    f"there is no {what} {arguments[key]!r}; choose one of "
+                    f"{', '.join(map(str, choices))}"
+                )
         try:
             return cls(**arguments)
         except TypeError as error:
             raise ValueError(f"incomplete network configuration: {error}") from None
 
+
+_CHOICES: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "backbone": ("trunk", get_args(BackboneName)),
+    "neck": ("neck", get_args(NeckName)),
+    "mask_stride": ("mask stride", get_args(MaskStride)),
+}
 
 CONFIGS: dict[str, TraceNetConfig] = {
     config.name: config
@@ -125,6 +136,32 @@ CONFIGS: dict[str, TraceNetConfig] = {
             tower_depth=3,
             mask_channels=64,
             mask_depth=3,
+            kernel=5,
+            separable=True,
+        ),
+        TraceNetConfig(
+            "shufflenetv2-pan",
+            "shufflenetv2",
+            "ghost-pan",
+            pyramid_channels=96,
+            tower_channels=96,
+            tower_depth=3,
+            mask_channels=64,
+            mask_depth=3,
+            mask_stride=4,
+            kernel=5,
+            separable=True,
+        ),
+        TraceNetConfig(
+            "shufflenetv2-1.5x-pan",
+            "shufflenetv2-1.5x",
+            "ghost-pan",
+            pyramid_channels=128,
+            tower_channels=96,
+            tower_depth=3,
+            mask_channels=64,
+            mask_depth=3,
+            mask_stride=4,
             kernel=5,
             separable=True,
         ),

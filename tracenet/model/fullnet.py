@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tracenet.model.config import FILTER_SIZE, LEVELS, MASK_STRIDE
+from tracenet.model.config import FILTER_SIZE, LEVELS
 from tracenet.model.mask_head import MaskHead, MaskProbability
 
 
@@ -21,7 +21,8 @@ class TapAnswers:
         score: T x 5 in [0, 1]; the level with the highest score answers.
         box: T x 5 x 4, (x0, y0, x1, y1) in canvas pixels, not clipped.
         filter: T x 5 x 169.
-        mask: T x 5 x h x w; logits at stride 8 or probabilities at stride 2, as asked for.
+        mask: T x 5 x h x w; logits at the mask features' stride or probabilities at stride 2, as
+            asked for.
     """
 
     score: Tensor
@@ -65,18 +66,26 @@ def decode_boxes(distances: Tensor, taps: Tensor) -> Tensor:
     return torch.cat([centre - distances[..., :2], centre + distances[..., 2:]], dim=-1)
 
 
-def mask_head_inputs(filters: Tensor, taps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def mask_stride(outputs: Mapping[str, Tensor]) -> int:
+    """Canvas pixels per cell of the mask features, of the network that gave these outputs."""
+    finest = LEVELS[0]
+    cells = outputs[finest.output("score")].shape[2]
+    return finest.stride * cells // outputs["mask_features"].shape[2]
+
+
+def mask_head_inputs(filters: Tensor, taps: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
     """The mask head's filter, offset and inverse size for whole-canvas features.
 
     Args:
         filters: T x 5 x 169.
         taps: T x 2, integer (x, y) canvas pixels.
+        stride: canvas pixels per cell of the mask features.
 
     Returns:
         Tensors for T * 5 masks, taps first.
     """
     count = len(LEVELS)
-    offset = MASK_STRIDE / 2 - (taps.to(filters.dtype) + 0.5)
+    offset = stride / 2 - (taps.to(filters.dtype) + 0.5)
     sizes = torch.tensor(
         [level.size_of_interest for level in LEVELS], dtype=filters.dtype, device=filters.device
     )
@@ -95,7 +104,7 @@ def answer_taps(
     Args:
         outputs: the network's outputs for one canvas (N = 1).
         taps: T x 2, integer (x, y) canvas pixels.
-        probability: give the masks as probabilities at stride 2 instead of logits at stride 8.
+        probability: give the masks as probabilities at stride 2 instead of logits.
     """
     image_index = torch.zeros(len(taps), dtype=torch.long, device=taps.device)
 
@@ -105,8 +114,9 @@ def answer_taps(
 
     filters = gather("filter")
     features = outputs["mask_features"].expand(len(taps) * len(LEVELS), -1, -1, -1)
-    head = MaskProbability() if probability else MaskHead()
-    mask = head(features, *mask_head_inputs(filters, taps))
+    stride = mask_stride(outputs)
+    head = MaskProbability(stride) if probability else MaskHead(stride)
+    mask = head(features, *mask_head_inputs(filters, taps, stride))
     return TapAnswers(
         score=gather("score").squeeze(-1),
         box=decode_boxes(gather("box"), taps),

@@ -21,13 +21,15 @@ class LevelSharedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return [self(level) for level in levels]
         cells = [level.shape[2] * level.shape[3] for level in levels]
-        # Channels stay innermost, as the convolutions before and after have them. The cells are one
-        # row: as one column, PyTorch 2.13 takes the layout for another in BatchNorm's gradients.
+        # Channels stay innermost, as the convolutions before and after have them, and all canvases
+        # are one picture of a row of cells each: a layout that BatchNorm's gradients take as it is,
+        # where another takes them ten times as long.
         joined = torch.cat([level.permute(0, 2, 3, 1).flatten(1, 2) for level in levels], dim=1)
-        normalised = self(joined.permute(0, 2, 1).unsqueeze(2)).squeeze(2)
-        parts = normalised.split(cells, dim=2)
+        normalised = self(joined.permute(2, 0, 1).unsqueeze(0)).squeeze(0).permute(1, 2, 0)
+        parts = normalised.split(cells, dim=1)
         return [
-            part.unflatten(2, level.shape[2:]) for part, level in zip(parts, levels, strict=True)
+            part.unflatten(1, level.shape[2:]).permute(0, 3, 1, 2)
+            for part, level in zip(parts, levels, strict=True)
         ]
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracenet.model.config import MASK_HEAD_LAYERS, MASK_STRIDE
+from tracenet.model.config import MASK_HEAD_LAYERS
+from tracenet_runtime.mask import PROBABILITY_STRIDE
 
 
 class MaskHead(nn.Module):
@@ -14,7 +15,14 @@ class MaskHead(nn.Module):
 
     The layers' weights come first in the filter, then their biases. Everything has a static shape
     and the products are matrix products, so that the head exports like any other layer.
+
+    Args:
+        stride: canvas pixels per cell of the mask features.
     """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
 
     def forward(
         self, features: Tensor, filter: Tensor, offset: Tensor, inverse_size: Tensor
@@ -32,8 +40,8 @@ class MaskHead(nn.Module):
             N x 1 x h x w.
         """
         count, _, height, width = features.shape
-        x = _cell_distances(width, features).view(1, 1, 1, width)
-        y = _cell_distances(height, features).view(1, 1, height, 1)
+        x = self._cell_distances(width, features).view(1, 1, 1, width)
+        y = self._cell_distances(height, features).view(1, 1, height, 1)
         dx = (x + offset[:, 0:1]) * inverse_size
         dy = (y + offset[:, 1:2]) * inverse_size
         plane = (count, 1, height, width)
@@ -49,20 +57,22 @@ class MaskHead(nn.Module):
                 layer = F.relu(layer)
         return layer.reshape(count, 1, height, width)
 
+    def _cell_distances(self, count: int, like: Tensor) -> Tensor:
+        """Canvas pixels from the first cell's centre to every cell's."""
+        return torch.arange(count, dtype=like.dtype, device=like.device) * self.stride
+
 
 class MaskProbability(MaskHead):
-    """The mask head, sigmoid and a bilinear x4 upsampling: probabilities at stride 2."""
+    """The mask head, sigmoid and a bilinear upsampling: probabilities at stride 2."""
 
     def forward(
         self, features: Tensor, filter: Tensor, offset: Tensor, inverse_size: Tensor
     ) -> Tensor:
-        """As :class:`MaskHead`, but N x 1 x 4h x 4w probabilities."""
+        """As :class:`MaskHead`, but probabilities, N x 1 x f h x f w with f half the stride."""
         logits = super().forward(features, filter, offset, inverse_size)
         return F.interpolate(
-            torch.sigmoid(logits), scale_factor=4.0, mode="bilinear", align_corners=False
+            torch.sigmoid(logits),
+            scale_factor=self.stride / PROBABILITY_STRIDE,
+            mode="bilinear",
+            align_corners=False,
         )
-
-
-def _cell_distances(count: int, like: Tensor) -> Tensor:
-    """Canvas pixels from the first cell's centre to every cell's."""
-    return torch.arange(count, dtype=like.dtype, device=like.device) * MASK_STRIDE

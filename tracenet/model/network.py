@@ -18,6 +18,7 @@ from tracenet.model.config import (
     MASK_FEATURES,
     TraceNetConfig,
 )
+from tracenet.model.ghost_pan import PathAggregationPyramid
 from tracenet.model.layers import TowerLayer, conv_norm_relu, convolution
 from tracenet.model.score import tap_score
 
@@ -107,9 +108,13 @@ class Heads(nn.Module):
 
 
 class MaskBranch(nn.Module):
-    """P3, P4, P5 -> the 8 mask features at stride 8 (arXiv 2003.05664, section 3.2)."""
+    """P3, P4, P5 -> the 8 mask features (arXiv 2003.05664, section 3.2).
 
-    def __init__(self, config: TraceNetConfig) -> None:
+    The paper's end at stride 8. At stride 4 what P3, P4, P5 say is enlarged and joined by C1, which
+    knows where the edges are but not whose.
+    """
+
+    def __init__(self, stem_channels: int, config: TraceNetConfig) -> None:
         super().__init__()
         channels, kernel, separable = config.mask_channels, config.kernel, config.separable
         self.refine = nn.ModuleList(
@@ -121,17 +126,59 @@ class MaskBranch(nn.Module):
                 for _ in range(config.mask_depth)
             )
         )
+        self.fine: FineMaskFeatures | None = None
+        if config.mask_stride < LEVELS[0].stride:
+            self.fine = FineMaskFeatures(stem_channels, config)
+            channels //= 2
         self.project = nn.Conv2d(channels, MASK_FEATURES, 1)
 
-    def forward(self, p3: Tensor, p4: Tensor, p5: Tensor) -> Tensor:
-        """N x C x H_l x W_l at strides 8, 16, 32 -> N x 8 x H / 8 x W / 8."""
+    def forward(self, c1: Tensor, p3: Tensor, p4: Tensor, p5: Tensor) -> Tensor:
+        """N x C_l x H_l x W_l at strides 2, 8, 16, 32 -> N x 8 x H / stride x W / stride."""
         x = self.refine[0](p3)
         for factor, refine, level in ((2.0, self.refine[1], p4), (4.0, self.refine[2], p5)):
             x = x + F.interpolate(
                 refine(level), scale_factor=factor, mode="bilinear", align_corners=False
             )
-        features: Tensor = self.project(self.trunk(x))
+        x = self.trunk(x)
+        if self.fine is not None:
+            x = self.fine(x, c1)
+        features: Tensor = self.project(x)
         return features
+
+
+class FineMaskFeatures(nn.Module):
+    """The mask branch at stride 4: the features at stride 8, enlarged, and the stem's edges."""
+
+    depth = 2
+
+    def __init__(self, stem_channels: int, config: TraceNetConfig) -> None:
+        super().__init__()
+        channels = config.mask_channels // 2
+        self.coarse = nn.Sequential(
+            nn.Conv2d(config.mask_channels, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        )
+        self.edges = nn.Sequential(
+            convolution(stem_channels, channels, 3, 2, config.separable, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.relu = nn.ReLU(inplace=True)
+        self.trunk = nn.Sequential(
+            *(
+                conv_norm_relu(channels, channels, config.kernel, config.separable)
+                for _ in range(self.depth)
+            )
+        )
+
+    def forward(self, x: Tensor, c1: Tensor) -> Tensor:
+        """N x C x H / 8 x W / 8 and N x C1 x H / 2 x W / 2 -> N x C / 2 x H / 4 x W / 4."""
+        coarse = F.interpolate(
+            self.coarse(x), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+        y: Tensor = self.trunk(self.relu(coarse + self.edges(c1)))
+        return y
+
+
+_NECKS = {"fpn": FeaturePyramid, "ghost-pan": PathAggregationPyramid}
 
 
 class TraceNet(nn.Module):
@@ -153,9 +200,9 @@ class TraceNet(nn.Module):
             "pixel_std", torch.tensor(config.pixel_std).view(1, 3, 1, 1), persistent=False
         )
         self.backbone = build_backbone(config.backbone)
-        self.pyramid = FeaturePyramid(self.backbone.out_channels, config)
+        self.pyramid = _NECKS[config.neck](self.backbone.out_channels, config)
         self.heads = Heads(config)
-        self.mask_branch = MaskBranch(config)
+        self.mask_branch = MaskBranch(self.backbone.stem_channels, config)
 
     @property
     def pad_value(self) -> tuple[int, int, int]:
@@ -170,9 +217,9 @@ class TraceNet(nn.Module):
             image: N x 3 x H x W, RGB 0-255, H and W multiples of 32 (the last cells of P6 and P7
                 may then reach over the canvas's border).
         """
-        c3, c4, c5 = self.backbone((image - self.pixel_mean) / self.pixel_std)
+        c1, c3, c4, c5 = self.backbone((image - self.pixel_mean) / self.pixel_std)
         pyramid = self.pyramid(c3, c4, c5)
-        return self.heads(pyramid), self.mask_branch(*pyramid[:3])
+        return self.heads(pyramid), self.mask_branch(c1, *pyramid[:3])
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Every output of the network, by name.
@@ -183,7 +230,7 @@ class TraceNet(nn.Module):
         Returns:
             For each level ``p3`` ... ``p7``: ``p3_score`` N x 1 x h x w in [0, 1], ``p3_box``
             N x 4 x h x w in units of the level's size of interest, ``p3_filter`` N x 169 x h x w;
-            and ``mask_features`` N x 8 x H / 8 x W / 8.
+            and ``mask_features`` N x 8 x H / s x W / s, s the configuration's ``mask_stride``.
         """
         heads, mask_features = self.predict(image)
         outputs: dict[str, Tensor] = {}

@@ -1,7 +1,8 @@
-"""Starting a trunk from ImageNet weights in torchvision's layout."""
+"""Starting a trunk, and where it has one its neck, from pretrained weights."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from tracenet.model.backbones import MobileNetV2, ResNet
 from tracenet.model.checkpoint import CheckpointError
 from tracenet.model.config import TraceNetConfig
+from tracenet.model.ghost_pan import PathAggregationPyramid
 from tracenet.model.network import TraceNet
+from tracenet.model.shufflenet import ShuffleNetV2, Stage
 
 BATCH_NORM_EPSILON = 1e-5
 """What torchvision's trunks add to a variance."""
@@ -35,16 +38,22 @@ SYMMETRIC = PixelScale((128.0, 128.0, 128.0), (128.0, 128.0, 128.0))
 
 
 def load_trunk(network: TraceNet, path: Path) -> None:
-    """Start a network's trunk from ImageNet weights in torchvision's tensor names (.safetensors).
+    """Start a network's trunk from pretrained weights (.safetensors).
 
-    ResNet is read as torchvision has it, MobileNetV2 in two layouts: torchvision's, whose BatchNorm
-    is folded into the convolutions here, and the same names with BatchNorm folded already. The
-    layout says which pixels the weights were trained on: ``IMAGENET`` with BatchNorm, ``SYMMETRIC``
-    without. For a network that normalises its pixels in another way the first convolution is
-    rewritten. Its features are then the same but at the border of the canvas, where zero padding
-    stands for the network's mean colour and no longer for that of the weights.
+    ResNet and MobileNetV2 start from ImageNet weights in torchvision's tensor names. ResNet is read
+    as torchvision has it, MobileNetV2 in two layouts: torchvision's, whose BatchNorm is folded into
+    the convolutions here, and the same names with BatchNorm folded already. The layout says which
+    pixels the weights were trained on: ``IMAGENET`` with BatchNorm, ``SYMMETRIC`` without. For a
+    network that normalises its pixels in another way the first convolution is rewritten. Its
+    features are then the same but at the border of the canvas, where zero padding stands for the
+    network's mean colour and no longer for that of the weights.
 
-    Tensors of layers that the trunk does not have (the classifier) are passed over.
+    ShuffleNetV2 and GhostPAN start from NanoDet-Plus, trained on COCO: ``trunk.`` and ``neck.`` in
+    front of the names of our layers, BatchNorm folded, BGR pixels scaled as ``IMAGENET``. Channels
+    are put into the order in which our layers give and read them (see ``shufflenet.py``).
+
+    Tensors of layers that the network does not have (a classifier, a detector's head) are passed
+    over.
 
     Raises:
         CheckpointError: the file is missing or damaged, lacks a tensor of the trunk, or has one of
@@ -57,7 +66,12 @@ def load_trunk(network: TraceNet, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is not a usable .safetensors file: {error}") from error
     backbone = network.backbone
-    if isinstance(backbone, ResNet):
+    if isinstance(backbone, ShuffleNetV2):
+        weights, orders = _shufflenet_weights(source, backbone, network.config)
+        if isinstance(network.pyramid, PathAggregationPyramid):
+            neck = network.pyramid.neck
+            neck.load_state_dict(_neck_weights(source, neck, orders))
+    elif isinstance(backbone, ResNet):
         weights = _resnet_weights(source, backbone, network.config)
     elif source.has_batch_norm:
         weights = _unfolded_mobilenet_weights(source, backbone, network.config)
@@ -83,8 +97,8 @@ class _Source:
         if name not in self.tensors:
             raise CheckpointError(
                 f"{self.path} has no tensor {name!r} (its first is "
-                f"{min(self.tensors, default=None)!r}); it must hold this trunk in torchvision's "
-                "names"
+                f"{min(self.tensors, default=None)!r}); it must hold this trunk in the names that "
+                'docs/training.md, "Trunks", tells'
             )
         tensor = self.tensors[name]
         if tensor.shape != shape:
@@ -112,6 +126,52 @@ def _resnet_weights(source: _Source, backbone: ResNet, config: TraceNetConfig) -
     }
     weights["conv1.weight"], shift = _for_pixels(weights["conv1.weight"], IMAGENET, config)
     weights["bn1.running_mean"] = weights["bn1.running_mean"] - shift
+    return weights
+
+
+def _shufflenet_weights(
+    source: _Source, backbone: ShuffleNetV2, config: TraceNetConfig
+) -> tuple[dict[str, Tensor], list[Sequence[int]]]:
+    """The trunk's weights, and for each stage the original's channels in the order of ours."""
+    weights = {
+        name: source.take(f"trunk.{name}", tensor.shape)
+        for name, tensor in backbone.state_dict().items()
+    }
+    stem, shift = _for_pixels(weights["stem.weight"].flip(1), IMAGENET, config)
+    weights |= {"stem.weight": stem, "stem.bias": weights["stem.bias"] + shift}
+
+    def reorder(name: str, outputs: Sequence[int] | None, inputs: Sequence[int] | None) -> None:
+        if outputs is not None:
+            weights[f"{name}.weight"] = weights[f"{name}.weight"][list(outputs)]
+            weights[f"{name}.bias"] = weights[f"{name}.bias"][list(outputs)]
+        if inputs is not None:
+            weights[f"{name}.weight"] = weights[f"{name}.weight"][:, list(inputs)]
+
+    orders: list[Sequence[int]] = []
+    inputs: Sequence[int] = range(backbone.stem_channels)
+    for number, stage in enumerate(backbone.stages):
+        assert isinstance(stage, Stage)
+        order, prefix = stage.order, f"stages.{number}"
+        reorder(f"{prefix}.0.side_dw", inputs, None)
+        reorder(f"{prefix}.0.side_out", order.given[0], inputs)
+        for unit, read in enumerate((inputs, *order.read)):
+            reorder(f"{prefix}.{unit}.main_in", None, read)
+            reorder(f"{prefix}.{unit}.main_out", order.given[unit + 1], None)
+        inputs = order.output
+        orders.append(inputs)
+    return weights, orders
+
+
+def _neck_weights(
+    source: _Source, neck: nn.Module, orders: Sequence[Sequence[int]]
+) -> dict[str, Tensor]:
+    weights = {
+        name: source.take(f"neck.{name}", tensor.shape)
+        for name, tensor in neck.state_dict().items()
+    }
+    for level, order in enumerate(orders):
+        name = f"red.{level}.weight"
+        weights[name] = weights[name][:, list(order)]
     return weights
 
 

@@ -41,7 +41,8 @@ class Schedule:
     Attributes:
         steps: optimiser steps of the whole run.
         learning_rate: peak, for all but the trunk.
-        trunk_factor: the trunk's learning rate as a share of the peak.
+        trunk_factor: the trunk's learning rate as a share of the peak. A neck that is pretrained
+            with the trunk has twice as much.
         weight_decay: on weights of rank 2 and more.
         warmup: steps of linear warm-up.
         decay: share of the steps, the last ones, over which the learning rate falls.
@@ -83,19 +84,23 @@ def learning_rate_factor(step: int, schedule: Schedule) -> float:
 
 
 def parameter_groups(network: TraceNet, schedule: Schedule) -> list[dict[str, Any]]:
-    """The optimiser's groups: trunk and rest, with and without weight decay."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """The optimiser's groups: trunk, its neck and the rest, with and without weight decay."""
+    pretrained = {
+        "backbone.": schedule.trunk_factor,
+        "pyramid.neck.": min(1.0, 2 * schedule.trunk_factor),
+    }
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            key = name.startswith("backbone."), parameter.ndim > 1
-            groups.setdefault(key, []).append(parameter)
+            factor = next((f for part, f in pretrained.items() if name.startswith(part)), 1.0)
+            groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": schedule.learning_rate * (schedule.trunk_factor if trunk else 1.0),
+            "lr": schedule.learning_rate * factor,
             "weight_decay": schedule.weight_decay if decay else 0.0,
         }
-        for (trunk, decay), parameters in groups.items()
+        for (factor, decay), parameters in groups.items()
     ]
 
 
@@ -127,8 +132,9 @@ def averaged_network(network: TraceNet, schedule: Schedule) -> AveragedModel:
 
 
 def freeze_early_layers(network: TraceNet) -> None:
-    """Keep a pretrained trunk's layers up to stride 4 as they are: edges and colours are the same
-    everywhere, and a third of a training step's time is theirs.
+    """Keep a pretrained trunk's early layers as they are.
+
+    Edges and colours are the same everywhere, and much of a training step's time is theirs.
     """
     for module in network.backbone.early_layers():
         module.requires_grad_(False)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracenet.data.taps import NOTHING, TARGET_STRIDE, TapBatch
-from tracenet.model.config import LEVELS, MASK_STRIDE
+from tracenet.model.config import LEVELS
 from tracenet.model.fullnet import decode_boxes, gather_cells, mask_head_inputs
 from tracenet.model.mask_head import MaskHead
 from tracenet.model.network import TraceNet
@@ -26,6 +26,9 @@ goes to masks."""
 NEARLY_AS_GOOD = 0.1
 """IoU by which a level's mask may fall short of the best before its class target drops to 1 / e."""
 
+NEAR_MARGIN = 16
+"""Canvas pixels added to a thing's extent where cross-entropy is taken near it."""
+
 
 class TapLoss(nn.Module):
     """The network and its losses as one module, so that a data-parallel wrapper holds both."""
@@ -33,7 +36,7 @@ class TapLoss(nn.Module):
     def __init__(self, network: TraceNet) -> None:
         super().__init__()
         self.network = network
-        self.mask_head = MaskHead()
+        self.mask_head = MaskHead(network.config.mask_stride)
 
     def forward(self, batch: TapBatch) -> dict[str, Tensor]:
         """Scalar losses by name: ``mask``, ``box``, ``level``, ``quality``, ``choice`` and their
@@ -81,7 +84,8 @@ class TapLoss(nn.Module):
         self, mask_features: Tensor, filters: Tensor, batch: TapBatch, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The weighted mean of dice + BCE, and every level's IoU (T x 5, detached)."""
-        filter, offset, inverse_size = mask_head_inputs(filters, batch.taps)
+        stride = self.mask_head.stride
+        filter, offset, inverse_size = mask_head_inputs(filters, batch.taps, stride)
         flat_weight = weight.flatten()
         tap_of = torch.arange(len(batch.taps), device=weight.device)
         tap_of = tap_of.repeat_interleave(len(LEVELS))
@@ -92,10 +96,7 @@ class TapLoss(nn.Module):
             features = mask_features[batch.image_index[taps]]
             logits = self.mask_head(features, filter[pairs], offset[pairs], inverse_size[pairs])
             logits = F.interpolate(
-                logits,
-                scale_factor=MASK_STRIDE / TARGET_STRIDE,
-                mode="bilinear",
-                align_corners=False,
+                logits, scale_factor=stride / TARGET_STRIDE, mode="bilinear", align_corners=False
             ).squeeze(1)
             target, known = batch.mask[taps], batch.known[taps]
             iou[pairs] = mask_iou(logits.detach(), target, known)
@@ -189,7 +190,7 @@ def near_bce(logits: Tensor, target: Tensor, known: Tensor, box: Tensor) -> Tens
         K.
     """
     height, width = logits.shape[1:]
-    centre, extent = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2] + 2 * MASK_STRIDE
+    centre, extent = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2] + NEAR_MARGIN
 
     def near(count: int, axis: int) -> Tensor:
         at = (torch.arange(count, device=box.device) + 0.5) * TARGET_STRIDE

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracenet.model import MASK_STRIDE, MaskProbability
+from tracenet.model import MaskProbability
 from tracenet.model.config import MASK_HEAD_LAYERS
 from tracenet_export.programs import Program
+from tracenet_runtime.mask import PROBABILITY_STRIDE
 
 
 def channels_last(program: Program) -> nn.Module:
     """The program's computation on tensors 1 x H x W x C; its inputs are given by name."""
     if isinstance(program.module, MaskProbability):
-        return _ByName(program, _ChannelsLastMaskHead())
+        return _ByName(program, _ChannelsLastMaskHead(program.module.stride))
     exported = torch.export.export(program.module, program.example_inputs())
     return _ByName(program, _Permuted(exported.run_decompositions(_MENDED).module()))
 
@@ -61,10 +62,17 @@ class _ChannelsLastMaskHead(nn.Module):
     added to those with the features.
     """
 
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self._stride = stride
+
     def forward(
         self, features: Tensor, filter: Tensor, offset: Tensor, inverse_size: Tensor
     ) -> tuple[Tensor]:
-        """1 x h x w x 8, 1 x 1 x 1 x 169, 1 x 1 x 1 x 2, 1 x 1 x 1 x 1 -> 1 x 4h x 4w x 1."""
+        """1 x h x w x 8, 1 x 1 x 1 x 169, 1 x 1 x 1 x 2, 1 x 1 x 1 x 1 -> 1 x fh x fw x 1.
+
+        f is half the stride.
+        """
         _, height, width, channels = features.shape
         sizes = [i * o for i, o in MASK_HEAD_LAYERS] + [o for _, o in MASK_HEAD_LAYERS]
         parts = torch.split(filter.reshape(1, -1), sizes, dim=1)
@@ -75,8 +83,8 @@ class _ChannelsLastMaskHead(nn.Module):
         biases = [part.reshape(1, -1, 1) for part in parts[len(MASK_HEAD_LAYERS) :]]
 
         of_x, of_y, of_features = torch.split(weights[0], [1, 1, channels], dim=2)
-        x = _cell_distances(width).reshape(1, 1, 1, width)
-        y = _cell_distances(height).reshape(1, 1, height, 1)
+        x = self._cell_distances(width).reshape(1, 1, 1, width)
+        y = self._cell_distances(height).reshape(1, 1, height, 1)
         dx = (x + offset[:, :, :, 0:1]) * inverse_size * of_x.reshape(1, -1, 1, 1)
         dy = (y + offset[:, :, :, 1:2]) * inverse_size * of_y.reshape(1, -1, 1, 1)
         cells = features.reshape(1, height * width, channels)
@@ -86,14 +94,16 @@ class _ChannelsLastMaskHead(nn.Module):
             layer = torch.matmul(weight, F.relu(layer)) + bias
         probability = torch.sigmoid(layer).reshape(1, 1, height, width)
         upsampled = F.interpolate(
-            probability, scale_factor=4.0, mode="bilinear", align_corners=False
+            probability,
+            scale_factor=self._stride / PROBABILITY_STRIDE,
+            mode="bilinear",
+            align_corners=False,
         )
         return (upsampled.permute(0, 2, 3, 1),)
 
-
-def _cell_distances(count: int) -> Tensor:
-    """Canvas pixels from the first cell's centre to every cell's."""
-    return torch.arange(count, dtype=torch.float32) * MASK_STRIDE
+    def _cell_distances(self, count: int) -> Tensor:
+        """Canvas pixels from the first cell's centre to every cell's."""
+        return torch.arange(count, dtype=torch.float32) * self._stride
 
 
 def _upsample_nearest(

@@ -10,7 +10,7 @@ import type { Manifest } from "./manifest.ts";
 import { servesCanvas, type Schedule } from "./schedule.ts";
 import { makeTable, type Table } from "./table.ts";
 import type { Size } from "./types.ts";
-import { checkWindows, FEATURE_STRIDE } from "./windows.ts";
+import { checkWindows } from "./windows.ts";
 import type { ZoomRule } from "./zoomRule.ts";
 
 /** Throw a `BundleError` unless every file that the manifest uses is listed in `files`. */
@@ -85,9 +85,6 @@ function checkLevels(manifest: Manifest): void {
   }
   if (!increases(levels.map((level) => level.stride))) {
     refuse("the levels are not ordered from the finest to the coarsest");
-  }
-  if (manifest.canvasMultiple % FEATURE_STRIDE !== 0) {
-    refuse(`the canvas multiple is not a multiple of ${FEATURE_STRIDE} pixels`);
   }
 }
 

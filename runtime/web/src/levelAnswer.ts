@@ -4,7 +4,6 @@ import { cutPlaced, type Arrays, type PlacedArray } from "./arrays.ts";
 import type { Tensor } from "./engine.ts";
 import type { Level } from "./manifest.ts";
 import type { Box } from "./types.ts";
-import { FEATURE_STRIDE } from "./windows.ts";
 
 /** A pixel of the canvas. */
 export interface CanvasTap {
@@ -40,19 +39,24 @@ export function answerOf(level: Level, { x, y }: CanvasTap, arrays: Arrays): Lev
   };
 }
 
-/** The three inputs of a mask head that are not cut from an array; (y0, x0): its first cell. */
+/**
+ * The three inputs of a mask head that are not cut from an array.
+ *
+ * (y0, x0) is the first cell of its window of features, of `stride` canvas pixels.
+ */
 export function headInputs(
   answer: LevelAnswer,
   tap: CanvasTap,
   y0: number,
   x0: number,
+  stride: number,
 ): [string, Tensor][] {
   const vector = (...values: number[]): Tensor => ({
     data: Float32Array.from(values),
     shape: [1, values.length, 1, 1],
   });
-  const offsetX = (x0 + 0.5) * FEATURE_STRIDE - (tap.x + 0.5);
-  const offsetY = (y0 + 0.5) * FEATURE_STRIDE - (tap.y + 0.5);
+  const offsetX = (x0 + 0.5) * stride - (tap.x + 0.5);
+  const offsetY = (y0 + 0.5) * stride - (tap.y + 0.5);
   return [
     ["filter", answer.filter],
     ["offset", vector(offsetX, offsetY)],

@@ -6,7 +6,7 @@ import type { Engine, Tensor } from "./engine.ts";
 import { answerOf, headInputs, type CanvasTap, type LevelAnswer } from "./levelAnswer.ts";
 import type { Level, Manifest } from "./manifest.ts";
 import { PROBABILITY_STRIDE } from "./placeMask.ts";
-import type { Call, Schedule, Window } from "./schedule.ts";
+import { featureStride, type Call, type Schedule, type Window } from "./schedule.ts";
 import type { Table } from "./table.ts";
 import { timed, timedAsync, type Timings } from "./timing.ts";
 import type { Box, Size } from "./types.ts";
@@ -148,7 +148,8 @@ export class Replay {
     maskIndex: number,
     timings: Timings,
   ): Promise<MaskAnswer> {
-    const { calls, head, reach } = this.schedule.masks[maskIndex]!;
+    const mask = this.schedule.masks[maskIndex]!;
+    const { calls, head, reach } = mask;
     const { x, y } = query;
     const run: Run = { x, y, arrays: new Map(query.arrays), regions: [], timings };
     await this.runCalls(calls, readBy([head]), run);
@@ -156,7 +157,10 @@ export class Replay {
     const features = head.inputs[0]!;
     const inputs = this.cutInputs(head, run);
     const [y0, x0] = this.windowStart(head, features, run);
-    for (const [name, tensor] of headInputs(answer, query, y0, x0)) inputs.set(name, tensor);
+    const stride = featureStride(this.schedule, mask);
+    for (const [name, tensor] of headInputs(answer, query, y0, x0, stride)) {
+      inputs.set(name, tensor);
+    }
     const output = head.outputs[0]!;
     const outputs = await this.run(head, inputs, [output.name], timings);
     return timed(timings, "mask", () => {

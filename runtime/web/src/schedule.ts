@@ -87,6 +87,11 @@ export interface Schedule {
   readonly macs: Macs;
 }
 
+/** Canvas pixels per cell of the mask features that the head of a mask reads. */
+export function featureStride(schedule: Schedule, { head }: MaskSchedule): number {
+  return schedule.rows[head.originY]!.unit / head.inputs[0]!.step;
+}
+
 /** Whether a schedule's programs serve a canvas of this size. */
 export function servesCanvas(schedule: Schedule, { height, width }: Size): boolean {
   return holds(schedule.serves.height, height) && holds(schedule.serves.width, width);

@@ -7,17 +7,21 @@
 
 import { BundleError } from "./errors.ts";
 import type { Dtype, Level, Manifest, Program } from "./manifest.ts";
-import type { Axis, Call, MaskSchedule, Schedule, Window } from "./schedule.ts";
+import { PROBABILITY_STRIDE } from "./placeMask.ts";
+import {
+  featureStride,
+  type Axis,
+  type Call,
+  type MaskSchedule,
+  type Schedule,
+  type Window,
+} from "./schedule.ts";
 import type { Table } from "./table.ts";
 import type { Size } from "./types.ts";
 
 /** The name of the array that is the canvas. */
 export const IMAGE = "image";
 
-/** Canvas pixels per cell of the mask head's features; its mask has 4 x 4 cells for each. */
-export const FEATURE_STRIDE = 8;
-
-const MASK_CELLS_PER_FEATURE = 4;
 const COMPUTED_HEAD_INPUTS: readonly [name: string, channels: number | null][] = [
   ["filter", null],
   ["offset", 2],
@@ -127,12 +131,22 @@ class WindowChecker {
     if (program.outputs.get("mask")!.shape[1] !== 1) {
       this.refuse(`the output of '${head.program}' does not have one channel`);
     }
+    const { rows } = this.schedule;
+    const units = [rows[head.originY]!.unit, rows[head.originX]!.unit];
+    if (units.some((unit) => unit !== PROBABILITY_STRIDE * output.step)) {
+      this.refuse(
+        `the mask of '${head.program}' does not have ${PROBABILITY_STRIDE} canvas pixels a cell`,
+      );
+    }
+    const finer = output.step / features.step;
     if (
-      output.height !== features.height * MASK_CELLS_PER_FEATURE ||
-      output.width !== features.width * MASK_CELLS_PER_FEATURE ||
-      output.step !== features.step * MASK_CELLS_PER_FEATURE
+      !Number.isInteger(finer) ||
+      output.height !== finer * features.height ||
+      output.width !== finer * features.width
     ) {
-      this.refuse(`the mask of '${head.program}' is not 4 times as fine as its features`);
+      this.refuse(
+        `the mask of '${head.program}' is not a whole number of times as fine as its features`,
+      );
     }
     this.checkComputedInputs(head, program, arrays);
     this.checkValidPart(mask, features);
@@ -178,6 +192,7 @@ class WindowChecker {
   /** The features must cover all of the canvas for which the mask is said to be valid. */
   private checkValidPart(mask: MaskSchedule, features: Window): void {
     const stride = this.schedule.keyStride;
+    const cell = featureStride(this.schedule, mask);
     const [rowY, rowX] = this.origin(mask.head);
     for (const [row, size, side] of [
       [rowY, features.height, this.canvas.height],
@@ -185,10 +200,10 @@ class WindowChecker {
     ] as const) {
       const reach = mask.reach ?? side;
       row.forEach((entry, key) => {
-        const start = FEATURE_STRIDE * features.step * entry;
+        const start = cell * features.step * entry;
         const first = Math.max(key * stride - reach, 0);
         const last = Math.min((key + 1) * stride + reach, side);
-        if (first < start || last > start + FEATURE_STRIDE * size) {
+        if (first < start || last > start + cell * size) {
           this.refuse(`the window of mask '${mask.name}' is smaller than its reach`);
         }
       });
