@@ -25,6 +25,7 @@ from tracenet.data import (
     open_dataset,
 )
 from tracenet.data.problems import NAMED
+from tracenet.options import DEFAULT_NETWORK
 from tracenet.training import cli
 
 
@@ -418,7 +419,7 @@ def test_a_large_polygon_without_a_pixel_is_refused_when_it_is_read(tmp_path: Pa
 def _tiny_default(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from tracenet.model import CONFIGS
 
-    monkeypatch.setitem(CONFIGS, "mobilenetv2-fpn", TINY)
+    monkeypatch.setitem(CONFIGS, DEFAULT_NETWORK, TINY)
     AcceleratorState._reset_state(True)
     yield
     AcceleratorState._reset_state(True)

@@ -15,6 +15,7 @@ from export_fixtures import WARM_CANVAS, SmallExport
 from PIL import Image
 
 from tracenet.model import LEVELS, load_checkpoint, shipped_checkpoint
+from tracenet.options import DEFAULT_NETWORK
 from tracenet_export import parity as parity_module
 from tracenet_export import photos as photos_package
 from tracenet_export.assemble import assemble
@@ -316,7 +317,7 @@ def test_a_percentile_that_is_not_asked_for() -> None:
 @pytest.mark.parametrize(("kind", "factor"), [("score", 0.55), ("box", 0.55), ("box", 1.4)])
 def test_every_int8_limit_sees_answers_that_are_scaled(kind: str, factor: float) -> None:
     """On the shipped weights: masks inside their windows would not show it."""
-    network = load_checkpoint(shipped_checkpoint("mobilenetv2-fpn"))
+    network = load_checkpoint(shipped_checkpoint(DEFAULT_NETWORK))
     oracle = FullNetOracle(network, np.ascontiguousarray(parity_photos()[1][:256, 40:296]))
     differences = Differences()
     for tap in parity_taps(256, 256, 64):

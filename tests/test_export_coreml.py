@@ -19,6 +19,7 @@ from torch.nn import functional as F
 pytest.importorskip("coremltools")
 
 from tracenet.model import load_checkpoint, shipped_checkpoint, untrained_network
+from tracenet.options import DEFAULT_NETWORK
 from tracenet_export import cli
 from tracenet_export.assemble import assemble
 from tracenet_export.errors import ExportError
@@ -407,7 +408,7 @@ def test_size_of_all_packages(tmp_path: Path, precision: str, share: float) -> N
 
     Weights that several programs need are in each of their packages, which is 1.17 and 0.58.
     """
-    checkpoint = shipped_checkpoint("mobilenetv2-fpn")
+    checkpoint = shipped_checkpoint(DEFAULT_NETWORK)
     plan = plan_schedule(captured(load_checkpoint(checkpoint)), parse_schedule("all", (640, 640)))
     coreml.convert(assemble([plan]).programs, tmp_path, precision, None)
     size = sum(len(content) for content in files(tmp_path).values())

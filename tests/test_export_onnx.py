@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracenet.model import load_checkpoint, shipped_checkpoint
+from tracenet.options import DEFAULT_NETWORK
 from tracenet_export.assemble import assemble
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program, TensorShape
@@ -50,7 +51,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def programs() -> dict[str, Program]:
-    network = load_checkpoint(shipped_checkpoint("mobilenetv2-fpn"))
+    network = load_checkpoint(shipped_checkpoint(DEFAULT_NETWORK))
     plan = plan_schedule(captured(network), parse_schedule("P4", CANVAS, (64,)))
     return {program.name: program for program in assemble([plan]).programs}
 
@@ -375,7 +376,7 @@ def test_fp32_is_the_default() -> None:
 @pytest.mark.parametrize(("precision", "share"), [("fp16", 1.2), ("int8", 0.65)])
 def test_size_of_the_shipped_network(tmp_path: Path, precision: str, share: float) -> None:
     """All programs of a schedule against the checkpoint, whose weights are float16."""
-    checkpoint = shipped_checkpoint("mobilenetv2-fpn")
+    checkpoint = shipped_checkpoint(DEFAULT_NETWORK)
     plan = plan_schedule(captured(load_checkpoint(checkpoint)), parse_schedule("all", (640, 640)))
     programs = assemble([plan]).programs
     calibration = {p.name: [sample(p, seed=0)] for p in programs}

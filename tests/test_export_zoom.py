@@ -6,7 +6,8 @@ import torch
 from skimage import data
 
 from tracenet.model import TraceNet, answer_taps, load_checkpoint, shipped_checkpoint
-from tracenet_export.cli import DEFAULT_MODEL, main
+from tracenet.options import DEFAULT_NETWORK
+from tracenet_export.cli import main
 from tracenet_runtime import TapResult, TapSegmenter
 from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.mask import place_mask
@@ -21,7 +22,7 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> TapSegmenter:
 
 @pytest.fixture(scope="module")
 def network() -> TraceNet:
-    return load_checkpoint(shipped_checkpoint(DEFAULT_MODEL)).eval()
+    return load_checkpoint(shipped_checkpoint(DEFAULT_NETWORK)).eval()
 
 
 @torch.inference_mode()

@@ -38,7 +38,7 @@ from tracenet.model import (
 )
 from tracenet.model import checkpoint as checkpoint_module
 from tracenet.model.config import FILTER_SIZE, BackboneName, NeckName
-from tracenet.model.layers import DepthwiseConv2d, LevelSharedBatchNorm
+from tracenet.model.layers import DepthwiseConv2d, LevelSharedBatchNorm, Rectifier
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +122,7 @@ def test_only_local_layers(name: str) -> None:
         LevelSharedBatchNorm,
         nn.ReLU,
         nn.ReLU6,
-        nn.LeakyReLU,
+        Rectifier,
         nn.MaxPool2d,
         nn.Identity,
     }

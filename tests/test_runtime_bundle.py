@@ -286,7 +286,7 @@ Y_ROW, X_ROW, NO_ROW = 0, 1, 99
         (edit(*MASKS, 0, "name", to="other"), "macs.masks"),
         (edit(*MASKS, 0, "head", "program", to="trunk"), "inputs of a mask head"),
         (edit(*MASKS, 0, "head", "inputs", 0, "name", to="x"), "features"),
-        (edit(*MASKS, 0, "head", "outputs", 0, "step", to=1), "4 times"),
+        (edit(*MASKS, 0, "head", "outputs", 0, "step", to=1), "2 canvas pixels a cell"),
         (edit(*MASKS, 0, "calls", to=[]), "before it is made"),
     ],
 )

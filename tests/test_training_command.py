@@ -17,6 +17,7 @@ from scenes import TINY, scene_map, write_folder
 from training_fixtures import before_step, fresh_accelerate, same_tensors, tiny_network
 
 from tracenet.model import load_checkpoint, save_checkpoint
+from tracenet.options import DEFAULT_NETWORK
 from tracenet.training import cli
 
 
@@ -36,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _tiny_default(monkeypatch: pytest.MonkeyPatch) -> None:
     from tracenet.model import CONFIGS
 
-    monkeypatch.setitem(CONFIGS, "mobilenetv2-fpn", dataclasses.replace(TINY, name="tiny"))
+    monkeypatch.setitem(CONFIGS, DEFAULT_NETWORK, dataclasses.replace(TINY, name="tiny"))
 
 
 def arguments(folder: Path, out: Path, *more: str) -> list[str]:

@@ -15,6 +15,7 @@ from scenes import TINY, scene_map, write_folder
 from training_fixtures import fresh_accelerate
 
 from tracenet.model import CONFIGS
+from tracenet.options import DEFAULT_NETWORK
 from tracenet.training import cli
 from tracenet.training.config_file import SHIPPED, ConfigError
 from tracenet.training.options import parse_options
@@ -33,6 +34,7 @@ learning-rate = 1
 trunk-factor = 0.5
 weight-decay = 0.0
 milestones = [3, 5]
+leaky-steps = 4
 canvas = [320, 640]
 pixels = 0.5
 hold-out = 20
@@ -61,6 +63,7 @@ PARSED = {
     "trunk_factor": 0.5,
     "weight_decay": 0.0,
     "milestones": (3, 5),
+    "leaky_steps": 4,
     "canvas": (320, 640),
     "pixels": 0.5,
     "hold_out": 20,
@@ -172,7 +175,7 @@ def test_no_such_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cli.main(["--config", str(tmp_path / "no.toml")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("tracenet-train: there is no configuration ")
-    assert error.endswith("give a .toml file or one of paper-coco, phone, phone-tiles\n")
+    assert error.endswith("give a .toml file or one of paper-coco, phone\n")
     assert error.count("\n") == 1
 
 
@@ -220,7 +223,7 @@ def test_example_of_the_documentation(tmp_path: Path) -> None:
 def test_a_run_from_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(CONFIGS, "mobilenetv2-fpn", dataclasses.replace(TINY, name="tiny"))
+    monkeypatch.setitem(CONFIGS, DEFAULT_NETWORK, dataclasses.replace(TINY, name="tiny"))
     folder = write_folder(tmp_path / "photos", [scene_map(60, 80, seed) for seed in range(3)])
     config = tmp_path / "run.toml"
     config.write_text(

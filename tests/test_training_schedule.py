@@ -12,6 +12,7 @@ from training_fixtures import tiny_network
 
 from tracenet.model import TraceNet
 from tracenet.model.config import NeckName
+from tracenet.model.layers import Rectifier
 from tracenet.training.loop import (
     Schedule,
     averaged_network,
@@ -19,6 +20,7 @@ from tracenet.training.loop import (
     freeze_early_layers,
     learning_rate_factor,
     parameter_groups,
+    rectifier_slope,
 )
 
 
@@ -42,6 +44,18 @@ def test_learning_rate_with_milestones() -> None:
     assert factors[4:20] == [1.0] * 16
     assert factors[20:50] == pytest.approx([0.1] * 30)
     assert factors[50:] == pytest.approx([0.01] * 50)
+
+
+def test_leaky_relu_becomes_relu() -> None:
+    schedule = Schedule(steps=10, leaky_steps=4)
+    slopes = [rectifier_slope(step, schedule) for step in range(7)]
+    assert slopes == pytest.approx([0.1, 0.075, 0.05, 0.025, 0, 0, 0])
+    assert rectifier_slope(0, Schedule(steps=10)) == 0
+    x = torch.tensor([-2.0, 3.0])
+    rectifier = Rectifier()
+    assert rectifier(x.clone()).tolist() == [0, 3]
+    rectifier.slope = 0.25
+    assert rectifier(x.clone()).tolist() == [-0.5, 3]
 
 
 def test_optimizer() -> None:

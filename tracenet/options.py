@@ -1,4 +1,4 @@
-"""Options that training and evaluation have in common; needs no torch."""
+"""What the command lines have in common; needs no torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import argparse
 from pathlib import Path
 
 from tracenet_runtime.tool import whole_number
+
+DEFAULT_NETWORK = "shufflenetv2-pan"
+"""The configuration that is trained, scored and exported unless another is named; the one whose
+weights are shipped."""
 
 PHOTO_SOURCES = ("data", "coco", "lvis")
 """Names of the options of :func:`add_photo_sources`."""

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.tool import run_tool, thread_count
 
@@ -27,8 +28,6 @@ EXAMPLE = """examples:
   tracenet-export --schedule P3-P5 --halo-curve 0.5 0.25 0.1 --accuracy photos/val
   tracenet-export --checkpoint runs/first/network.safetensors --schedule full --out out/full"""
 
-DEFAULT_MODEL = "mobilenetv2-fpn"
-
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -40,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model",
-        help="configuration, such as r50-fpn (default: the checkpoint's, mobilenetv2-fpn)",
+        help=f"configuration, such as r50-fpn (default: the checkpoint's, {DEFAULT_NETWORK})",
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
@@ -231,10 +230,10 @@ def open_source(arguments: argparse.Namespace) -> Any:
     from tracenet_export.manifest import Source
 
     if arguments.untrained:
-        network = untrained_network(arguments.model or DEFAULT_MODEL)
+        network = untrained_network(arguments.model or DEFAULT_NETWORK)
         digest = hashlib.sha256(b"untrained").hexdigest()
         return Source(network, digest, "untrained: no licence", trained=False)
-    path = arguments.checkpoint or shipped_checkpoint(arguments.model or DEFAULT_MODEL)
+    path = arguments.checkpoint or shipped_checkpoint(arguments.model or DEFAULT_NETWORK)
     network = load_checkpoint(path)
     if arguments.checkpoint and arguments.model not in (None, network.config.name):
         raise CheckpointError(

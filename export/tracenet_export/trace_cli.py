@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.tool import run_tool
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", default="mobilenetv2-fpn", help="configuration, such as r50-fpn")
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_NETWORK,
+        help="configuration, such as r50-fpn (default: %(default)s)",
+    )
     parser.add_argument("--canvas", help="height x width, or one side (default: 512x512)")
     parser.add_argument(
         "--schedule",

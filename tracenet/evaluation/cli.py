@@ -8,7 +8,7 @@ import math
 import sys
 from pathlib import Path
 
-from tracenet.options import SEED, add_photo_sources
+from tracenet.options import DEFAULT_NETWORK, SEED, add_photo_sources
 from tracenet_runtime.photo import MAX_PIXELS
 from tracenet_runtime.tool import canvas_size, run_tool, thread_count, whole_number
 
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--checkpoint",
         type=Path,
         help="a network with these weights (.safetensors), as FullNet; default: the shipped "
-        "mobilenetv2-fpn",
+        f"{DEFAULT_NETWORK}",
     )
     what.add_argument("--bundle", type=Path, help="the replay of this bundle")
     what.add_argument(

@@ -19,6 +19,7 @@ from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.models import BundleReplay, FullNet
 from tracenet.evaluation.regions import RegionReplay
 from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, load_checkpoint, shipped_checkpoint
+from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.manifest import MANIFEST_NAME
@@ -44,7 +45,7 @@ def open_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
         return _outside(arguments.model)
     if arguments.bundle:
         return _bundle(arguments)
-    path = arguments.checkpoint or shipped_checkpoint("mobilenetv2-fpn")
+    path = arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK)
     network = load_checkpoint(path)
     torch.set_num_threads(arguments.threads)
     height, width = arguments.canvas or DEFAULT_CANVAS

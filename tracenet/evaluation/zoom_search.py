@@ -32,6 +32,7 @@ from tracenet.model import (
     load_checkpoint,
     shipped_checkpoint,
 )
+from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.mask import place_mask
@@ -191,7 +192,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tracenet.evaluation.zoom_search", description=__doc__
     )
-    parser.add_argument("--checkpoint", type=Path, help="default: the shipped mobilenetv2-fpn")
+    parser.add_argument("--checkpoint", type=Path, help=f"default: the shipped {DEFAULT_NETWORK}")
     parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl")
     parser.add_argument(
         "--held-out", type=whole_number(2), metavar="N", help="every Nth photo only"
@@ -212,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         torch.set_num_threads(arguments.threads)
-        network = load_checkpoint(arguments.checkpoint or shipped_checkpoint("mobilenetv2-fpn"))
+        network = load_checkpoint(arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK))
         photos: PhotoDataset = FolderDataset(arguments.data)
         if arguments.held_out:
             photos = HeldOut(photos, arguments.held_out, training=False)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracenet.model.config import TraceNetConfig
-from tracenet.model.layers import DepthwiseConv2d, convolution
-from tracenet.model.shufflenet import leaky_relu, pointwise
+from tracenet.model.layers import DepthwiseConv2d, Rectifier, convolution
+from tracenet.model.shufflenet import pointwise
 
 
 class GhostBlock(nn.Module):
@@ -29,7 +29,7 @@ class GhostBlock(nn.Module):
         self.b_dw = DepthwiseConv2d(half, 3, 1, bias=True)
         self.skip_dw = DepthwiseConv2d(2 * channels, 5, 1, bias=True)
         self.skip = pointwise(2 * channels, channels)
-        self.activation = leaky_relu()
+        self.activation = Rectifier()
 
     def forward(self, x: Tensor) -> Tensor:
         """N x 2 C x H x W -> N x C x H x W."""
@@ -50,7 +50,7 @@ class DownBlock(nn.Module):
         super().__init__()
         self.d = DepthwiseConv2d(channels, 5, 2, bias=True)
         self.p = pointwise(channels, channels)
-        self.activation = leaky_relu()
+        self.activation = Rectifier()
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W -> N x C x H / 2 x W / 2."""
@@ -72,7 +72,7 @@ class GhostPAN(nn.Module):
         self.bu = nn.ModuleList(GhostBlock(channels) for _ in range(2))
         self.extra_in = DownBlock(channels)
         self.extra_out = DownBlock(channels)
-        self.activation = leaky_relu()
+        self.activation = Rectifier()
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """N x C_l x H_l x W_l at strides 8, 16, 32 -> N x C x H_l x W_l, and one at stride 64."""

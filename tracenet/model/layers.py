@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class LevelSharedBatchNorm(nn.BatchNorm2d):
@@ -31,6 +32,28 @@ class LevelSharedBatchNorm(nn.BatchNorm2d):
             part.unflatten(1, level.shape[2:]).permute(0, 3, 1, 2)
             for part, level in zip(parts, levels, strict=True)
         ]
+
+
+class Rectifier(nn.Module):
+    """ReLU, for layers that were pretrained with LeakyReLU.
+
+    Training begins with the slope that they know and lets it fall to 0 (``Schedule.leaky_steps``).
+    ReLU is what every engine computes together with the convolution before it, in 8 bits as well,
+    where the wide range below 0 would cost the values above it their precision.
+
+    Attributes:
+        slope: of what is below 0.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same; ``x`` is overwritten."""
+        if self.slope:
+            return F.leaky_relu(x, self.slope, inplace=True)
+        return F.relu(x, inplace=True)
 
 
 class DepthwiseConv2d(nn.Conv2d):

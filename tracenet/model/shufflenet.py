@@ -20,15 +20,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tracenet.model.layers import DepthwiseConv2d
+from tracenet.model.layers import DepthwiseConv2d, Rectifier
 
 STEM_CHANNELS = 24
 
 STAGE_UNITS = (4, 8, 4)
 """Units of each stage, the first of which halves height and width."""
-
-LEAKINESS = 0.1
-"""Slope of the activation below 0."""
 
 
 class Channel(NamedTuple):
@@ -106,11 +103,6 @@ def stage_order(channels: int, units: int) -> StageOrder:
     return StageOrder(tuple(map(tuple, given)), tuple(places[:-1]), tuple(slices), places[-1])
 
 
-def leaky_relu() -> nn.LeakyReLU:
-    """NanoDet-Plus's activation."""
-    return nn.LeakyReLU(LEAKINESS, inplace=True)
-
-
 def pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
     """A 1x1 convolution."""
     return nn.Conv2d(in_channels, out_channels, 1)
@@ -124,7 +116,7 @@ class MainBranch(nn.Module):
         self.main_in = pointwise(in_channels, out_channels)
         self.main_dw = DepthwiseConv2d(out_channels, 3, stride, bias=True)
         self.main_out = pointwise(out_channels, out_channels)
-        self.activation = leaky_relu()
+        self.activation = Rectifier()
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W -> N x C' x H / stride x W / stride."""
@@ -180,8 +172,7 @@ def _join(sources: Sequence[Tensor], slices: Sequence[Slice]) -> Tensor:
 class ShuffleNetV2(nn.Module):
     """The trunk up to stride 32, BatchNorm folded into the convolutions.
 
-    As in NanoDet-Plus, whose weights it starts from, the activation is LeakyReLU, and there is no
-    last 1x1 layer and no classifier.
+    As in NanoDet-Plus, whose weights it starts from, there is no last 1x1 layer and no classifier.
 
     Args:
         out_channels: of the stages at strides 8, 16, 32.
@@ -191,7 +182,7 @@ class ShuffleNetV2(nn.Module):
         super().__init__()
         self.stem_channels, self.out_channels = STEM_CHANNELS, out_channels
         self.stem = nn.Conv2d(3, STEM_CHANNELS, 3, 2, padding=1)
-        self.activation = leaky_relu()
+        self.activation = Rectifier()
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
         inputs = (STEM_CHANNELS, *out_channels[:-1])
         self.stages = nn.ModuleList(

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from tracenet.options import DEFAULT_NETWORK
 from tracenet.training.config_file import ConfigError
 from tracenet.training.options import parse_options
 from tracenet_runtime.tool import run_tool
@@ -56,7 +57,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
                 f"--model {network.config.name}"
             )
     else:
-        network = build_network(arguments.model or "mobilenetv2-fpn")
+        network = build_network(arguments.model or DEFAULT_NETWORK)
     if arguments.trunk:
         load_trunk(network, arguments.trunk)
     if arguments.trunk or arguments.init:
@@ -78,6 +79,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
             trunk_factor=arguments.trunk_factor,
             weight_decay=arguments.weight_decay,
             milestones=arguments.milestones,
+            leaky_steps=arguments.leaky_steps,
             save_every=arguments.save_every,
             seed=arguments.seed,
         ),

@@ -25,12 +25,16 @@ from tqdm.auto import tqdm
 
 from tracenet.data import PhotoDataset, Recipe, StepDataset, StepSampler, TapBatch
 from tracenet.model import TraceNet
+from tracenet.model.layers import Rectifier
 from tracenet.training.losses import TapLoss
 from tracenet.training.state import TrainingError, load_state, open_run, save_run
 from tracenet_runtime.errors import TraceNetError
 
 GRADIENT_NORM = 5.0
 SGD_MOMENTUM = 0.9
+PRETRAINED_SLOPE = 0.1
+"""Of NanoDet-Plus's LeakyReLU."""
+
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
@@ -52,6 +56,7 @@ class Schedule:
         seed: of everything random.
         optimizer: AdamW, or SGD with momentum.
         milestones: steps at which the learning rate is divided by ten, instead of ``decay``.
+        leaky_steps: steps over which a pretrained trunk's LeakyReLU becomes ReLU.
     """
 
     steps: int
@@ -65,6 +70,17 @@ class Schedule:
     seed: int = 0
     optimizer: Literal["adamw", "sgd"] = "adamw"
     milestones: tuple[int, ...] = ()
+    leaky_steps: int = 0
+
+
+def rectifier_slope(step: int, schedule: Schedule) -> float:
+    """The slope below 0 of a pretrained trunk's activations: the one it knows, falling to 0.
+
+    Networks whose LeakyReLU is replaced at once lose much of what they know.
+    """
+    if step >= schedule.leaky_steps:
+        return 0.0
+    return PRETRAINED_SLOPE * (1 - step / schedule.leaky_steps)
 
 
 def learning_rate_factor(step: int, schedule: Schedule) -> float:
@@ -214,6 +230,7 @@ def train(
         worker_init_fn=_ignore_interrupt,
     )
     module.train()
+    rectifiers = [part for part in network.modules() if isinstance(part, Rectifier)]
     for part in network.backbone.early_layers():
         frozen = not any(parameter.requires_grad for parameter in part.parameters())
         for layer in part.modules():
@@ -246,6 +263,8 @@ def train(
                     # A new one: raised itself, it would hold this frame, and the frame it.
                     raise type(batch)(*batch.args)
                 between_steps = False
+                for rectifier in rectifiers:
+                    rectifier.slope = rectifier_slope(step, schedule)
                 losses = module(batch.to(accelerator.device))
                 accelerator.backward(losses["total"])
                 accelerator.clip_grad_norm_(module.parameters(), GRADIENT_NORM)

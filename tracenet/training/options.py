@@ -7,13 +7,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracenet.options import PHOTO_SOURCES, SEED, add_photo_sources
+from tracenet.options import DEFAULT_NETWORK, PHOTO_SOURCES, SEED, add_photo_sources
 from tracenet.training.config_file import ConfigError, FileParser, read_config
 from tracenet_runtime.tool import whole_number
 
 EXAMPLE = """example:
-  tracenet-train --model mobilenetv2-fpn --trunk mobilenet_v2.safetensors \\
-      --data photos/train --steps 4000 --out runs/first
+  tracenet-train --config phone --trunk nanodet_plus_m_416.safetensors \\
+      --data photos/train --out runs/first
   accelerate launch -m tracenet.training.cli --config paper-coco \\
       --coco instances.json images --trunk resnet50.safetensors --out runs/coco"""
 
@@ -83,12 +83,12 @@ def build_parser(
     )
     parser.add_argument(
         "--model",
-        help="configuration, such as r50-fpn (default: that of --init, else mobilenetv2-fpn)",
+        help=f"configuration, such as r50-fpn (default: that of --init, else {DEFAULT_NETWORK})",
     )
     add_photo_sources(parser.add_mutually_exclusive_group())
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
-        "--trunk", type=Path, help="ImageNet trunk, torchvision names (.safetensors)"
+        "--trunk", type=Path, help="pretrained trunk (.safetensors): docs/training.md, Trunks"
     )
     start.add_argument("--init", type=Path, help="checkpoint to start from (.safetensors)")
     parser.add_argument("--out", type=Path, help="folder of the run")
@@ -109,6 +109,13 @@ def build_parser(
         default=(),
         help="steps, comma-separated, at which the learning rate is divided by ten (default: it "
         "falls as a cosine over the last 30 %% of the steps)",
+    )
+    parser.add_argument(
+        "--leaky-steps",
+        type=whole_number(0),
+        default=0,
+        help="steps over which the LeakyReLU that ShuffleNetV2's --trunk knows becomes ReLU "
+        "(default: none; it is ReLU from the start)",
     )
     parser.add_argument(
         "--canvas",

@@ -152,7 +152,7 @@ describe("contradictions", () => {
     ["schedules.0.query.1.outputs.0.array", "elsewhere", /made by no call/],
     ["schedules.0.masks.0.head.inputs.0.name", "feature", /one window named 'features'/],
     ["schedules.0.masks.0.head.outputs.0.name", "masks", /one window named 'mask'/],
-    ["schedules.0.masks.0.head.outputs.0.step", 2, /4 times as fine/],
+    ["schedules.0.masks.0.head.outputs.0.step", 2, /2 canvas pixels a cell/],
     ["schedules.0.masks.0.head.program", "trunk", /inputs of a mask head/],
     ["schedules.0.masks.0.reach", 64, /smaller than its reach/],
     ["schedules.2.query.0.inputs.0.array", "image", /only encode may/],
