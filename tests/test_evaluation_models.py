@@ -224,6 +224,9 @@ def test_a_zoom_answers_with_what_it_gives_users(tmp_path: Path) -> None:
         mask = segmenter.tap(photo, tap).mask
         np.testing.assert_array_equal(levels.masks[levels.chosen], mask)
         np.testing.assert_array_equal(chosen, mask)
+        assert len(levels.levels) > 1
+        for name, other in zip(levels.levels, levels.masks, strict=True):
+            np.testing.assert_array_equal(other, segmenter.tap(photo, tap, level=name).mask)
 
 
 def test_many_taps_at_once_are_as_one_by_one() -> None:

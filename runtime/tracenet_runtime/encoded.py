@@ -68,7 +68,7 @@ class EncodedPhoto:
             look = view.look_at(at, timings)
             if closer is None:
                 return look.result(timings, level)
-            return closer.result(look, at, timings, level)
+            return closer.answer(look, at, timings).result(timings, level)
 
     def drop(self) -> None:
         """Free the memory; dropping twice is fine."""

@@ -20,7 +20,7 @@ from tracenet_runtime.replay import Engine, Replay
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.timing import Timings, timed
-from tracenet_runtime.zoom import ZOOM, Closer
+from tracenet_runtime.zoom import ZOOM, Closer, ZoomAnswer
 from tracenet_runtime.zoom_rule import ZoomRule
 
 Photo = npt.NDArray[np.uint8]
@@ -187,10 +187,15 @@ class TapSegmenter:
     ) -> TapResult:
         timings: Timings = {}
         with timed(timings, "total"):
-            first = self.replay(self._own_canvas(rule.first))
-            closer = self._closer(rule, photo)
-            look = look_at(first, self._pad_value, photo, at, timings)
-            return closer.result(look, at, timings, level)
+            return self.look_twice(rule, photo, at, timings).result(timings, level)
+
+    def look_twice(
+        self, rule: ZoomRule, photo: Photo, at: tuple[float, float], timings: Timings
+    ) -> ZoomAnswer:
+        """What a zoom sees at a photo pixel, before any level's mask is computed."""
+        first = self.replay(self._own_canvas(rule.first))
+        closer = self._closer(rule, photo)
+        return closer.answer(look_at(first, self._pad_value, photo, at, timings), at, timings)
 
     def _closer(self, rule: ZoomRule, photo: Photo) -> Closer:
         return Closer(rule, self.replay(self._own_canvas(rule.tile)), self._pad_value, photo)

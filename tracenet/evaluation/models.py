@@ -20,6 +20,7 @@ from tracenet_runtime.mask import place_mask
 from tracenet_runtime.replay import QueryAnswer, Replay
 from tracenet_runtime.segmenter import TapSegmenter
 from tracenet_runtime.zoom import ZOOM
+from tracenet_runtime.zoom_rule import ZoomRule
 
 _LEVEL_NAMES = tuple(level.name for level in LEVELS)
 _TAPS_AT_ONCE = 16
@@ -95,7 +96,7 @@ class _FullNetAnswers:
 class BundleReplay:
     """A bundle's schedule, tap by tap; each level's mask is cut to the window of its box.
 
-    Of a zoom, whose second look depends on the first, only the level that answers has a mask.
+    Of a zoom, they are the levels of the look that answers.
     """
 
     def __init__(self, segmenter: TapSegmenter) -> None:
@@ -103,8 +104,9 @@ class BundleReplay:
 
     def open(self, photo: Photo, name: str) -> PhotoAnswers:
         """See :class:`~tracenet.evaluation.answers.TapModel`."""
-        if self._segmenter.zooms:
-            return _ZoomAnswers(self._segmenter, photo)
+        zoom = self._segmenter.bundle.manifest.zoom
+        if self._segmenter.zooms and zoom is not None:
+            return _ZoomAnswers(self._segmenter, zoom, photo)
         choice = self._segmenter.choice(photo.shape[0], photo.shape[1])
         canvas = Canvas(choice.height, choice.width, self._segmenter.bundle.manifest.pad_value)
         return _BundleAnswers(choice, self._segmenter.replay(choice), canvas.open(photo))
@@ -114,13 +116,15 @@ class _ZoomAnswers:
     many = False
     computed = ZOOM
 
-    def __init__(self, segmenter: TapSegmenter, photo: Photo) -> None:
-        self._segmenter, self._photo = segmenter, photo
+    def __init__(self, segmenter: TapSegmenter, zoom: ZoomRule, photo: Photo) -> None:
+        self._segmenter, self._zoom, self._photo = segmenter, zoom, photo
 
     def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
         for tap in taps:
-            result = self._segmenter.tap(self._photo, tap)
-            yield LevelMasks((), (result.mask,), 0)
+            answer = self._segmenter.look_twice(self._zoom, self._photo, tap, {})
+            names = tuple(level.level.name for level in answer.look.query.levels)
+            masks = tuple(answer.result({}, name).mask for name in names)
+            yield LevelMasks(names, masks, answer.look.query.best_level)
 
     def chosen_level(self, taps: Sequence[Tap]) -> Iterator[Mask]:
         for tap in taps:
