@@ -106,4 +106,7 @@ def test_without_a_page_the_runtime_installs_all_the_same(tmp_path: Path) -> Non
     inside = zipfile.ZipFile(wheel).namelist()
     assert "tracenet_runtime/segmenter.py" in inside
     assert "tracenet_demo/cli.py" in inside
+    # Who the shipped weights come from, beside them.
+    assert {"tracenet/weights/NOTICE", "tracenet/weights/README.md"} <= set(inside)
+    assert any(name.endswith("licenses/LICENSE") for name in inside)
     assert not [name for name in inside if name.startswith(("tracenet_demo/page/", "web/"))]

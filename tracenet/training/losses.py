@@ -95,9 +95,14 @@ class TapLoss(nn.Module):
             taps = tap_of[pairs]
             features = mask_features[batch.image_index[taps]]
             logits = self.mask_head(features, filter[pairs], offset[pairs], inverse_size[pairs])
-            logits = F.interpolate(
-                logits, scale_factor=stride / TARGET_STRIDE, mode="bilinear", align_corners=False
-            ).squeeze(1)
+            if stride != TARGET_STRIDE:
+                logits = F.interpolate(
+                    logits,
+                    scale_factor=stride / TARGET_STRIDE,
+                    mode="bilinear",
+                    align_corners=False,
+                )
+            logits = logits.squeeze(1)
             target, known = batch.mask[taps], batch.known[taps]
             iou[pairs] = mask_iou(logits.detach(), target, known)
             return logits, target, known
