@@ -23,6 +23,11 @@ from tracenet.data.annotated import (
     stack_masks,
 )
 from tracenet.data.problems import Problem, Problems
+from tracenet_runtime.text import read_text
+
+
+LARGEST_ID = 250
+"""In an instance map; the values between it and ``IGNORE`` mean nothing."""
 
 
 class FolderDataset:
@@ -52,7 +57,7 @@ class FolderDataset:
                 f"{index} does not exist; give a folder with index.jsonl, ID.jpg and ID.png"
             )
         try:
-            lines = index.read_text(encoding="utf-8").split("\n")
+            lines = read_text(index).split("\n")
         except (OSError, ValueError) as error:
             raise DataError(f"{index} cannot be read: {error}") from error
         listed = [_index_row(index, n, line) for n, line in enumerate(lines, 1) if line.strip()]
@@ -92,6 +97,11 @@ class FolderDataset:
                 f"{photo.shape[1]} x {photo.shape[0]}"
             )
         ids = [int(i) for i in np.unique(instance_map) if i not in (0, IGNORE)]
+        if ids and ids[-1] > LARGEST_ID:
+            raise DataError(
+                f"{path} has the value {ids[-1]}; things are 1 to {LARGEST_ID}, 0 is background and "
+                f"{IGNORE} what nobody knows"
+            )
         if row.instances not in (None, len(ids)):
             raise DataError(
                 f"{path} has {len(ids)} instances, its line in the index says {row.instances}"

@@ -3,7 +3,7 @@
 | found | rule |
 | --- | --- |
 | a file that is no instances JSON or index; no usable photo or annotation in it; an image id used twice; more than half of its photos missing | refused at once, ``DataError`` |
-| a photo that is damaged or has not the size in its record; an instance map that is damaged, of another size than its photo, or with another number of instances than its line in the index says; a polygon that looked as if it had pixels and has none | refused when it is read, ``DataError`` |
+| a photo that is damaged or has not the size in its record; an instance map that is damaged, of another size than its photo, with a value from 251 to 254, or with another number of instances than its line in the index says; a polygon that looked as if it had pixels and has none | refused when it is read, ``DataError`` |
 | a :class:`Problem` with the rule "skipped" | counted at the start; the photo, annotation or category name is left out. A photo of which an annotation was left out is incomplete: its pixels without a mask are no proof of background |
 | a :class:`Problem` with the rule "noted" | counted at the start; nothing is left out |
 """  # noqa: E501 - a table
