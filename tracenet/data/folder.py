@@ -19,12 +19,11 @@ from tracenet.data.annotated import (
     Instance,
     is_file,
     read_photo,
-    refuse_wrong_folder,
     stack_masks,
 )
-from tracenet.data.problems import Problem, Problems
+from tracenet.data.photo_files import PhotoFiles
+from tracenet.data.problems import Problems
 from tracenet_runtime.text import read_text
-
 
 LARGEST_ID = 250
 """In an instance map; the values between it and ``IGNORE`` mean nothing."""
@@ -63,14 +62,15 @@ class FolderDataset:
         listed = [_index_row(index, n, line) for n, line in enumerate(lines, 1) if line.strip()]
         if not listed:
             raise DataError(f"{index} lists no photo")
-        (most_listed, times), *_ = Counter(row.id for row in listed).most_common(1)
+        files = PhotoFiles(root, index, self.problems)
+        self._rows = [row for row in (_found(row, files) for row in listed) if row is not None]
+        files.refuse_wrong_folder(len(listed))
+        (most_listed, times), *_ = Counter(row.id for row in self._rows).most_common(1)
         if times > 1:
             raise DataError(
                 f"{index} lists {most_listed} {times} times, so it would count as several photos; "
                 "leave one line of it"
             )
-        self._rows = [row for row in listed if self._exists(row.id)]
-        refuse_wrong_folder(self.problems, len(listed), index, root)
         sets = [row.set for row in self._rows]
         set_weights = set_weights or {}
         unknown = sorted(set(set_weights) - set(sets))
@@ -99,8 +99,8 @@ class FolderDataset:
         ids = [int(i) for i in np.unique(instance_map) if i not in (0, IGNORE)]
         if ids and ids[-1] > LARGEST_ID:
             raise DataError(
-                f"{path} has the value {ids[-1]}; things are 1 to {LARGEST_ID}, 0 is background and "
-                f"{IGNORE} what nobody knows"
+                f"{path} has the value {ids[-1]}; things are 1 to {LARGEST_ID}, 0 is background "
+                f"and {IGNORE} what nobody knows"
             )
         if row.instances not in (None, len(ids)):
             raise DataError(
@@ -114,13 +114,6 @@ class FolderDataset:
             name=row.id,
             instances=tuple(Instance(i, None) for i in ids),
         )
-
-    def _exists(self, photo_id: str) -> bool:
-        for name in (f"{photo_id}.jpg", f"{photo_id}.png"):
-            if not is_file(self.root / name):
-                self.problems.add(Problem.MISSING_PHOTO, name)
-                return False
-        return True
 
 
 class _Row(NamedTuple):
@@ -148,6 +141,15 @@ def _index_row(index: Path, number: int, line: str) -> _Row:
         raise DataError(f"{index}, line {number}, lacks {error}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{index}, line {number}, is damaged: {error}") from error
+
+
+def _found(row: _Row, files: PhotoFiles) -> _Row | None:
+    """The row with its id as the files spell it, or None if one of them is missing."""
+    photo = files.find(f"{row.id}.jpg")
+    if photo is None:
+        return None
+    row = row._replace(id=photo.removesuffix(".jpg"))
+    return row if files.find(f"{row.id}.png") else None
 
 
 def _read_map(path: Path) -> npt.NDArray[np.generic]:

@@ -17,9 +17,9 @@ from tracenet.data.annotated import (
     Instance,
     is_file,
     read_photo,
-    refuse_wrong_folder,
     stack_masks,
 )
+from tracenet.data.photo_files import PhotoFiles
 from tracenet.data.problems import Problem, Problems
 from tracenet.data.segmentation import Segmentation, check_segmentation, draw_mask
 from tracenet_runtime.photo import MAX_PIXELS
@@ -111,6 +111,7 @@ class InstancesDataset(ABC):
     def _listed_photos(self, records: list[Any], path: Path) -> dict[int, _Record | None]:
         """The photos by id, None for those that are skipped."""
         photos: dict[int, _Record | None] = {}
+        files = PhotoFiles(self._images, path, self.problems)
         for number, record in enumerate(records, 1):
             image_id = record.get("id") if isinstance(record, dict) else None
             if not isinstance(image_id, int):
@@ -121,8 +122,8 @@ class InstancesDataset(ABC):
                     f"{path} has two images with the id {image_id}, so it is unknown whose "
                     "annotations are whose; give each its own"
                 )
-            photos[image_id] = self._usable_record(image_id, record)
-        refuse_wrong_folder(self.problems, len(photos), path, self._images)
+            photos[image_id] = self._usable_record(image_id, record, files)
+        files.refuse_wrong_folder(len(photos))
         if not any(photos.values()):
             raise DataError(
                 f"{path} lists no usable image: "
@@ -130,7 +131,9 @@ class InstancesDataset(ABC):
             )
         return photos
 
-    def _usable_record(self, image_id: int, record: dict[str, Any]) -> _Record | None:
+    def _usable_record(
+        self, image_id: int, record: dict[str, Any], files: PhotoFiles
+    ) -> _Record | None:
         names, height, width = self.names(record), record.get("height"), record.get("width")
         if not (
             names
@@ -141,11 +144,8 @@ class InstancesDataset(ABC):
         ):
             self.problems.add(Problem.BROKEN_IMAGE, f"id {image_id}")
             return None
-        for name in names:
-            if is_file(self._images / name):
-                return _Record(name, height, width)
-        self.problems.add(Problem.MISSING_PHOTO, names[0])
-        return None
+        name = files.find(*names)
+        return None if name is None else _Record(name, height, width)
 
     def _categories(self, records: list[Any]) -> dict[int, str]:
         names: dict[int, str] = {}

@@ -43,6 +43,11 @@ class Problem(Enum):
         self.sentence = sentence
 
 
+def printable(name: str) -> str:
+    """A name as it may stand in a message of one line."""
+    return name if name.isprintable() else repr(name)
+
+
 class Problems:
     """Findings by kind; false when there are none, one line per kind as a string."""
 
@@ -54,15 +59,11 @@ class Problems:
         """Count a finding; ``name`` is that of the photo, annotation or category."""
         self._counts[problem] += 1
         if len(self._first[problem]) < NAMED:
-            self._first[problem].append(name if name.isprintable() else repr(name))
+            self._first[problem].append(printable(name))
 
     def count(self, problem: Problem) -> int:
         """How many findings of this kind there are."""
         return self._counts.get(problem, 0)
-
-    def first(self, problem: Problem) -> str:
-        """The first name of this kind, of which there must be one."""
-        return self._first[problem][0]
 
     def __bool__(self) -> bool:
         return bool(self._counts)
