@@ -26,7 +26,8 @@ class Instance:
     """What a source says about the thing of a mask.
 
     Attributes:
-        id: the annotation's id in COCO and LVIS, the value in the map of a folder.
+        id: the annotation's id in COCO and LVIS, or its place in the list from 1 on where those ids
+            are not all their own; the value in the map of a folder.
         category: the category's name; None where the source has none.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,6 +82,7 @@ class FolderDataset:
         self.weights = np.array([set_weights.get(name, 1.0) for name in sets], np.float64)
         if not (np.isfinite(self.weights).all() and self.weights.min() >= 0 < self.weights.max()):
             raise DataError("weights of sets are finite, not negative, and not all of them are 0")
+        _refuse_if_all_is_ignored([root / f"{row.id}.png" for row in self._rows])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -150,6 +151,29 @@ def _found(row: _Row, files: PhotoFiles) -> _Row | None:
         return None
     row = row._replace(id=photo.removesuffix(".jpg"))
     return row if files.find(f"{row.id}.png") else None
+
+
+def _refuse_if_all_is_ignored(maps: Sequence[Path]) -> None:
+    """Raise ``DataError`` if no map has a thing and some have what is ignored.
+
+    It ends at the first map with another value, or that cannot be used, which mostly is the first.
+    """
+    ignoring = []
+    for path in maps:
+        try:
+            values = set(np.unique(_read_map(path)).tolist())
+        except DataError:  # for whoever reads it to hear
+            return
+        if not values <= {0, IGNORE}:
+            return
+        if IGNORE in values:
+            ignoring.append(path)
+    if ignoring:
+        raise DataError(
+            f"{len(ignoring)} of the {len(maps)} instance maps, such as {ignoring[0]}, hold 0 and "
+            f"{IGNORE} alone, background and what is ignored, and none has a thing; give each "
+            f"thing a value from 1 to {LARGEST_ID}"
+        )
 
 
 def _read_map(path: Path) -> npt.NDArray[np.generic]:
