@@ -50,7 +50,7 @@ def refusal(folder: Path, *names: str) -> str:
         ("b.jpg", "https://x.org/a.jpg", "most probably it is the wrong folder: it has b.jpg"),
         ("b.jpg", "a.jpg", "such as a.jpg; most probably it is the wrong folder: it has b.jpg"),
         ("b\n.jpg", "a\n.jpg", r"such as 'a\n.jpg'; most probably it is the wrong folder: it has"),
-        (".a.jpg", "a.jpg", "most probably it is the wrong folder: it is empty"),
+        (".a.jpg", "a.jpg", "most probably it is the wrong folder: it has Notes.txt"),
         ("b.jpg", "nul\0", "most probably it is the wrong folder: it has b.jpg"),
         ("b.jpg", "x" * 5000 + "/a.jpg", "most probably it is the wrong folder: it has b.jpg"),
     ],
@@ -59,10 +59,12 @@ def test_what_is_there_instead(there: str, listed: str, said: str, tmp_path: Pat
     path = tmp_path / "photos" / there
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
+    (tmp_path / "photos" / "Notes.txt").write_text("no photo")
     assert said in refusal(tmp_path / "photos", listed, "other.jpg")
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_is_empty_or_not_there(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "a.jpg").endswith("most probably it is the wrong folder: it is empty")
     assert refusal(tmp_path / "nowhere", "a.jpg").endswith("it does not exist or cannot be read")
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from tracenet.data.annotated import DataError, is_file
 from tracenet.data.problems import Problem, Problems, printable
+from tracenet_runtime.photo import photo_suffixes
 
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
@@ -67,7 +68,9 @@ def _what_is_there(folder: Path, name: str) -> str:
             if _alike(there) == _alike(last):
                 found = printable(str(PurePosixPath(beside, there)))
                 return f"there is {found} instead{_difference(last, there)}; {_remedy(name)}"
-    return f"{wrong}: it has {printable(within[0])}"
+    suffixes = photo_suffixes()
+    photos = (there for there in within if PurePosixPath(there).suffix.lower() in suffixes)
+    return f"{wrong}: it has {printable(next(photos, within[0]))}"
 
 
 def _names_in(folder: Path) -> list[str] | None:
