@@ -84,6 +84,13 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     assert profile.peak(4) == profile.peak(99) == big + 3 * medium
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_profile_as_editors_save_it(encoding: str, tmp_path: Path) -> None:
+    path = Path(written(tmp_path, MINE))
+    path.write_text(MINE.replace("\n", "\r\n"), encoding=encoding, newline="")
+    assert load_profile(str(path)).cores == 4
+
+
 def test_equal_cores_may_differ_in_their_clock(tmp_path: Path) -> None:
     """A prime core is often one of the others with a higher clock."""
     content = MINE.replace('core = "Big"', 'core = "Medium"')

@@ -240,6 +240,12 @@ def test_photos_of_a_folder_in_the_order_of_their_names(folder: Path) -> None:
     assert [path.name for path in photos.find_photos(folder, 9)] == ["a.PNG", "b.jpg", "c.jpeg"]
     assert [path.name for path in photos.find_photos(folder, 2)] == ["a.PNG", "b.jpg"]
     assert photos.find_photos(folder / "b.jpg", 9) == [folder / "b.jpg"]
+    (folder / "._a.jpg").write_bytes(b"what a Mac leaves beside a file")
+    (folder / "a.jpg").mkdir()
+    Image.new("RGB", (8, 6)).save(folder / "d.webp")
+    found = photos.find_photos(folder, 9)
+    assert [path.name for path in found] == ["a.PNG", "b.jpg", "c.jpeg", "d.webp"]
+    assert len(photos.decode_photos(found, (), folder)) == 4
     assert not photos.is_annotated(folder)
 
 

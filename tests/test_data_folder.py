@@ -135,6 +135,43 @@ def test_folder_with_unusable_photos(folder: Path) -> None:
     assert len(photos[0].masks)
 
 
+def test_folder_of_which_all_is_ignored(tmp_path: Path) -> None:
+    empty = np.zeros((20, 30), np.uint8)
+    binary, thing = empty.copy(), empty.copy()
+    binary[2:5], thing[2:5] = 255, 1
+    refused(
+        lambda: FolderDataset(write_folder(tmp_path / "a", [binary, binary])),
+        r"2 of the 2 instance maps, such as .*scene_0\.png, hold 0 and 255 alone, .* give",
+    )
+    refused(
+        lambda: FolderDataset(write_folder(tmp_path / "b", [empty, binary])),
+        r"1 of the 2 instance maps, such as .*scene_1\.png, hold",
+    )
+    assert len(FolderDataset(write_folder(tmp_path / "c", [binary, thing]))) == 2
+    assert len(FolderDataset(write_folder(tmp_path / "d", [empty, empty]))) == 2
+    damaged = write_folder(tmp_path / "e", [binary, binary])
+    (damaged / "scene_1.png").write_bytes(b"no map")
+    assert len(FolderDataset(damaged)) == 2
+
+
+@pytest.mark.parametrize("value", [251, 254])
+def test_folder_with_a_value_that_means_nothing(value: int, tmp_path: Path) -> None:
+    instances = np.zeros((20, 30), np.uint8)
+    instances[2:5], instances[7:9], instances[15:] = 3, value, 255
+    photos = FolderDataset(write_folder(tmp_path / "photos", [instances]))
+    refused(lambda: photos[0], f"scene_0.png has the value {value}; things are 1 to 250, 0 is")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_index_as_editors_save_it(encoding: str, folder: Path) -> None:
+    index = folder / "index.jsonl"
+    lines = index.read_text().replace("even", "\u00e9ven").splitlines()
+    index.write_text("\r\n".join(lines), encoding=encoding)
+    photos = FolderDataset(folder, {"\u00e9ven": 2})
+    assert photos.weights.tolist() == [2, 1, 2]
+    assert len(photos[1].masks) == 3
+
+
 def test_folder_whose_maps_hold_fewer_or_more_than_the_index_says(folder: Path) -> None:
     index = folder / "index.jsonl"
     rows = [json.loads(line) for line in index.read_text().splitlines()]

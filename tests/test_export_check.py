@@ -150,13 +150,6 @@ def test_calibration_photos(tmp_path: Path, suffix: str) -> None:
     assert photos == calibration_photos(folder)
 
 
-def test_instance_maps_are_no_photos(tmp_path: Path) -> None:
-    folder = photo_folder(tmp_path / "photos", FEWEST_PHOTOS)
-    for path in list(folder.iterdir()):
-        Image.new("L", (7, 7)).save(path.with_suffix(".png"))
-    assert {photo.suffix for photo in calibration_photos(folder)} == {".jpg"}
-
-
 def test_too_few_photos(tmp_path: Path) -> None:
     folder = photo_folder(tmp_path / "photos", FEWEST_PHOTOS - 1)
     with pytest.raises(ExportError, match="holds 7 photos; int8 is calibrated with 8 at least"):

@@ -92,7 +92,7 @@ def test_a_missing_package(
         ),
         (
             ["--target", "litert", "--precision", "int8", "--calibration", "no/such/folder"],
-            "calibration folder no/such/folder cannot be read: No such file",
+            "folder no/such/folder cannot be read: No such file",
         ),
     ],
 )

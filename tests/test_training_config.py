@@ -116,6 +116,13 @@ def test_the_command_line_overrides(tmp_path: Path) -> None:
     assert found["lvis"] == [Path("c"), Path("d")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_as_editors_save_it(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('data = "\u00e9"\r\nout = "b"\r\n', encoding=encoding, newline="")
+    assert parse_options(["--config", str(path)]).data == Path("\u00e9")
+
+
 def test_tiles_of_canvases_that_are_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["--data", "a", "--out", "b", "--canvas", "256,320"]
     assert parse_options([*line, "--tiles", "256:0.7,320:0"]).tiles == {256: 0.7}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.text import read_text
 
 APP_MEMORY_SHARE = 0.5
 """Of the phone's memory, what one app may take.
@@ -128,7 +129,7 @@ def load_profile(name_or_path: str) -> Profile:
             )
         path = found[0]
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
     except OSError as error:
         raise ProfileError(
             f"The device profile {path} cannot be read: {error.strerror}."

@@ -15,11 +15,7 @@ from tracenet_bench.sampling import Tap
 from tracenet_bench.schema import Photo
 from tracenet_runtime.errors import OutputError, TraceNetError
 from tracenet_runtime.photo import load_photo
-
-INDEX = "index.jsonl"
-"""In a folder of annotated photos, of which ``ID.png`` are no photos but instance maps."""
-
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+from tracenet_runtime.photo_folder import INDEX, photos_in
 
 
 class PhotosError(TraceNetError):
@@ -49,13 +45,16 @@ def find_photos(photos: Path, most: int) -> list[Path]:
 
     Raises:
         PhotosError: a folder has none.
+        PhotoError: a folder cannot be read.
     """
     if not photos.is_dir():
         return [photos]
-    suffixes = _SUFFIXES[:2] if is_annotated(photos) else _SUFFIXES
-    found = sorted(path for path in photos.iterdir() if path.suffix.lower() in suffixes)
+    found = photos_in(photos)
     if not found:
-        raise PhotosError(f"{photos} has no photo, {' or '.join(suffixes)}; name another --photos")
+        raise PhotosError(
+            f"{photos} has no photo, .jpg or .jpeg or .png or another that is read; name another "
+            "--photos"
+        )
     return found[:most]
 
 

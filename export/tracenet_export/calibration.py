@@ -19,6 +19,7 @@ from tracenet_export.targets import Calibration
 from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.manifest import Manifest
 from tracenet_runtime.photo import load_photo
+from tracenet_runtime.photo_folder import photos_in
 from tracenet_runtime.replay import Replay
 from tracenet_runtime.table import make_table
 
@@ -26,7 +27,6 @@ MOST_PHOTOS = 24
 FEWEST_PHOTOS = 8
 _TAPS_PER_PHOTO = 2
 _MOST_BYTES = 4 << 30
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 
 
 class _RecordingEngine:
@@ -60,26 +60,11 @@ class _RecordingEngine:
 def calibration_photos(folder: Path, seed: int = 0) -> list[Path]:
     """Some of the photos in a folder, the same ones each time, in an order of their own.
 
-    Where a photo is `ID.jpg` and there is an `ID.png` as well, that is its instance map and no
-    photo.
-
     Raises:
-        ExportError: the folder cannot be read or holds too few photos.
+        PhotoError: the folder cannot be read.
+        ExportError: it holds too few photos.
     """
-    try:
-        files = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
-        )
-    except OSError as error:
-        raise ExportError(
-            f"the calibration folder {folder} cannot be read: {error.strerror or error}"
-        ) from error
-    photographed = {path.stem for path in files if path.suffix.lower() in (".jpg", ".jpeg")}
-    photos = [
-        path for path in files if path.suffix.lower() != ".png" or path.stem not in photographed
-    ]
+    photos = photos_in(folder)
     if len(photos) < FEWEST_PHOTOS:
         raise ExportError(
             f"{folder} holds {len(photos)} photos; int8 is calibrated with {FEWEST_PHOTOS} at "

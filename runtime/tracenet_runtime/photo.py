@@ -75,6 +75,13 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
             ) from error
 
 
+def photo_suffixes() -> frozenset[str]:
+    """How the names of files that `load_photo` reads end, in small letters: ``.jpg`` and others."""
+    return frozenset(
+        suffix for suffix, kind in Image.registered_extensions().items() if kind in _FORMATS
+    )
+
+
 def check_photo(photo: npt.NDArray[Any]) -> None:
     """Raise ``PhotoError`` unless the array is uint8, H x W x 3, with at least one pixel."""
     if not isinstance(photo, np.ndarray):

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tracenet.data.problems import Problem, Problems
+from tracenet.data.problems import Problems
 from tracenet_runtime.errors import PhotoError, TraceNetError
 from tracenet_runtime.photo import load_photo
 
@@ -26,7 +26,8 @@ class Instance:
     """What a source says about the thing of a mask.
 
     Attributes:
-        id: the annotation's id in COCO and LVIS, the value in the map of a folder.
+        id: the annotation's id in COCO and LVIS, or its place in the list from 1 on where those ids
+            are not all their own; the value in the map of a folder.
         category: the category's name; None where the source has none.
     """
 
@@ -94,13 +95,3 @@ def stack_masks(
 ) -> npt.NDArray[np.bool_]:
     """The masks, bool height x width each, as one bool K x height x width; K may be 0."""
     return np.stack(masks) if masks else np.zeros((0, height, width), np.bool_)
-
-
-def refuse_wrong_folder(problems: Problems, listed: int, index: Path, folder: Path) -> None:
-    """Raise ``DataError`` if most of the ``listed`` photos of ``index`` are not in ``folder``."""
-    missing = problems.count(Problem.MISSING_PHOTO)
-    if 2 * missing > listed:
-        raise DataError(
-            f"{missing} of the {listed} photos that {index} lists are not in {folder}, such as "
-            f"{problems.first(Problem.MISSING_PHOTO)}; most probably it is the wrong folder"
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +19,14 @@ from tracenet.data.annotated import (
     Instance,
     is_file,
     read_photo,
-    refuse_wrong_folder,
     stack_masks,
 )
-from tracenet.data.problems import Problem, Problems
+from tracenet.data.photo_files import PhotoFiles
+from tracenet.data.problems import Problems
+from tracenet_runtime.text import read_text
+
+LARGEST_ID = 250
+"""In an instance map; the values between it and ``IGNORE`` mean nothing."""
 
 
 class FolderDataset:
@@ -52,20 +56,21 @@ class FolderDataset:
                 f"{index} does not exist; give a folder with index.jsonl, ID.jpg and ID.png"
             )
         try:
-            lines = index.read_text(encoding="utf-8").split("\n")
+            lines = read_text(index).split("\n")
         except (OSError, ValueError) as error:
             raise DataError(f"{index} cannot be read: {error}") from error
         listed = [_index_row(index, n, line) for n, line in enumerate(lines, 1) if line.strip()]
         if not listed:
             raise DataError(f"{index} lists no photo")
-        (most_listed, times), *_ = Counter(row.id for row in listed).most_common(1)
+        files = PhotoFiles(root, index, self.problems)
+        self._rows = [row for row in (_found(row, files) for row in listed) if row is not None]
+        files.refuse_wrong_folder(len(listed))
+        (most_listed, times), *_ = Counter(row.id for row in self._rows).most_common(1)
         if times > 1:
             raise DataError(
                 f"{index} lists {most_listed} {times} times, so it would count as several photos; "
                 "leave one line of it"
             )
-        self._rows = [row for row in listed if self._exists(row.id)]
-        refuse_wrong_folder(self.problems, len(listed), index, root)
         sets = [row.set for row in self._rows]
         set_weights = set_weights or {}
         unknown = sorted(set(set_weights) - set(sets))
@@ -77,6 +82,7 @@ class FolderDataset:
         self.weights = np.array([set_weights.get(name, 1.0) for name in sets], np.float64)
         if not (np.isfinite(self.weights).all() and self.weights.min() >= 0 < self.weights.max()):
             raise DataError("weights of sets are finite, not negative, and not all of them are 0")
+        _refuse_if_all_is_ignored([root / f"{row.id}.png" for row in self._rows])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -92,6 +98,11 @@ class FolderDataset:
                 f"{photo.shape[1]} x {photo.shape[0]}"
             )
         ids = [int(i) for i in np.unique(instance_map) if i not in (0, IGNORE)]
+        if ids and ids[-1] > LARGEST_ID:
+            raise DataError(
+                f"{path} has the value {ids[-1]}; things are 1 to {LARGEST_ID}, 0 is background "
+                f"and {IGNORE} what nobody knows"
+            )
         if row.instances not in (None, len(ids)):
             raise DataError(
                 f"{path} has {len(ids)} instances, its line in the index says {row.instances}"
@@ -104,13 +115,6 @@ class FolderDataset:
             name=row.id,
             instances=tuple(Instance(i, None) for i in ids),
         )
-
-    def _exists(self, photo_id: str) -> bool:
-        for name in (f"{photo_id}.jpg", f"{photo_id}.png"):
-            if not is_file(self.root / name):
-                self.problems.add(Problem.MISSING_PHOTO, name)
-                return False
-        return True
 
 
 class _Row(NamedTuple):
@@ -138,6 +142,38 @@ def _index_row(index: Path, number: int, line: str) -> _Row:
         raise DataError(f"{index}, line {number}, lacks {error}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{index}, line {number}, is damaged: {error}") from error
+
+
+def _found(row: _Row, files: PhotoFiles) -> _Row | None:
+    """The row with its id as the files spell it, or None if one of them is missing."""
+    photo = files.find(f"{row.id}.jpg")
+    if photo is None:
+        return None
+    row = row._replace(id=photo.removesuffix(".jpg"))
+    return row if files.find(f"{row.id}.png") else None
+
+
+def _refuse_if_all_is_ignored(maps: Sequence[Path]) -> None:
+    """Raise ``DataError`` if no map has a thing and some have what is ignored.
+
+    It ends at the first map with another value, or that cannot be used, which mostly is the first.
+    """
+    ignoring = []
+    for path in maps:
+        try:
+            values = set(np.unique(_read_map(path)).tolist())
+        except DataError:  # for whoever reads it to hear
+            return
+        if not values <= {0, IGNORE}:
+            return
+        if IGNORE in values:
+            ignoring.append(path)
+    if ignoring:
+        raise DataError(
+            f"{len(ignoring)} of the {len(maps)} instance maps, such as {ignoring[0]}, hold 0 and "
+            f"{IGNORE} alone, background and what is ignored, and none has a thing; give each "
+            f"thing a value from 1 to {LARGEST_ID}"
+        )
 
 
 def _read_map(path: Path) -> npt.NDArray[np.generic]:

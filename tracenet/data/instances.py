@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -17,9 +17,9 @@ from tracenet.data.annotated import (
     Instance,
     is_file,
     read_photo,
-    refuse_wrong_folder,
     stack_masks,
 )
+from tracenet.data.photo_files import PhotoFiles
 from tracenet.data.problems import Problem, Problems
 from tracenet.data.segmentation import Segmentation, check_segmentation, draw_mask
 from tracenet_runtime.photo import MAX_PIXELS
@@ -55,11 +55,20 @@ class InstancesDataset(ABC):
         content = _read_json(annotations, self.form)
         photos = self._listed_photos(content["images"], annotations)
         categories = self._categories(content["categories"])
-        kept, doubtful = self._usable_annotations(content["annotations"], photos, categories)
-        if not kept:
+        listed = content["annotations"]
+        kept, doubtful = self._usable_annotations(listed, photos, categories)
+        usable = [annotation for group in kept.values() for annotation in group]
+        if not usable:
             raise DataError(
                 f"{annotations} has no usable annotation: "
                 + ("; ".join(self.problems.lines()) or "it lists none")
+            )
+        if all(annotation.crowd for annotation in usable):
+            raise DataError(
+                f"{annotations} has nothing to tap: {len(usable)} of its {len(listed)} annotations "
+                "are marked iscrowd, which means a group and is ignored; set iscrowd to 0 in those "
+                "that are of one thing"
+                + "".join(f"; {line}" for line in self.problems.lines() if line.startswith("skip"))
             )
         self._photos = [
             _Photo(record, tuple(kept[image_id]), self.exhaustive and image_id not in doubtful)
@@ -111,6 +120,7 @@ class InstancesDataset(ABC):
     def _listed_photos(self, records: list[Any], path: Path) -> dict[int, _Record | None]:
         """The photos by id, None for those that are skipped."""
         photos: dict[int, _Record | None] = {}
+        files = PhotoFiles(self._images, path, self.problems)
         for number, record in enumerate(records, 1):
             image_id = record.get("id") if isinstance(record, dict) else None
             if not isinstance(image_id, int):
@@ -121,8 +131,8 @@ class InstancesDataset(ABC):
                     f"{path} has two images with the id {image_id}, so it is unknown whose "
                     "annotations are whose; give each its own"
                 )
-            photos[image_id] = self._usable_record(image_id, record)
-        refuse_wrong_folder(self.problems, len(photos), path, self._images)
+            photos[image_id] = self._usable_record(image_id, record, files)
+        files.refuse_wrong_folder(len(photos))
         if not any(photos.values()):
             raise DataError(
                 f"{path} lists no usable image: "
@@ -130,7 +140,9 @@ class InstancesDataset(ABC):
             )
         return photos
 
-    def _usable_record(self, image_id: int, record: dict[str, Any]) -> _Record | None:
+    def _usable_record(
+        self, image_id: int, record: dict[str, Any], files: PhotoFiles
+    ) -> _Record | None:
         names, height, width = self.names(record), record.get("height"), record.get("width")
         if not (
             names
@@ -141,11 +153,8 @@ class InstancesDataset(ABC):
         ):
             self.problems.add(Problem.BROKEN_IMAGE, f"id {image_id}")
             return None
-        for name in names:
-            if is_file(self._images / name):
-                return _Record(name, height, width)
-        self.problems.add(Problem.MISSING_PHOTO, names[0])
-        return None
+        name = files.find(*names)
+        return None if name is None else _Record(name, height, width)
 
     def _categories(self, records: list[Any]) -> dict[int, str]:
         names: dict[int, str] = {}
@@ -163,28 +172,23 @@ class InstancesDataset(ABC):
         """Annotations by photo, and the photos of which one was left out."""
         kept: defaultdict[int, list[_Annotation]] = defaultdict(list)
         doubtful: set[int] = set()
-        ids: set[int] = set()
+        ids = self._ids(records)
         in_use: set[str] = set()
         for number, entry in enumerate(records, 1):
             record = entry if isinstance(entry, dict) else {}
-            annotation_id, image_id = record.get("id"), record.get("image_id")
-            called = (
-                f"id {annotation_id}"
-                if isinstance(annotation_id, int)
-                else f"number {number} in the list"
-            )
+            image_id, annotation_id = record.get("image_id"), ids.get(number, number)
+            called = f"id {annotation_id}" if number in ids else f"number {number} in the list"
             if not isinstance(image_id, int) or image_id not in photos:
                 self.problems.add(Problem.UNKNOWN_IMAGE, called)
                 continue
             photo = photos[image_id]
             if photo is None:  # counted with the photo
                 continue
-            annotation = _check_annotation(record, photo, ids, categories)
+            annotation = _check_annotation(record, photo, annotation_id, categories)
             if isinstance(annotation, Problem):
                 self.problems.add(annotation, called)
                 doubtful.add(image_id)
                 continue
-            ids.add(annotation.instance.id)
             kept[image_id].append(annotation)
             if annotation.instance.category is None:
                 self.problems.add(Problem.UNKNOWN_CATEGORY, called)
@@ -194,6 +198,23 @@ class InstancesDataset(ABC):
             if category not in in_use:
                 self.problems.add(Problem.EMPTY_CATEGORY, category)
         return kept, doubtful
+
+    def _ids(self, records: list[Any]) -> dict[int, int]:
+        """The id of each annotation by its place in the list, counted from 1.
+
+        None at all if not all of them are their own: nothing refers to an annotation by its id, so
+        that of files which are merged, or count anew in each photo, nothing need be left out.
+        """
+        ids: dict[int, Any] = {
+            number: record.get("id")
+            for number, record in enumerate(records, 1)
+            if isinstance(record, dict)
+        }
+        times = Counter(given for given in ids.values() if type(given) is int)  # True is none
+        shared = [n for n, given in ids.items() if type(given) is not int or times[given] > 1]
+        for number in shared:
+            self.problems.add(Problem.NUMBERED_ANEW, f"number {number} in the list")
+        return {} if shared else ids
 
 
 class _Record(NamedTuple):
@@ -217,16 +238,28 @@ class _Photo(NamedTuple):
 
 
 def _check_annotation(
-    record: dict[str, Any], photo: _Record, ids: set[int], categories: dict[int, str]
+    record: dict[str, Any], photo: _Record, annotation_id: int, categories: dict[int, str]
 ) -> _Annotation | Problem:
-    annotation_id, category = record.get("id"), record.get("category_id")
-    if not isinstance(annotation_id, int) or annotation_id in ids:
-        return Problem.BROKEN_ANNOTATION
+    category, crowd = record.get("category_id"), _is_crowd(record.get("iscrowd"))
     segmentation = check_segmentation(record.get("segmentation"), photo.height, photo.width)
     if isinstance(segmentation, Problem):
         return segmentation
+    if crowd is None:
+        return Problem.BROKEN_CROWD
     name = categories.get(category) if isinstance(category, int) else None
-    return _Annotation(Instance(annotation_id, name), bool(record.get("iscrowd")), segmentation)
+    return _Annotation(Instance(annotation_id, name), crowd, segmentation)
+
+
+def _is_crowd(value: Any) -> bool | None:
+    """What ``iscrowd`` says as a number, a boolean or text; None if that is neither 0 nor 1."""
+    if isinstance(value, str):
+        value = {"0": 0, "false": 0, "1": 1, "true": 1}.get(value.strip().lower(), value)
+    match value:
+        case None | 0:  # False too
+            return False
+        case 1:
+            return True
+    return None
 
 
 def _read_json(path: Path, form: str) -> dict[str, list[Any]]:

@@ -2,8 +2,8 @@
 
 | found | rule |
 | --- | --- |
-| a file that is no instances JSON or index; no usable photo or annotation in it; an image id used twice; more than half of its photos missing | refused at once, ``DataError`` |
-| a photo that is damaged or has not the size in its record; an instance map that is damaged, of another size than its photo, or with another number of instances than its line in the index says; a polygon that looked as if it had pixels and has none | refused when it is read, ``DataError`` |
+| a file that is no instances JSON or index; no usable photo or annotation in it; all of its annotations, or all values of its maps, ignored; an image id used twice; more than half of its photos missing | refused at once, ``DataError`` |
+| a photo that is damaged or has not the size in its record; an instance map that is damaged, of another size than its photo, with a value from 251 to 254, or with another number of instances than its line in the index says; a polygon that looked as if it had pixels and has none | refused when it is read, ``DataError`` |
 | a :class:`Problem` with the rule "skipped" | counted at the start; the photo, annotation or category name is left out. A photo of which an annotation was left out is incomplete: its pixels without a mask are no proof of background |
 | a :class:`Problem` with the rule "noted" | counted at the start; nothing is left out |
 """  # noqa: E501 - a table
@@ -23,7 +23,6 @@ class Problem(Enum):
 
     MISSING_PHOTO = "skipped", "photos whose file does not exist"
     BROKEN_IMAGE = "skipped", "image records without a usable id, file name, height or width"
-    BROKEN_ANNOTATION = "skipped", "annotations that are no record with an id of their own"
     UNKNOWN_IMAGE = "skipped", "annotations of an image that is not listed"
     NO_SEGMENTATION = "skipped", "annotations without a segmentation"
     BROKEN_POLYGON = (
@@ -33,14 +32,25 @@ class Problem(Enum):
     )
     RLE_SIZE = "skipped", "annotations with an RLE of another size than their image"
     BROKEN_RLE = "skipped", "annotations with an RLE whose counts do not make up its size"
+    BROKEN_CROWD = "skipped", "annotations whose iscrowd is neither 0 nor 1"
     EMPTY_INSTANCE = "skipped", "annotations whose mask has no pixel"
     BROKEN_CATEGORY = "skipped", "category records without an id of their own and a name"
+    NUMBERED_ANEW = (
+        "noted",
+        "annotations whose id is missing, no whole number or another's too, so that all in the "
+        "file were numbered anew by their place in the list",
+    )
     UNKNOWN_CATEGORY = "noted", "annotations of a category that is not listed, kept without a name"
     EMPTY_CATEGORY = "noted", "categories without a usable instance"
 
     def __init__(self, rule: Literal["skipped", "noted"], sentence: str) -> None:
         self.rule = rule
         self.sentence = sentence
+
+
+def printable(name: str) -> str:
+    """A name as it may stand in a message of one line."""
+    return name if name.isprintable() else repr(name)
 
 
 class Problems:
@@ -54,15 +64,11 @@ class Problems:
         """Count a finding; ``name`` is that of the photo, annotation or category."""
         self._counts[problem] += 1
         if len(self._first[problem]) < NAMED:
-            self._first[problem].append(name if name.isprintable() else repr(name))
+            self._first[problem].append(printable(name))
 
     def count(self, problem: Problem) -> int:
         """How many findings of this kind there are."""
         return self._counts.get(problem, 0)
-
-    def first(self, problem: Problem) -> str:
-        """The first name of this kind, of which there must be one."""
-        return self._first[problem][0]
 
     def __bool__(self) -> bool:
         return bool(self._counts)

@@ -14,6 +14,7 @@ import numpy as np
 from tracenet.data import AnnotatedPhoto, DataError
 from tracenet.evaluation.protocol import Bands, ProtocolName, Tap, band_sizes
 from tracenet.evaluation.scores import PhotoScore
+from tracenet_runtime.text import read_text
 
 TAPS_FILE = "taps.jsonl"
 
@@ -60,7 +61,7 @@ class FileTaps:
             DataError: there is no such file, a line is damaged, or the protocols differ.
         """
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
+            lines = read_text(path).split("\n")
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
         taps = defaultdict(list)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.text import read_text
 
 SHIPPED = Path(__file__).parent / "configs"
 
@@ -38,7 +39,7 @@ def read_config(name: str, parser: argparse.ArgumentParser, options: Set[str]) -
     """
     path = _find(name)
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     unknown = sorted(content.keys() - options)

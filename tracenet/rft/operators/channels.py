@@ -93,6 +93,7 @@ _REDUCTIONS = (
 RULES: dict[torch._ops.OpOverload, RuleReader] = {
     **dict.fromkeys(_REDUCTIONS, _over_channels(GLOBAL_POOLING)),
     aten.cat.default: _cat,
+    aten.cumprod.default: _over_channels(CARRIED_ALONG),
     aten.cumsum.default: _over_channels(CARRIED_ALONG),
     aten.flip.default: _over_channels(CARRIED_ALONG, "dims"),
     aten.glu.default: _over_channels(CUT),

@@ -28,9 +28,19 @@ CUT = (
     "it joins or cuts along another axis than the channels",
     "Keep to dim=1; rows and columns may be sliced, but not joined or selected one by one.",
 )
+AXES = (
+    "it takes an axis away or adds one, and only N x C x H x W is traced",
+    "Slice instead of selecting (x[:, 1:2], not x[:, 1]), and join by torch.cat along dim=1.",
+)
 CARRIED_ALONG = (
     "it carries values along rows or columns, so a cell can read any other",
     "Use it along the channels only (dim=1).",
+)
+ORDERED = (
+    "it puts values in order, so each can come from anywhere along the axis, and there is no rule "
+    "for it along the channels either",
+    "For the largest or smallest channel use amax or amin (dim=1, keepdim=True); sort all of them "
+    "after the traced part.",
 )
 DATA_DEPENDENT = (
     "where or how much it reads depends on the values of the picture",
@@ -55,6 +65,7 @@ MIXED_LAYOUTS = (
     "Permute its inputs to the same layout.",
 )
 
+# These hold whatever the axis: for what is traced along the channels, its row refuses the rest.
 _REASONS = {
     "aten.group_norm": STATISTICS,
     "aten.rms_norm": STATISTICS,
@@ -94,14 +105,18 @@ _REASONS = {
     "aten.swapdims": RESHAPE,
     "aten.view": RESHAPE,
     "aten.chunk": CUT,
-    "aten.select": CUT,
-    "aten.stack": CUT,
+    "aten.select": AXES,
+    "aten.stack": AXES,
     "aten.split": CUT,
     "aten.split_with_sizes": CUT,
     "aten.tensor_split": CUT,
-    "aten.unbind": CUT,
-    "aten.cumprod": CARRIED_ALONG,
-    "aten.sort": CARRIED_ALONG,
+    "aten.unbind": AXES,
+    "aten.argsort": ORDERED,
+    "aten.kthvalue": ORDERED,
+    "aten.median": ORDERED,
+    "aten.msort": ORDERED,
+    "aten.sort": ORDERED,
+    "aten.topk": ORDERED,
     "aten.gather": DATA_DEPENDENT,
     "aten.grid_sampler": DATA_DEPENDENT,
     "aten.item": DATA_DEPENDENT,
