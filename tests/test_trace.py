@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tracenet.data import AnnotatedPhoto
 from tracenet.model import LEVELS, build_network
+from tracenet.options import DEFAULT_NETWORK
 from tracenet.rft import Rect, Span
 from tracenet.scene import generate_scene
 from tracenet_export import trace_cli, trace_report
@@ -156,7 +157,7 @@ def test_levels_and_schedule_are_two_names_of_one_option(
 
 def test_a_tap_on_an_encoded_photo(capsys: pytest.CaptureFixture[str]) -> None:
     report = run_json(trace_cli.main, ["--schedule", "warm"], capsys)
-    assert (report["model"], report["schedule"]) == ("mobilenetv2-fpn", "warm")
+    assert (report["model"], report["schedule"]) == (DEFAULT_NETWORK, "warm")
     assert report["canvas"] == {"height": 512, "width": 512}
     assert report["window"] == "all"
     assert 0 < report["window_share"] <= 0.05
