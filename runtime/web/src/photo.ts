@@ -13,8 +13,9 @@ const PIECE = 2048;
 /**
  * The pixels of a photo, over white where it is transparent.
  *
- * A file is turned upright as its EXIF orientation says; its colour profile is not applied. An
- * image bitmap is closed. Throws a `PhotoError` when the photo cannot be decoded, has no pixels or
+ * A file is turned upright as its EXIF orientation says (in XMP, which editors also write of photos
+ * that they have turned, browsers do not look); its colour profile is not applied. An image bitmap
+ * is closed. Throws a `PhotoError` when the photo cannot be decoded, has no pixels or
  * more than `MAX_PIXELS`, and `OutOfMemory`.
  */
 export async function readPhoto(photo: Photo): Promise<Pixels> {
