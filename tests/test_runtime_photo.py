@@ -1,6 +1,8 @@
 """Every kind of photo becomes upright RGB, and everything else a PhotoError."""
 
 import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -8,8 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 from oriented_photos import write_oriented
-from PIL import Image, PngImagePlugin, features
+from PIL import Image, ImageOps, PngImagePlugin, features
 
+from tracenet_runtime import decode as decode_module
 from tracenet_runtime import photo as photo_module
 from tracenet_runtime.errors import PhotoError
 from tracenet_runtime.photo import check_photo, load_photo
@@ -318,6 +321,43 @@ def test_pillow_limit_neither_warns_nor_changes(
         warnings.simplefilter("error")
         load_photo(path)
     assert Image.MAX_IMAGE_PIXELS == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others give no memory back in parts")
+@pytest.mark.parametrize(
+    ("name", "mode", "most"), [("a.jpg", "RGB", 6), ("a.png", "RGBA", 8), ("b.jpg", "CMYK", 8)]
+)
+def test_memory_per_pixel(tmp_path: Path, name: str, mode: str, most: float) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    code = (
+        "import sys; from tracenet_bench.memory import peak_resident;"
+        "from tracenet_runtime import load_photo; load_photo(sys.argv[1]); print(peak_resident())"
+    )
+    peaks = []
+    for width in (4000, 8000):
+        path = save(tmp_path / name, Image.new(mode, (width, 4000)), exif=exif)
+        peaks.append(int(subprocess.check_output([sys.executable, "-c", code, str(path)])))
+    assert (peaks[1] - peaks[0]) / 16e6 <= most
+
+
+@pytest.mark.parametrize("exif", range(1, 9))
+def test_bands_of_a_photo_fit_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exif: int
+) -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (37, 50, 3), dtype=np.uint8)
+    tags = Image.Exif()
+    tags[0x0112] = exif
+    paths = [
+        save(tmp_path / f"a.{suffix}", Image.fromarray(noise), exif=tags)
+        for suffix in ("jpg", "png")
+    ]
+    whole = [load_photo(path) for path in paths]
+    monkeypatch.setattr(decode_module, "_BAND_PIXELS", 400)
+    for path, photo in zip(paths, whole, strict=True):
+        np.testing.assert_array_equal(load_photo(path), photo)
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(photo, np.asarray(ImageOps.exif_transpose(image)))
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     they can be (of 16 bits 65535 becomes 255), the other way round where a TIFF says that 0 is
     white; of an animation the first frame is taken. Colour profiles are not applied.
 
-    It takes 6 bytes of memory per pixel at most to read a JPEG (RGB, not progressive), and 3 then.
+    Reading a JPEG of RGB takes at most 6 bytes of memory a pixel (a progressive one 7), and 3 then.
 
     Raises ``PhotoError`` when the file is missing, is not a picture that can be decoded completely,
     has pixels of no agreed shade (floating-point or negative ones), or more than ``MAX_PIXELS`` of
