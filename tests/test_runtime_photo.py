@@ -312,10 +312,11 @@ def test_size_limit_is_checked_before_decoding(
         load_photo(path)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp", "gif"])
 def test_pillow_limit_neither_warns_nor_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    path = save(tmp_path / "a.png", Image.new("RGB", (40, 30)))
+    path = save(tmp_path / f"a.{suffix}", Image.new("RGB", (40, 30)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,6 +3,8 @@
 import os
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,7 +68,8 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         # Decoders of damaged files raise nearly anything (OSError, SyntaxError, struct.error...),
         # and to the caller it all means the same.
         try:
-            image = _open_unlimited(file)
+            with _without_pillows_limit():
+                image = Image.open(file, formats=_FORMATS)
         except Exception as error:
             raise PhotoError(f"{path} {_why_unreadable(file)}.") from error
         if image.width * image.height > MAX_PIXELS:
@@ -75,7 +78,9 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
                 f"{MAX_PIXELS // 1_000_000} megapixels that are read; make it smaller."
             )
         try:
-            return decode(image, _orientation(image), gray_levels(image))
+            # A TIFF's size is checked once more when it is decoded.
+            with _without_pillows_limit() if image.format == "TIFF" else nullcontext():
+                return decode(image, _orientation(image), gray_levels(image))
         except LevelsError as error:
             raise PhotoError(
                 f"{path} cannot be read as a photo: {error}; convert it to JPEG or PNG."
@@ -98,8 +103,9 @@ def check_photo(photo: npt.NDArray[Any]) -> None:
         )
 
 
-def _open_unlimited(file: BinaryIO) -> Image.Image:
-    """Read the header without Pillow's own size check; ours is for the caller to make.
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Pillow's own size check is off; ours is for the caller to make.
 
     Pillow's warns on standard error at 89 megapixels, an ordinary photo of a phone, and its limit
     is a global of the process, hence the lock.
@@ -108,7 +114,7 @@ def _open_unlimited(file: BinaryIO) -> Image.Image:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:
-            return Image.open(file, formats=_FORMATS)
+            yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
