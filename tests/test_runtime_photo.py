@@ -1,12 +1,18 @@
 """Every kind of photo becomes upright RGB, and everything else a PhotoError."""
 
+import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+import tifffile
+from oriented_photos import write_oriented
+from PIL import Image, ImageOps, PngImagePlugin, features
 
+from tracenet_runtime import decode as decode_module
 from tracenet_runtime import photo as photo_module
 from tracenet_runtime.errors import PhotoError
 from tracenet_runtime.photo import check_photo, load_photo
@@ -46,6 +52,32 @@ def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None
     assert close(load_photo(path), upright, 8)
 
 
+@pytest.mark.parametrize("exif", [None, 1, 3, 6])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_an_orientation_in_xmp_does_not_count(
+    tmp_path: Path, suffix: str, exif: int | None
+) -> None:
+    upright = np.zeros((16, 32, 3), np.uint8)
+    upright[:8, :8] = RED
+    for xmp in (None, 6, 8):
+        path = write_oriented(tmp_path / f"a.{suffix}", Image.fromarray(upright), exif, xmp)
+        assert close(load_photo(path), upright, 100)
+
+
+def test_exif_as_text_or_after_the_pixels_of_a_png_does_not_count(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes()
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(data):8}\n{data.hex()}\n")
+    picture = Image.new("RGB", (8, 4), RED)
+    raw = save(tmp_path / "raw.png", picture, pnginfo=text)
+    assert load_photo(raw).shape == (4, 8, 3)
+    late = PngImagePlugin.PngInfo()
+    late.add(b"eXIf", data.removeprefix(b"Exif\0\0"), after_idat=True)
+    assert load_photo(save(tmp_path / "late.png", picture, pnginfo=late)).shape == (4, 8, 3)
+
+
 def test_plain_formats_become_rgb(tmp_path: Path) -> None:
     red = Image.new("RGB", (4, 3), RED)
     for name, mode in (("a.png", "P"), ("a.gif", "P"), ("a.bmp", "RGB"), ("a.ppm", "RGB")):
@@ -80,6 +112,137 @@ def test_16_bit_is_scaled_not_clipped(tmp_path: Path, suffix: str) -> None:
     values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
     photo = load_photo(save(tmp_path / f"a.{suffix}", Image.fromarray(values)))
     assert photo[0, :, 0].tolist() == [round(v / 257) for v in values[0].tolist()]
+
+
+INTEGERS = [np.int8, np.uint16, np.int16, np.uint32, np.int32]
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_of_a_tiff_are_scaled_from_their_whole_range_or_refused(
+    tmp_path: Path, dtype: type[np.integer], order: str, compression: str | None
+) -> None:
+    info = np.iinfo(dtype)
+    ramp = np.array([[0, info.max // 2, info.max]], dtype)
+    path = tmp_path / "a.tif"
+    for photometric, expected in (("minisblack", [0, 127, 255]), ("miniswhite", [255, 128, 0])):
+        tifffile.imwrite(
+            path, ramp, byteorder=order, photometric=photometric, compression=compression
+        )
+        # What Pillow does not open at all, or would take the bytes of in the wrong order.
+        if not opened_rightly(dtype, order, photometric, compression):
+            with pytest.raises(PhotoError, match=r"convert it to JPEG or PNG\.$"):
+                load_photo(path)
+            continue
+        levels = load_photo(path)[0, :, 0]
+        assert close(levels, expected, 1)
+        assert levels[[0, 2]].tolist() == [expected[0], expected[2]]
+
+
+def opened_rightly(
+    dtype: type[np.integer], order: str, photometric: str, compression: str | None
+) -> bool:
+    if photometric == "miniswhite":
+        return dtype is np.uint16 and order == "<"
+    if order == ">" and dtype in (np.int16, np.int32):
+        return compression is None
+    return dtype is not np.uint32 or order == "<"
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+def test_negative_numbers_of_a_tiff_are_refused(tmp_path: Path, dtype: type[np.integer]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[5, -1]], dtype), byteorder="<")
+    with pytest.raises(PhotoError, match="negative pixels have no agreed shade; convert it"):
+        load_photo(tmp_path / "a.tif")
+
+
+def write_gray_tiff(
+    path: Path, bits: int, data: bytes, width: int, photometric: int | None
+) -> Path:
+    """A TIFF of one row, with just the tags that a reader needs."""
+    tags = [(256, width), (257, 1), (258, bits), (259, 1), (277, 1), (278, 1), (279, len(data))]
+    if photometric is not None:
+        tags.append((262, photometric))
+    tags.append((273, 8 + 2 + 12 * (len(tags) + 1) + 4))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags))
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data)
+    return path
+
+
+def test_12_bits_and_a_white_zero(tmp_path: Path) -> None:
+    path = write_gray_tiff(tmp_path / "12.tif", 12, b"\x00\x08\x00", 2, 1)
+    assert load_photo(path)[0, :, 0].tolist() == [0, 128]
+    assert load_photo(write_gray_tiff(path, 12, b"\xff\xf0\x00", 2, 1))[0, 0, 0] == 255
+    levels = np.array([0, 257, 65535], "<u2").tobytes()
+    assert load_photo(write_gray_tiff(path, 16, levels, 3, 0))[0, :, 0].tolist() == [255, 254, 0]
+    assert load_photo(write_gray_tiff(path, 8, b"\x00\x01\xff", 3, 0))[0, :, 0].tolist() == [
+        255,
+        254,
+        0,
+    ]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_that_does_not_say_what_is_black_is_refused(tmp_path: Path, bits: int) -> None:
+    path = write_gray_tiff(tmp_path / "a.tif", bits, bytes(4), 2, None)
+    with pytest.raises(PhotoError, match=r"whether 0 is black or white; convert it"):
+        load_photo(path)
+
+
+def test_floats_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "f.tif", np.zeros((2, 2), np.float32))
+    with pytest.raises(PhotoError, match="no agreed range; convert it to JPEG or PNG"):
+        load_photo(tmp_path / "f.tif")
+
+
+def test_colours_of_a_tiff(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((2, 2, 3), (76, 85, 255), np.uint8), photometric="ycbcr")
+    assert close(load_photo(path), RED, 3)
+    lab = np.full((2, 2, 3), (138, 81, 70), np.uint8)  # L of 255, a and b signed
+    tifffile.imwrite(path, lab, photometric="cielab")
+    assert close(load_photo(path), RED, 12)
+    tifffile.imwrite(path, np.full((2, 2, 4), (0, 255, 255, 0), np.uint8), photometric="separated")
+    assert close(load_photo(path), RED)
+    half = np.full((2, 2, 2), (64, 128), np.uint8)
+    for alpha, expected in (("assocalpha", 191), ("unassalpha", 159)):
+        tifffile.imwrite(
+            path, half, photometric="minisblack", planarconfig="contig", extrasamples=[alpha]
+        )
+        assert close(load_photo(path), expected, 1)
+
+
+def test_transparent_gray_of_16_bits_is_white(tmp_path: Path) -> None:
+    gray = Image.fromarray(np.array([[0, 1000]], np.uint16))
+    path = save(tmp_path / "a.png", gray, transparency=1000)
+    assert load_photo(path)[0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read_and_turned(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.avif", Image.new("RGB", (32, 16), RED), quality=95, exif=exif)
+    photo = load_photo(path)
+    assert photo.shape == (32, 16, 3)
+    assert close(photo, RED, 6)
+
+
+def test_what_is_empty_or_has_no_pixels_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.touch()
+    with pytest.raises(PhotoError, match="is empty"):
+        load_photo(path)
+    starts = (
+        b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + bytes(4) + b"\0\0\0\x02\x08\x02\0\0\0\0\0\0\0",
+        b"GIF89a" + bytes(10) + b";",
+        b"BM" + bytes(12) + struct.pack("<IiiHHIIiiII", 40, 0, 0, 1, 24, 0, 0, 0, 0, 0, 0),
+    )
+    for start in starts:
+        path.write_bytes(start)
+        with pytest.raises(PhotoError, match=r"has no pixels, it is 0 x"):
+            load_photo(path)
 
 
 def test_one_pixel(tmp_path: Path) -> None:
@@ -149,15 +312,53 @@ def test_size_limit_is_checked_before_decoding(
         load_photo(path)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp", "gif"])
 def test_pillow_limit_neither_warns_nor_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    path = save(tmp_path / "a.png", Image.new("RGB", (40, 30)))
+    path = save(tmp_path / f"a.{suffix}", Image.new("RGB", (40, 30)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_photo(path)
     assert Image.MAX_IMAGE_PIXELS == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others give no memory back in parts")
+@pytest.mark.parametrize(
+    ("name", "mode", "most"), [("a.jpg", "RGB", 6), ("a.png", "RGBA", 8), ("b.jpg", "CMYK", 8)]
+)
+def test_memory_per_pixel(tmp_path: Path, name: str, mode: str, most: float) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    code = (
+        "import sys; from tracenet_bench.memory import peak_resident;"
+        "from tracenet_runtime import load_photo; load_photo(sys.argv[1]); print(peak_resident())"
+    )
+    peaks = []
+    for width in (4000, 8000):
+        path = save(tmp_path / name, Image.new(mode, (width, 4000)), exif=exif)
+        peaks.append(int(subprocess.check_output([sys.executable, "-c", code, str(path)])))
+    assert (peaks[1] - peaks[0]) / 16e6 <= most
+
+
+@pytest.mark.parametrize("exif", range(1, 9))
+def test_bands_of_a_photo_fit_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exif: int
+) -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (37, 50, 3), dtype=np.uint8)
+    tags = Image.Exif()
+    tags[0x0112] = exif
+    paths = [
+        save(tmp_path / f"a.{suffix}", Image.fromarray(noise), exif=tags)
+        for suffix in ("jpg", "png")
+    ]
+    whole = [load_photo(path) for path in paths]
+    monkeypatch.setattr(decode_module, "_BAND_PIXELS", 400)
+    for path, photo in zip(paths, whole, strict=True):
+        np.testing.assert_array_equal(load_photo(path), photo)
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(photo, np.asarray(ImageOps.exif_transpose(image)))
 
 
 @pytest.mark.slow

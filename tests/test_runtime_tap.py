@@ -1,6 +1,7 @@
 """A tap from end to end: segmenter, golden taps, overlay, command line."""
 
 import copy
+import io
 import json
 import os
 from pathlib import Path
@@ -25,7 +26,8 @@ from tracenet_runtime import cli as cli_module
 from tracenet_runtime import segmenter as segmenter_module
 from tracenet_runtime.cli import main
 from tracenet_runtime.manifest import Manifest
-from tracenet_runtime.overlay import draw_overlay
+from tracenet_runtime.overlay import overlay_bands
+from tracenet_runtime.picture_file import BAND_ROWS, write_jpeg, write_png
 from tracenet_runtime.rle import decode_rle, encode_rle
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.tool import canvas_size, thread_count
@@ -231,7 +233,7 @@ def test_overlay_marks_mask_box_and_tap() -> None:
     photo = np.full((120, 160, 3), 100, np.uint8)
     mask = np.zeros((120, 160), bool)
     mask[40:100, 50:120] = True
-    picture = draw_overlay(photo, mask, (80, 70), (30, 20, 150, 110))
+    (picture,) = overlay_bands(photo, mask, (80, 70), (30, 20, 150, 110), 128)
     assert picture.shape == photo.shape
     assert picture.dtype == np.uint8
     assert picture[5, 5].tolist() == [100, 100, 100]
@@ -240,8 +242,50 @@ def test_overlay_marks_mask_box_and_tap() -> None:
     assert picture[70, 80].tolist() == [255, 40, 60]
     assert picture[20, 30].tolist() == picture[109, 149].tolist() == [255, 200, 0]
     assert np.all(photo == 100)
-    everything = draw_overlay(photo[:1, :1], mask[40:41, 50:51], (0, 0), (0, 0, 1, 1))
+    (everything,) = overlay_bands(photo[:1, :1], mask[40:41, 50:51], (0, 0), (0, 0, 1, 1), 128)
     assert everything.shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("tap", [(0.0, 0.0), (401.5, 299.7), (899.9, 899.9)])
+def test_an_overlay_in_bands_is_one_picture(tap: tuple[float, float]) -> None:
+    photo = random_photo(3, 900, 900)
+    mask = np.hypot(*np.mgrid[-450:450, -450:450]) < 449.5
+    mask[420:440, :] = mask[0] = True
+    box = (0.4, 100.6, 899.5, 700.2)
+    (whole,) = overlay_bands(photo, mask, tap, box, 900)
+    for rows in (1, 7, 128):
+        np.testing.assert_array_equal(
+            np.concatenate(list(overlay_bands(photo, mask, tap, box, rows))), whole
+        )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (128, 50), (129, 17), (300, 33), (1300, 40)])
+def test_pictures_that_are_written_in_bands(size: tuple[int, int]) -> None:
+    picture = random_photo(5, *size)
+    for writer, name in ((write_png, "PNG"), (write_jpeg, "JPEG")):
+        expected, found = io.BytesIO(), io.BytesIO()
+        Image.fromarray(picture).save(expected, name)
+        bands = [picture[top : top + BAND_ROWS] for top in range(0, size[0], BAND_ROWS)]
+        writer(found, *size, bands)
+        np.testing.assert_array_equal(*(np.asarray(Image.open(v)) for v in (expected, found)))
+
+
+@pytest.mark.parametrize("size", [(1, 65_501), (65_501, 1)])
+def test_an_overlay_too_large_for_a_jpeg_is_refused_before_the_tap(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: tuple[int, int]
+) -> None:
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", size).save(wide)
+    arguments = [str(wide), "--at=0,0", "--bundle", str(bundle), "--threads", "1"]
+    arguments += ["--mask", str(tmp_path / "m.png"), "--overlay"]
+    assert main([*arguments, str(tmp_path / "o.jpeg")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "at most 65500 pixels to a side" in err
+    assert err.endswith("name a .png file.\n")
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["wide.png"]
+    assert main([*arguments, str(tmp_path / "o.png")]) == 0
 
 
 def run(bundle: Path, photo: Path, *options: str) -> int:

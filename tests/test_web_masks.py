@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from browser_fixtures import browser as browser
 from demo_fixtures import serving
+from oriented_photos import write_oriented
 from page_fixtures import SLOWED, Open, Opened, iou
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
@@ -93,15 +94,32 @@ def compare_masks(phone: Opened, photos: dict[str, Path], bundle: Path, schedule
     phone.assert_sound()
 
 
-def test_a_photo_that_lies_on_its_side_is_turned(
-    open_page: Open, photos: dict[str, Path], tmp_path: Path
+@pytest.mark.parametrize(
+    ("suffix", "exif", "xmp"),
+    [
+        (
+            "jpg",
+            6,
+            None,
+        ),  # as a phone's camera writes it: the sensor's pixels, and how to turn them
+        ("jpg", 6, 3),
+        ("jpg", 3, 1),
+        ("jpg", None, 6),
+        ("png", 6, None),
+        ("png", None, 6),
+        ("webp", None, 6),
+    ],
+)
+def test_a_photo_is_turned_as_exif_says_and_not_as_xmp_does(
+    open_page: Open,
+    photos: dict[str, Path],
+    tmp_path: Path,
+    suffix: str,
+    exif: int | None,
+    xmp: int | None,
 ) -> None:
-    """As a phone's camera writes it: the sensor's pixels, and a tag that says how to turn them."""
-    file = tmp_path / "turned.jpg"
     with Image.open(photos["coffee"]) as upright:
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        upright.transpose(Image.Transpose.ROTATE_90).save(file, quality=95, exif=exif)
+        file = write_oriented(tmp_path / f"turned.{suffix}", upright, exif, xmp)
         assert load_photo(file).shape[:2] == (upright.height, upright.width)
     photo = load_photo(file)
     segmenter = TapSegmenter.load(DEFAULT_BUNDLE, threads=1)

@@ -70,7 +70,7 @@ def decode_photos(
     if megapixels:
         pixels = load_photo(paths[0])
         return [
-            _keep(_resized(pixels, size), f"{paths[0].name} at {size:g} megapixels", n, folder)
+            _keep(resized(pixels, size), f"{paths[0].name} at {size:g} megapixels", n, folder)
             for n, size in enumerate(megapixels)
         ]
     return [_keep(load_photo(path), path.name, n, folder) for n, path in enumerate(paths)]
@@ -91,7 +91,8 @@ def random_taps(photos: Sequence[Photo], count: int, seed: int) -> list[Tap]:
     return taps
 
 
-def _resized(pixels: npt.NDArray[np.uint8], megapixels: float) -> npt.NDArray[np.uint8]:
+def resized(pixels: npt.NDArray[np.uint8], megapixels: float) -> npt.NDArray[np.uint8]:
+    """A photo (uint8, H x W x 3) with about so many megapixels."""
     height, width = pixels.shape[:2]
     scale = math.sqrt(1e6 * megapixels / (height * width))
     size = max(1, round(scale * width)), max(1, round(scale * height))

@@ -5,18 +5,20 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
 from tracenet_runtime.errors import OutputError
 from tracenet_runtime.files import replacing
-from tracenet_runtime.overlay import draw_overlay
+from tracenet_runtime.overlay import overlay_bands
 from tracenet_runtime.photo import load_photo
+from tracenet_runtime.picture_file import BAND_ROWS, JPEG_SIDE, Writer, write_jpeg, write_png
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.segmenter import TapSegmenter
@@ -24,8 +26,12 @@ from tracenet_runtime.tool import canvas_size, run_tool, thread_count
 from tracenet_runtime.zoom import ZOOM
 from tracenet_runtime.zoom_rule import Tile
 
-_MASK_FORMATS = {".png": "PNG"}
-_OVERLAY_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_MASK_FORMATS = (".png",)
+_OVERLAY_FORMATS: dict[str, Writer] = {
+    ".png": write_png,
+    ".jpg": write_jpeg,
+    ".jpeg": write_jpeg,
+}
 
 _EPILOG = """\
 example:
@@ -113,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> None:
     _check_outputs(arguments)
     photo = load_photo(arguments.photo)
+    height, width = photo.shape[:2]
+    if arguments.overlay is not None:
+        _check_overlay_size(arguments.overlay, height, width)
     segmenter = TapSegmenter.load(
         arguments.bundle,
         arguments.engine,
@@ -123,12 +132,15 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     result = segmenter.tap(photo, arguments.at)
     if arguments.mask is not None:
-        picture = np.where(result.mask, np.uint8(255), np.uint8(0))
-        _write_picture(picture, arguments.mask, _MASK_FORMATS)
+        with _output(arguments.mask) as file:
+            picture = np.where(result.mask, np.uint8(255), np.uint8(0))
+            Image.fromarray(picture).save(file, "PNG")
+        del picture
     if arguments.overlay is not None:
-        picture = draw_overlay(photo, result.mask, arguments.at, result.box)
-        _write_picture(picture, arguments.overlay, _OVERLAY_FORMATS)
-    schedule = segmenter.choice(photo.shape[0], photo.shape[1]).schedule
+        bands = overlay_bands(photo, result.mask, arguments.at, result.box, BAND_ROWS)
+        with _output(arguments.overlay) as file:
+            _OVERLAY_FORMATS[arguments.overlay.suffix.lower()](file, height, width, bands)
+    schedule = segmenter.choice(height, width).schedule
     if arguments.json:
         print(_as_json(result, schedule, segmenter, arguments.bundle))
     else:
@@ -166,10 +178,21 @@ def _same_file(one: Path, other: Path) -> bool:
         return one.resolve() == other.resolve()
 
 
-def _write_picture(picture: npt.NDArray[np.uint8], path: Path, formats: dict[str, str]) -> None:
+def _check_overlay_size(path: Path, height: int, width: int) -> None:
+    writer = _OVERLAY_FORMATS[path.suffix.lower()]
+    if writer is write_jpeg and max(height, width) > JPEG_SIDE:
+        raise OutputError(
+            f"{path} cannot be written: a JPEG has at most {JPEG_SIDE} pixels to a side, and the "
+            f"photo has {width} x {height}; name a .png file."
+        )
+
+
+@contextmanager
+def _output(path: Path) -> Iterator[BinaryIO]:
+    """A file for a picture that takes the place of ``path`` when the picture is complete."""
     try:
         with replacing(path) as file:
-            Image.fromarray(picture).save(file, formats[path.suffix.lower()])
+            yield file
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     print(f"wrote {path}", file=sys.stderr)

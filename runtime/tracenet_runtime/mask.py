@@ -4,8 +4,6 @@ Coordinates are those of ``canvas``: pixel ``x`` covers ``[x, x + 1)``, its cent
 """
 
 import math
-import mmap
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.canvas import Placement
+from tracenet_runtime.memory import blank_memory
 from tracenet_runtime.zoom_rule import Tile
 
 PROBABILITY_STRIDE = 2
@@ -69,7 +68,9 @@ class ProbabilityMap:
         columns = _pixels_near(np.flatnonzero(likely.any(axis=0)), x0, cells.shape[1], across)
         rows = _pixels_near(np.flatnonzero(likely.any(axis=1)), y0, cells.shape[0], down)
 
-        mask = _empty_mask(height, width)
+        # From `np.zeros` it would take all of its memory whenever the C library had such a block at
+        # hand.
+        mask = np.frombuffer(blank_memory(height * width), np.bool_).reshape(height, width)
         for tile_columns in _pieces(columns, _TILE_COLUMNS):
             column_taps = _triangle_taps(tile_columns, across, x0, cells.shape[1])
             tile_height = max(1, _TILE_PIXELS // len(tile_columns))
@@ -129,18 +130,6 @@ class _Axis:
         twice = 2 * self.picture * (self.start * self.content + canvas_position * length)
         step = self.photo * self.content
         return -((step - twice) // (2 * step))
-
-
-def _empty_mask(height: int, width: int) -> npt.NDArray[np.bool_]:
-    """An array of False, height x width, that takes memory only where it is written to.
-
-    From ``np.zeros`` it would take all of it whenever the C library had such a block at hand.
-    """
-    if sys.platform == "win32":
-        memory = mmap.mmap(-1, height * width)
-    else:  # without the flags it is shared, and takes memory where it is read
-        memory = mmap.mmap(-1, height * width, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return np.frombuffer(memory, np.bool_).reshape(height, width)
 
 
 def _tile_mask(

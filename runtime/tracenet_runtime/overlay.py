@@ -1,5 +1,8 @@
 """A picture of an answer: the mask tinted and outlined on the photo, the tap, the box."""
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
@@ -10,32 +13,50 @@ _BOX = (255, 200, 0)
 _TAP = (255, 40, 60)
 
 
-def draw_overlay(
+def overlay_bands(
     photo: npt.NDArray[np.uint8],
     mask: npt.NDArray[np.bool_],
     tap: tuple[float, float],
     box: tuple[float, float, float, float],
-) -> npt.NDArray[np.uint8]:
-    """A picture (uint8, H x W x 3, RGB) of a mask on its photo.
+    rows: int,
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """A picture (uint8, RGB) of a mask on its photo, so many rows at a time.
 
     ``photo`` is uint8, H x W x 3; ``mask`` bool, H x W; ``tap`` (x, y) and ``box``
     (x0, y0, x1, y1) are in photo pixels. Lines grow with the photo, so that they stay visible when
     it is shown small.
     """
-    line = max(1, min(photo.shape[:2]) // 300)
-    picture = photo.copy()
-    picture[mask] = (photo[mask].astype(np.uint16) + np.array(_TINT, np.uint16)) // 2
-    picture[mask & ~_eroded(mask, line)] = _CONTOUR
+    height, width = mask.shape
+    line = max(1, min(height, width) // 300)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        # The contour depends on the mask this far away.
+        start, stop = max(0, top - line), min(bottom + line, height)
+        eroded = _eroded(mask[start:stop], line, (start > 0, stop < height))
+        band = photo[top:bottom].copy()
+        inside = mask[top:bottom]
+        band[inside] = (band[inside].astype(np.uint16) + np.array(_TINT, np.uint16)) // 2
+        band[inside & ~eroded[top - start : bottom - start]] = _CONTOUR
+        yield _with_marks(band, top, tap, box, line)
 
-    image = Image.fromarray(picture)
+
+def _with_marks(
+    band: npt.NDArray[np.uint8],
+    top: int,
+    tap: tuple[float, float],
+    box: tuple[float, float, float, float],
+    line: int,
+) -> npt.NDArray[np.uint8]:
+    """A band with its part of the box and the tap; whole numbers, so that bands fit together."""
+    image = Image.fromarray(band)
     draw = ImageDraw.Draw(image)
-    x0, y0, x1, y1 = box
+    x0, y0, x1, y1 = map(math.floor, box)
     # Pillow includes the last pixel of a rectangle; our boxes end before it.
-    draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=_BOX, width=line)
-    x, y = tap
+    draw.rectangle((x0, y0 - top, max(x0, x1 - 1), max(y0, y1 - 1) - top), outline=_BOX, width=line)
+    x, y = map(math.floor, tap)
     radius = 4 * line
     draw.ellipse(
-        (x - radius, y - radius, x + radius, y + radius),
+        (x - radius, y - top - radius, x + radius, y - top + radius),
         fill=_TAP,
         outline=_CONTOUR,
         width=line,
@@ -43,11 +64,19 @@ def draw_overlay(
     return np.array(image)
 
 
-def _eroded(mask: npt.NDArray[np.bool_], pixels: int) -> npt.NDArray[np.bool_]:
-    """The mask without a rim of ``pixels``; what is outside the photo counts as outside."""
+def _eroded(
+    mask: npt.NDArray[np.bool_], pixels: int, goes_on: tuple[bool, bool]
+) -> npt.NDArray[np.bool_]:
+    """The mask without a rim of ``pixels``; what is outside the photo counts as outside.
+
+    Where the photo ``goes_on`` above or below, what is there is not known, and so many rows of the
+    result mean nothing.
+    """
+    above, below = goes_on
     eroded = mask
     for _ in range(pixels):
         inside = np.pad(eroded, 1)
+        inside[0], inside[-1] = above, below
         eroded = (
             eroded & inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
         )

@@ -13,8 +13,9 @@ const PIECE = 2048;
 /**
  * The pixels of a photo, over white where it is transparent.
  *
- * A file is turned upright as its EXIF orientation says; its colour profile is not applied. An
- * image bitmap is closed. Throws a `PhotoError` when the photo cannot be decoded, has no pixels or
+ * A file is turned upright as its EXIF orientation says (in XMP, which editors also write of photos
+ * that they have turned, browsers do not look); its colour profile is not applied. An image bitmap
+ * is closed. Throws a `PhotoError` when the photo cannot be decoded, has no pixels or
  * more than `MAX_PIXELS`, and `OutOfMemory`.
  */
 export async function readPhoto(photo: Photo): Promise<Pixels> {
@@ -41,11 +42,35 @@ async function decode(file: Blob): Promise<ImageBitmap> {
     });
   } catch (error) {
     if (isAllocationFailure(error)) throw error;
-    throw new PhotoError(
-      "The file is not a picture that this browser can decode; convert it to JPEG or PNG, " +
-        "or make it smaller if it is very large.",
-    );
+    throw new PhotoError(await whyUndecodable(file));
   }
+}
+
+/** By the first bytes of a format: where a file has its width and height, and how. */
+const SIZES: readonly [string, number, (at: DataView, offset: number) => number[]][] = [
+  ["\x89PNG\r\n\x1a\n", 16, (at, offset) => [at.getUint32(offset), at.getUint32(offset + 4)]],
+  ["GIF8", 6, (at, offset) => [at.getUint16(offset, true), at.getUint16(offset + 2, true)]],
+  ["BM", 18, (at, offset) => [at.getInt32(offset, true), at.getInt32(offset + 4, true)]],
+];
+
+/** What is wrong with a file that no picture was made of, as the Python runtime says it. */
+export async function whyUndecodable(file: Blob): Promise<string> {
+  const start = new Uint8Array(await file.slice(0, 32).arrayBuffer());
+  if (start.length === 0) {
+    return "The file is empty, as a file is whose copy was broken off; copy it again.";
+  }
+  const text = String.fromCharCode(...start);
+  const [, offset, read] = SIZES.find(([first]) => text.startsWith(first)) ?? [];
+  if (offset !== undefined && read !== undefined && start.length >= offset + 8) {
+    const [width, height] = read(new DataView(start.buffer), offset);
+    if (width === 0 || height === 0) {
+      return `The photo has no pixels, it is ${width} x ${height}; choose another.`;
+    }
+  }
+  return (
+    "The file is not a picture that this browser can decode; convert it to JPEG or PNG, " +
+    "or make it smaller if it is very large."
+  );
 }
 
 function readBitmap(bitmap: ImageBitmap): Pixels {

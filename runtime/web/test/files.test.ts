@@ -14,7 +14,7 @@ import {
   TraceNetError,
 } from "../src/errors.ts";
 import { externalLocations } from "../src/onnxFiles.ts";
-import { MAX_PIXELS, overWhite } from "../src/photo.ts";
+import { MAX_PIXELS, overWhite, whyUndecodable } from "../src/photo.ts";
 import { decodeRle } from "../src/rle.ts";
 import { computeSha256, sha256 } from "../src/sha256.ts";
 import { modelWith } from "./onnxModel.ts";
@@ -128,4 +128,27 @@ test("failed allocations are told from other failures", () => {
     expect(asTraceNetError(error, "use a smaller photo").message).toContain("use a smaller photo");
   }
   expect(asTraceNetError(new TypeError("x"), "wait")).not.toBeInstanceOf(OutOfMemory);
+});
+
+test("what is empty or has no pixels is told from what must be converted", async () => {
+  expect(await whyUndecodable(new Blob([]))).toMatch(/^The file is empty/);
+  const png = new Uint8Array(33);
+  png.set([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52]);
+  png[23] = 7;
+  const gif = new Uint8Array([...new TextEncoder().encode("GIF89a"), 5, 0, 0, 0, 0, 0, 0, 0]);
+  const bmp = new Uint8Array(54);
+  bmp.set([0x42, 0x4d]);
+  for (const [bytes, size] of [
+    [png, "0 x 7"],
+    [gif, "5 x 0"],
+    [bmp, "0 x 0"],
+  ] as const) {
+    expect(await whyUndecodable(new Blob([bytes]))).toBe(
+      `The photo has no pixels, it is ${size}; choose another.`,
+    );
+  }
+  png[19] = 1;
+  for (const other of [png, png.slice(0, 12), new Uint8Array([1, 2, 3])]) {
+    expect(await whyUndecodable(new Blob([other]))).toMatch(/convert it to JPEG or PNG/);
+  }
 });
