@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
-from tracenet.model import TraceNet, save_checkpoint
+from tracenet.model import TraceNet, check_weights, save_checkpoint
 from tracenet_runtime.errors import TraceNetError
 
 
@@ -71,11 +72,23 @@ def save_run(
         raise TrainingError(f"{out} cannot be written: {error}") from error
 
 
-def load_state(accelerator: Accelerator, state: Path, settings: dict[str, Any]) -> int:
+def load_state(
+    accelerator: Accelerator,
+    state: Path,
+    settings: dict[str, Any],
+    networks: Mapping[str, TraceNet],
+) -> int:
     """Go back to a saved state; returns its step.
+
+    Args:
+        accelerator: what saved it.
+        state: its folder.
+        settings: of this run, by part; must be those of the saved one.
+        networks: whose weights the state has, by what they are called in errors.
 
     Raises:
         TrainingError: it is damaged, or was saved by a run with other settings.
+        CheckpointError: its weights are not finite or otherwise none.
     """
     try:
         run = json.loads((state / "run.json").read_text())
@@ -103,4 +116,7 @@ def load_state(accelerator: Accelerator, state: Path, settings: dict[str, Any]) 
             f"{state} is damaged or does not fit this network ({reason}); was the run started with "
             "--trunk or --init, and this call not, or the other way round?"
         ) from error
+    for name, network in networks.items():
+        tensors = network.state_dict()
+        check_weights(state, {f"{key} ({name})": value for key, value in tensors.items()})
     return step
