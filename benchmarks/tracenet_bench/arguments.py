@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tracenet_bench.devices import shipped_profiles
-from tracenet_runtime.tool import canvas_size, thread_count, whole_number
+from tracenet_runtime.tool import ToolParser, canvas_size, thread_count, whole_number
 
 EXAMPLE = """examples:
   tracenet-bench --bundle out/bundle
@@ -46,7 +46,7 @@ def _megapixels(text: str) -> list[float]:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-bench",
         description="Measure taps: time, memory and accuracy, each configuration in processes of\n"
         "its own, all of them in turn. The report goes to standard output as Markdown.",

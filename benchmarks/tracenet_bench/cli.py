@@ -118,7 +118,7 @@ def _bench_cuts(arguments: argparse.Namespace) -> int:
         arguments.seed,
     )
     try:
-        print(readable(report), flush=True)
+        print_results(readable(report))
     finally:
         if arguments.json:
             write_text(arguments.json, f"{json.dumps(report, indent=2)}\n")

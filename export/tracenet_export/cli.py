@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.manifest import MAX_SIDE
-from tracenet_runtime.tool import run_tool, thread_count
+from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count
 
 if TYPE_CHECKING:
     from tracenet.data import PhotoDataset
@@ -31,7 +31,7 @@ EXAMPLE = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-export",
         description="Export TraceNet as fixed-size crop tiles with their receptive-field table.",
         epilog=EXAMPLE,
@@ -130,17 +130,19 @@ def main(argv: list[str] | None = None) -> int:
             from tracenet_export.targets_report import list_targets, targets_table
 
             targets = list_targets()
-            print(json.dumps(targets) if arguments.json else targets_table(targets))
+            print_results(json.dumps(targets) if arguments.json else targets_table(targets))
             return
         if arguments.halo_curve:
             from tracenet_export.halo_curve import curve_table
 
             curves = _halo_curves(arguments)
             found = [curve.to_dict() for curve in curves]
-            print(json.dumps(found) if arguments.json else "\n".join(map(curve_table, curves)))
+            print_results(
+                json.dumps(found) if arguments.json else "\n".join(map(curve_table, curves))
+            )
             return
         report = _export(arguments)
-        print(json.dumps(report) if arguments.json else _readable(report))
+        print_results(json.dumps(report) if arguments.json else _readable(report))
 
     return run_tool("tracenet-export", "export", work, lambda: "stopped; nothing was written")
 

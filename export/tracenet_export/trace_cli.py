@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracenet.options import DEFAULT_NETWORK
-from tracenet_runtime.tool import run_tool
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ EXAMPLE = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-trace",
         description="Count a tap's multiply-adds: FullNet, exact regions, planned windows.",
         epilog=EXAMPLE,
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         report = _trace(arguments)
-        print(json.dumps(report) if arguments.json else _readable(report, arguments.calls))
+        print_results(json.dumps(report) if arguments.json else _readable(report, arguments.calls))
 
     return run_tool("tracenet-trace", "export", work)
 

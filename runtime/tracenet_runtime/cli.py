@@ -20,7 +20,7 @@ from tracenet_runtime.photo import load_photo
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.segmenter import TapSegmenter
-from tracenet_runtime.tool import canvas_size, run_tool, thread_count
+from tracenet_runtime.tool import ToolParser, canvas_size, print_results, run_tool, thread_count
 from tracenet_runtime.zoom import ZOOM
 from tracenet_runtime.zoom_rule import Tile
 
@@ -49,7 +49,7 @@ def _extra(engine: str | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-tap",
         description="Segment the thing under one tap on a photo.",
         epilog=_EPILOG,
@@ -130,9 +130,9 @@ def _run(arguments: argparse.Namespace) -> None:
         _write_picture(picture, arguments.overlay, _OVERLAY_FORMATS)
     schedule = segmenter.choice(photo.shape[0], photo.shape[1]).schedule
     if arguments.json:
-        print(_as_json(result, schedule, segmenter, arguments.bundle))
+        print_results(_as_json(result, schedule, segmenter, arguments.bundle))
     else:
-        print(_as_text(result, schedule, segmenter))
+        print_results(_as_text(result, schedule, segmenter))
 
 
 def _position(text: str) -> tuple[float, float]:

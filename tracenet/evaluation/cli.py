@@ -10,7 +10,14 @@ from pathlib import Path
 
 from tracenet.options import DEFAULT_NETWORK, SEED, add_photo_sources
 from tracenet_runtime.photo import MAX_PIXELS
-from tracenet_runtime.tool import canvas_size, run_tool, thread_count, whole_number
+from tracenet_runtime.tool import (
+    ToolParser,
+    canvas_size,
+    print_results,
+    run_tool,
+    thread_count,
+    whole_number,
+)
 
 EXAMPLE = """examples:
   tracenet-eval --data photos/val
@@ -46,7 +53,7 @@ def _megapixels(text: str) -> float:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-eval",
         description="Score one-tap masks by mIoU-T and mTA (arXiv 2406.14874).",
         epilog=EXAMPLE,
@@ -144,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
 
         results = run(arguments)
         if results is not None:
-            print(json.dumps(results) if arguments.json else markdown(results).rstrip())
+            print_results(json.dumps(results) if arguments.json else markdown(results).rstrip())
 
     def stopped() -> str:
         if arguments.out and (arguments.out / "settings.json").exists():
