@@ -12,6 +12,7 @@ from PIL import Image
 from scenes import make_scene, scene_map, write_folder
 
 from tracenet.data import DataError, FolderDataset, Instance
+from tracenet_runtime.errors import OutOfMemory
 
 
 def refused(call: Any, match: str) -> None:
@@ -157,3 +158,13 @@ def test_folder_without_some_of_its_photos(folder: Path) -> None:
     }
     (folder / "scene_2.jpg").unlink()
     refused(lambda: FolderDataset(folder), r"2 of the 3 photos .*, such as scene_1\.png; most pro")
+
+
+def test_memory_that_is_refused_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*arguments: object) -> None:
+        raise MemoryError
+
+    photos = FolderDataset(folder)
+    monkeypatch.setattr(np, "asarray", refuses)
+    with pytest.raises(OutOfMemory, match=r"not enough memory to decode .*\.png"):
+        photos[0]

@@ -226,3 +226,11 @@ sys.exit(run_tool("tool", "extra", lambda: Path(sys.argv[2]).resolve(strict=True
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"tool: {said}")
         assert done.stderr.count("\n") == 1
+
+
+def test_memory_that_is_refused_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise MemoryError
+
+    assert run_tool("tool", "extra", work) == 2
+    assert capsys.readouterr().err.startswith("tool: there is not enough memory for this; close")

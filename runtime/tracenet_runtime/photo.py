@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tracenet_runtime.errors import PhotoError
+from tracenet_runtime.errors import PhotoError, refuse_if_out_of_memory
 
 MAX_PIXELS = 200_000_000
 """The largest photo that is decoded: today's largest phone sensors have just under this."""
@@ -38,7 +38,7 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     pictures are scaled to 8 bits (65535 becomes 255); of an animation the first frame is taken.
     Colour profiles are not applied. Raises ``PhotoError`` when the file is missing, is not a
     picture that can be decoded completely, or has more than ``MAX_PIXELS`` pixels (found out
-    before decoding).
+    before decoding), and ``OutOfMemory``.
     """
     path = Path(path)
     try:
@@ -57,6 +57,7 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         try:
             image = _open_unlimited(file)
         except Exception as error:
+            refuse_if_out_of_memory(error, f"open {path}")
             raise PhotoError(
                 f"{path} is not a picture that can be read; convert it to JPEG or PNG."
             ) from error
@@ -69,6 +70,7 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
             image.load()
             return np.array(_to_rgb(_turn_upright(image)))
         except Exception as error:
+            refuse_if_out_of_memory(error, f"decode {path}")
             raise PhotoError(
                 f"{path} cannot be decoded; it is damaged, incomplete or of an unusual kind "
                 f"({error})."
@@ -104,6 +106,8 @@ def _open_unlimited(file: Any) -> Image.Image:
 def _turn_upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
+    except MemoryError:  # says nothing about how the photo lies
+        raise
     except Exception:  # damaged metadata does not make the picture unusable
         return image
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None

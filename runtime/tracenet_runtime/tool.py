@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from tracenet_runtime.errors import OutputError, TraceNetError
+from tracenet_runtime.errors import OutputError, TraceNetError, is_out_of_memory
 from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.streams import (
     ToolParser,
@@ -111,6 +111,11 @@ def _sentence(error: Exception, extra: str) -> str | None:
     """What a tool says of an error; None for a fault of ours."""
     if isinstance(error, TraceNetError):
         return str(error)
+    if is_out_of_memory(error):
+        return (
+            "there is not enough memory for this; close other programs, or give a smaller photo or "
+            "canvas"
+        )
     if isinstance(error, ModuleNotFoundError):
         return not_installed(error, extra)
     if isinstance(error, OSError):

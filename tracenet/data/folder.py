@@ -23,6 +23,7 @@ from tracenet.data.annotated import (
     stack_masks,
 )
 from tracenet.data.problems import Problem, Problems
+from tracenet_runtime.errors import refuse_if_out_of_memory
 
 
 class FolderDataset:
@@ -146,4 +147,5 @@ def _read_map(path: Path) -> npt.NDArray[np.generic]:
             return np.asarray(image)
     # Decoders of damaged files raise nearly anything.
     except Exception as error:
+        refuse_if_out_of_memory(error, f"decode {path}")
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -16,7 +16,7 @@ from tracenet.model.backbones import Bottleneck
 from tracenet.model.config import CONFIGS, TraceNetConfig
 from tracenet.model.network import TraceNet
 from tracenet.scene import generate_scene
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.errors import TraceNetError, refuse_if_out_of_memory
 from tracenet_runtime.files import replacing
 
 SHIPPED = Path(__file__).parent.parent / "weights"
@@ -91,6 +91,7 @@ def load_checkpoint(path: Path) -> TraceNet:
         }
         network.load_state_dict(tensors)
     except _UNFIT as error:
+        refuse_if_out_of_memory(error, f"load {path}")
         raise CheckpointError(f"{path} is not a usable checkpoint: {_reason(error)}") from error
     check_weights(path, tensors)
     return network.eval()

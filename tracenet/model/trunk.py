@@ -16,6 +16,7 @@ from tracenet.model.config import TraceNetConfig
 from tracenet.model.ghost_pan import PathAggregationPyramid
 from tracenet.model.network import TraceNet
 from tracenet.model.shufflenet import ShuffleNetV2, Stage
+from tracenet_runtime.errors import refuse_if_out_of_memory
 
 BATCH_NORM_EPSILON = 1e-5
 """What torchvision's trunks add to a variance."""
@@ -64,6 +65,7 @@ def load_trunk(network: TraceNet, path: Path) -> None:
     try:
         source = _Source(path, read_tensors(path))
     except (OSError, SafetensorError) as error:
+        refuse_if_out_of_memory(error, f"load {path}")
         raise CheckpointError(f"{path} is not a usable .safetensors file: {error}") from error
     backbone = network.backbone
     if isinstance(backbone, ShuffleNetV2):

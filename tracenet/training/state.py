@@ -11,7 +11,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from tracenet.model import TraceNet, check_weights, save_checkpoint
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.errors import TraceNetError, refuse_if_out_of_memory
 
 
 class TrainingError(TraceNetError):
@@ -111,6 +111,7 @@ def load_state(
         accelerator.load_state(str(state))
     # Damaged files raise nearly anything, and the optimiser of other parameters a ValueError.
     except Exception as error:
+        refuse_if_out_of_memory(error, f"load {state}")
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(
             f"{state} is damaged or does not fit this network ({reason}); was the run started with "
