@@ -24,7 +24,8 @@ def replacing_bundle(out: Path) -> Iterator[Path]:
     try:
         out = out.resolve()
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        # Its name without that of `out`, which may be as long as a name can be.
+        folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
     except OSError as error:
         raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
     old = folder.with_name(f"{folder.name}-old")
