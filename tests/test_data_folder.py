@@ -94,6 +94,8 @@ def test_folder_without_a_usable_index(folder: Path, tmp_path: Path) -> None:
         (good + "[1]", "line 4, is damaged"),
         (good.replace('"id"', '"instances": "many", "id"'), "line 1, is damaged"),
         (good + '\n{"id": "a", "complete": true}', "line 5, lacks 'set'"),
+        (good.replace('"id"', '"instances": 1e999, "id"'), "line 1, is damaged"),
+        (good.replace('"id"', '"instances": NaN, "id"'), "line 1, is damaged"),
         (good.replace("false", '"false"'), "line 2, is damaged: complete is true or false"),
         (good + "[" * 100_000, "line 4, is damaged"),
         (good + good, "lists scene_0 2 times, so it would count as several photos; leave one"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracenet_runtime.files import replacing
+from tracenet_runtime.files import is_same_file, replacing
 
 
 def test_the_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
@@ -136,3 +136,29 @@ def test_a_name_as_long_as_names_can_be(tmp_path: Path) -> None:
         entered = True  # hours of work
     assert not entered
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few people make links")
+def test_names_of_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.png").symlink_to("mask.png")
+    (tmp_path / "circle").symlink_to("circle")
+    circle = tmp_path / "circle" / "mask.png"
+    for _ in range(2):
+        assert is_same_file(Path("mask.png"), tmp_path / "no" / ".." / "mask.png")
+        assert is_same_file(Path("link.png"), tmp_path / "mask.png")
+        assert not is_same_file(Path("mask.png"), Path("other.png"))
+        assert is_same_file(circle, circle)
+        assert not is_same_file(circle, Path("mask.png"))
+        (tmp_path / "mask.png").touch()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps folders that are in use")
+def test_names_in_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert is_same_file(Path("mask.png"), Path("mask.png"))
+    assert not is_same_file(Path("mask.png"), Path("other.png"))
+    with pytest.raises(FileNotFoundError), replacing(Path("mask.png")):
+        pass

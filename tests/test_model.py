@@ -302,7 +302,7 @@ def test_unusable_checkpoints(untrained_tiny: TraceNet, tmp_path: Path) -> None:
 
     path.write_bytes(good)
     description = json.loads(good_json)
-    for text in ("", "[]", "{}", '{"network": 3, "licence": ""}', "\x00"):
+    for text in ("", "[]", "{}", '{"network": 3, "licence": ""}', "\x00", "[" * 100_000):
         beside.write_text(text)
         refused(path, r"net\.json must hold the network's configuration and licence as JSON")
     for change in (

@@ -288,7 +288,7 @@ def test_resuming_with_other_frozen_layers_or_damaged_files(tmp_path: Path, fini
     with pytest.raises(TrainingError, match="was the run started with --trunk or --init"):
         run(out, resume=True, schedule=one_step, network=frozen)
     good = (out / "state" / "run.json").read_text()
-    for text in ("", "[]", "{}", '{"step": 1, "schedule": 3}'):
+    for text in ("", "[]", "{}", '{"step": 1, "schedule": 3}', '{"step": 1e999}', "[" * 100_000):
         (out / "state" / "run.json").write_text(text)
         with pytest.raises(TrainingError, match=r"run\.json is damaged"):
             run(out, resume=True, schedule=one_step)

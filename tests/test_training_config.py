@@ -128,6 +128,9 @@ def test_tiles_of_canvases_that_are_not_drawn(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("text", "match"),
     [
+        (f"steps = {'[' * 100_000}", "cannot be read as TOML"),
+        ('out = "a\\u0000b"', "out has a character of code 0"),
+        ('coco = ["a\\u0000b", "c"]', "coco has a character of code 0"),
         ("stepz = 3", "sets stepz; it may set canvas, coco, "),
         ('config = "x"', "sets config; it may set"),
         ("help = true", "sets help; it may set"),

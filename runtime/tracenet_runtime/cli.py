@@ -14,7 +14,7 @@ from PIL import Image
 
 from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
 from tracenet_runtime.errors import OutputError
-from tracenet_runtime.files import replacing
+from tracenet_runtime.files import is_same_file, replacing
 from tracenet_runtime.overlay import draw_overlay
 from tracenet_runtime.photo import load_photo
 from tracenet_runtime.result import TapResult
@@ -152,18 +152,11 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
             continue
         if path.suffix.lower() not in formats:
             raise OutputError(f"{path} must end in {' or '.join(formats)}.")
-        if _same_file(path, arguments.photo):
+        if is_same_file(path, arguments.photo):
             raise OutputError(f"{path} is the photo itself; name another file to write to.")
     outputs = [path for path in (arguments.mask, arguments.overlay) if path is not None]
-    if len(outputs) == 2 and _same_file(*outputs):
+    if len(outputs) == 2 and is_same_file(*outputs):
         raise OutputError("The mask and the overlay must be written to two files.")
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:  # one of them does not exist yet
-        return one.resolve() == other.resolve()
 
 
 def _write_picture(picture: npt.NDArray[np.uint8], path: Path, formats: dict[str, str]) -> None:

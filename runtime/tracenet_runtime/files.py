@@ -50,3 +50,15 @@ def _file_to_replace(path: Path) -> Path:
     if not stat.S_ISREG(mode):  # what takes its place would end a device or a pipe
         raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
     return target
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths name the same file, be it there or not, and wherever links lead."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist yet
+        pass
+    try:
+        return os.path.realpath(one) == os.path.realpath(other)
+    except OSError:  # both are relative to a folder that is gone
+        return one == other

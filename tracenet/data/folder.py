@@ -137,7 +137,7 @@ def _index_row(index: Path, number: int, line: str) -> _Row:
         )
     except KeyError as error:
         raise DataError(f"{index}, line {number}, lacks {error}") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{index}, line {number}, is damaged: {error}") from error
 
 

@@ -152,7 +152,7 @@ def _description(path: Path) -> tuple[dict[str, Any], str]:
     try:
         description = json.loads(beside.read_text())
         return dict(description["network"]), str(description["licence"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{beside} must hold the network's configuration and licence as JSON ({error!r})"
         ) from error

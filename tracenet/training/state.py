@@ -13,6 +13,17 @@ from accelerate import Accelerator
 from tracenet.model import TraceNet, check_weights, save_checkpoint
 from tracenet_runtime.errors import TraceNetError, refuse_if_out_of_memory
 
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What JSON raises that is none, or not what was written."""
+
 
 class TrainingError(TraceNetError):
     """A run cannot start, resume, go on or be saved."""
@@ -100,7 +111,7 @@ def load_state(
             for name, value in values.items()
             if run.get(part, {}).get(name, value) != value
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise TrainingError(f"{state / 'run.json'} is damaged ({error!r}); start anew") from error
     if changed:
         raise TrainingError(
