@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracenet_runtime.cores import warn_of_threads
 from tracenet_runtime.tool import ToolParser, run_tool, thread_count, whole_number
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def make_table(
     from tracenet_bench.paper_windows import measure_windows, window_forms
     from tracenet_bench.photos import random_taps
 
+    warn_of_threads(threads)
     torch.set_num_threads(threads)
     planned = [plan_network(name, canvas) for name in tqdm(networks, desc="plan")]
     counts = tuple(count_network(one) for one in planned)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracenet.options import DEFAULT_NETWORK
+from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count
 
@@ -111,7 +112,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("out/bundle"), help="folder of the bundle")
     parser.add_argument(
-        "--threads", type=thread_count, default=2, help="of PyTorch and of the engine that checks"
+        "--threads",
+        type=thread_count,
+        default=default_threads(),
+        help="of PyTorch and of the engine that checks (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -304,6 +308,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     check_replaceable(arguments.out)
     annotated = _annotated(arguments)
     source = open_source(arguments)
+    warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     graphs = captured(source.network)
     plans = [plan_schedule(graphs, request) for request in requests]
@@ -344,6 +349,7 @@ def _halo_curves(arguments: argparse.Namespace) -> list[HaloCurve]:
     requests, _ = parse_requests(arguments)
     annotated = _annotated(arguments)
     source = open_source(arguments)
+    warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     graphs = captured(source.network)
     return [

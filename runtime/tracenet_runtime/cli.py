@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tracenet_runtime.cores import default_threads
 from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
 from tracenet_runtime.errors import OutputError
 from tracenet_runtime.files import is_same_file, replacing
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads",
         type=thread_count,
-        default=2,
+        default=default_threads(),
         metavar="N",
         help="threads of the engine (default: %(default)s)",
     )

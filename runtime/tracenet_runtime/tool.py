@@ -10,11 +10,13 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
+from tracenet_runtime.cores import ThreadsWarning
 from tracenet_runtime.errors import OutputError, TraceNetError, is_out_of_memory
 from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.streams import (
@@ -78,7 +80,7 @@ def run_tool(
     needs, ``stopped`` says what Ctrl-C leaves behind. A pipe that nobody reads changes nothing.
     """
     termination = _Termination()
-    with lossy_notes():
+    with lossy_notes(), _warnings_said(name):
         try:
             with termination:
                 open_results()
@@ -105,6 +107,24 @@ def say(name: str, sentence: str) -> None:
     """A tool's note, on standard error."""
     with lossy_notes():
         print(f"{name}: {sentence}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _warnings_said(name: str) -> Iterator[None]:
+    """Within it, our own warnings are sentences too, without the line of code."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, ThreadsWarning):
+            say(name, str(message))
+        else:
+            before(message, category, *where, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _sentence(error: Exception, extra: str) -> str | None:

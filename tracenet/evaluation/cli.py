@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tracenet.options import DEFAULT_NETWORK, SEED, add_photo_sources
+from tracenet_runtime.cores import default_threads
 from tracenet_runtime.photo import MAX_PIXELS
 from tracenet_runtime.tool import (
     ToolParser,
@@ -90,7 +91,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="one side or HEIGHTxWIDTH of the canvas that it computes on, without a zoom (default: "
         "512; of --bundle: chosen by each photo)",
     )
-    how.add_argument("--threads", type=thread_count, default=2, help="not of --model (default: 2)")
+    how.add_argument(
+        "--threads",
+        type=thread_count,
+        default=default_threads(),
+        help="not of --model (default: %(default)s)",
+    )
     photos = parser.add_argument_group("photos")
     photos.add_argument(
         "--held-out",

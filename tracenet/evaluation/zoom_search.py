@@ -34,6 +34,7 @@ from tracenet.model import (
 )
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.mask import place_mask
 from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
@@ -200,7 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--first", type=_side, nargs="+", default=[256, 384], help="sides of canvases"
     )
     parser.add_argument("--tile", type=_side, nargs="+", default=[256], help="sides of canvases")
-    parser.add_argument("--threads", type=thread_count, default=2)
+    parser.add_argument("--threads", type=thread_count, default=default_threads())
     parser.add_argument("--json", action="store_true", help="print every setting as JSON")
     return parser
 
@@ -210,6 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def work() -> None:
+        warn_of_threads(arguments.threads)
         torch.set_num_threads(arguments.threads)
         network = load_checkpoint(arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK))
         photos: PhotoDataset = FolderDataset(arguments.data)
