@@ -286,6 +286,8 @@ def test_unusable_checkpoints(untrained_tiny: TraceNet, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     beside = tmp_path / "net.json"
     refused(path, "net.safetensors does not exist")
+    for folder in ("", "/", "."):
+        refused(Path(folder), "does not exist; a checkpoint is a .safetensors file")
     save_checkpoint(untrained_tiny, path)
     good, good_json = path.read_bytes(), beside.read_text()
 

@@ -83,6 +83,7 @@ def run_tool(
     with lossy_notes(), _warnings_said(name):
         try:
             with termination:
+                _check_folder()
                 open_results()
                 code = work()
                 finish_results()
@@ -107,6 +108,16 @@ def say(name: str, sentence: str) -> None:
     """A tool's note, on standard error."""
     with lossy_notes():
         print(f"{name}: {sentence}", file=sys.stderr)
+
+
+def _check_folder() -> None:
+    """Before the libraries do, some of which end the process and say something else."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise TraceNetError(
+            "the folder that this was started in is gone; change to one that is there"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -144,10 +155,6 @@ def _sentence(error: Exception, extra: str) -> str | None:
 
 
 def _refused_by_the_system(error: OSError) -> str:
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        return "the folder that this was started in is gone; change to one that is there"
     where = f" of {error.filename}" if error.filename else ""
     return f"the system refuses the use{where}: {error.strerror or error}; mend that and try again"
 

@@ -142,7 +142,8 @@ def checkpoint_licence(path: Path) -> str:
 
 
 def _description(path: Path) -> tuple[dict[str, Any], str]:
-    beside = path.with_suffix(".json")
+    # A folder may have no name that a suffix can be put to.
+    beside = path.with_suffix(".json") if path.name else path
     for file in (path, beside):
         if not file.is_file():
             raise CheckpointError(

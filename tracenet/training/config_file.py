@@ -36,11 +36,11 @@ def read_config(name: str, parser: argparse.ArgumentParser, options: Set[str]) -
     Raises:
         ConfigError: there is no such file, it is no TOML, or a key or value is wrong.
     """
-    path = _find(name)
     try:
+        path = _find(name)
         content = tomllib.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+        raise ConfigError(f"{name} cannot be read as TOML: {error}") from error
     unknown = sorted(content.keys() - options)
     if unknown:
         raise ConfigError(
