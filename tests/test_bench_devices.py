@@ -120,6 +120,9 @@ def test_what_has_no_source_may_be_left_out(tmp_path: Path) -> None:
         ("bandwidth = 20e9", "bandwidth = 0", "'bandwidth' must be a number above zero"),
         ("bandwidth = 20e9", "bandwidth = inf", "'bandwidth' must be a number above zero"),
         ("bandwidth = 20e9", "bandwidth = nan", "'bandwidth' must be a number above zero"),
+        ("bandwidth = 20e9", f"bandwidth = {10**400}", "'bandwidth' must be a number above zero"),
+        ("memory = 4_000_000_000", f"memory = {10**400}", "'memory' must be a whole number above"),
+        ("year = 2020", f"year = {'[' * 100_000}", "not valid TOML"),
         ('description = "A phone"', 'description = ""', "'description' must be a line of text"),
         (
             'core = "Big"\ncores = 1\nclock = 3.0e9',

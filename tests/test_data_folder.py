@@ -12,6 +12,7 @@ from PIL import Image
 from scenes import make_scene, scene_map, write_folder
 
 from tracenet.data import DataError, FolderDataset, Instance
+from tracenet_runtime.errors import OutOfMemory
 
 
 def refused(call: Any, match: str) -> None:
@@ -93,6 +94,8 @@ def test_folder_without_a_usable_index(folder: Path, tmp_path: Path) -> None:
         (good + "[1]", "line 4, is damaged"),
         (good.replace('"id"', '"instances": "many", "id"'), "line 1, is damaged"),
         (good + '\n{"id": "a", "complete": true}', "line 5, lacks 'set'"),
+        (good.replace('"id"', '"instances": 1e999, "id"'), "line 1, is damaged"),
+        (good.replace('"id"', '"instances": NaN, "id"'), "line 1, is damaged"),
         (good.replace("false", '"false"'), "line 2, is damaged: complete is true or false"),
         (good + "[" * 100_000, "line 4, is damaged"),
         (good + good, "lists scene_0 2 times, so it would count as several photos; leave one"),
@@ -194,3 +197,13 @@ def test_folder_without_some_of_its_photos(folder: Path) -> None:
     }
     (folder / "scene_2.jpg").unlink()
     refused(lambda: FolderDataset(folder), r"2 of the 3 photos .*, such as scene_1\.png; most pro")
+
+
+def test_memory_that_is_refused_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*arguments: object) -> None:
+        raise MemoryError
+
+    photos = FolderDataset(folder)
+    monkeypatch.setattr(np, "asarray", refuses)
+    with pytest.raises(OutOfMemory, match=r"not enough memory to decode .*\.png"):
+        photos[0]

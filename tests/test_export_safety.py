@@ -275,6 +275,17 @@ def test_a_new_folder_and_an_empty_one(tmp_path: Path) -> None:
         assert len(list(out.parent.glob(".*"))) == 0
 
 
+def test_a_name_as_long_as_names_can_be(tmp_path: Path) -> None:
+    out = tmp_path / ("b" * 255)
+    for _ in range(2):
+        with replacing_bundle(out) as folder:
+            write_something(folder)
+            (folder / "manifest.json").write_text('{"schema_version": 1, "files": {"new": {}}}')
+    assert list(tmp_path.iterdir()) == [out]
+    with pytest.raises(ExportError, match="cannot be written"):
+        replacing_bundle(tmp_path / ("b" * 256)).__enter__()
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "web app", "damaged"])
 def test_what_is_no_bundle_is_left_alone(tmp_path: Path, kind: str) -> None:
     out = tmp_path / "mine"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import stat
 from pathlib import Path
 from typing import get_args
@@ -227,6 +229,9 @@ def test_configuration_survives_json(config: TraceNetConfig) -> None:
         ({"backbone": "vgg16"}, "no trunk 'vgg16'; choose one of resnet50, "),
         ({"neck": "bifpn"}, "no neck 'bifpn'; choose one of fpn, ghost-pan"),
         ({"mask_stride": 2}, "no mask stride 2; choose one of 4, 8"),
+        ({"pixel_mean": [math.nan, 0, 0]}, "must be finite numbers"),
+        ({"pixel_std": [1, math.inf, 1]}, "must be finite numbers"),
+        ({"pixel_std": [1, 1, 0]}, "pixel_std must be above 0"),
     ],
 )
 def test_wrong_configurations(change: dict[str, object], match: str) -> None:
@@ -281,6 +286,8 @@ def test_unusable_checkpoints(untrained_tiny: TraceNet, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     beside = tmp_path / "net.json"
     refused(path, "net.safetensors does not exist")
+    for folder in ("", "/", "."):
+        refused(Path(folder), "does not exist; a checkpoint is a .safetensors file")
     save_checkpoint(untrained_tiny, path)
     good, good_json = path.read_bytes(), beside.read_text()
 
@@ -297,7 +304,7 @@ def test_unusable_checkpoints(untrained_tiny: TraceNet, tmp_path: Path) -> None:
 
     path.write_bytes(good)
     description = json.loads(good_json)
-    for text in ("", "[]", "{}", '{"network": 3, "licence": ""}', "\x00"):
+    for text in ("", "[]", "{}", '{"network": 3, "licence": ""}', "\x00", "[" * 100_000):
         beside.write_text(text)
         refused(path, r"net\.json must hold the network's configuration and licence as JSON")
     for change in (
@@ -314,6 +321,53 @@ def test_unusable_checkpoints(untrained_tiny: TraceNet, tmp_path: Path) -> None:
     refused(path, r"net\.json does not exist")
     with pytest.raises(CheckpointError, match=r"net\.json does not exist"):
         checkpoint_licence(path)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("backbone.features.0.0.weight", math.nan),
+        ("heads.box.bias", math.inf),
+        ("heads.box.bias", -math.inf),
+        ("running_mean", math.nan),
+        ("running_var", math.inf),
+        ("running_var", -1e-3),
+        ("num_batches_tracked", -1),
+    ],
+)
+def test_weights_that_no_training_leaves_behind(
+    untrained_tiny: TraceNet, tmp_path: Path, name: str, value: float, half: bool
+) -> None:
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(untrained_tiny, path, half=half)
+    tensors = load_file(path)
+    name = next(key for key in tensors if key.endswith(name))
+    tensors[name].view(-1)[-1] = value
+    save_file(tensors, path)
+    refused(path, rf"unusable weights: 1 of the \d+ values of {re.escape(name)} are")
+
+
+def test_weights_too_large_for_what_computes_with_them(
+    untrained_tiny: TraceNet, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(untrained_tiny, path)
+    tensors = load_file(path)
+    save_file(tensors | {"heads.box.bias": tensors["heads.box.bias"].double() + 1e39}, path)
+    refused(path, r"4 of the 4 values of heads\.box\.bias are not finite")
+
+
+def test_a_checkpoint_in_a_folder_whose_name_is_not_utf8(
+    untrained_tiny: TraceNet, tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except (OSError, ValueError):
+        pytest.skip("this system has no such names")
+    save_checkpoint(untrained_tiny, folder / "net.safetensors")
+    assert load_checkpoint(folder / "net.safetensors").config == TINY
 
 
 def load_file_bytes(data: bytes, folder: Path) -> dict[str, torch.Tensor]:

@@ -1,6 +1,8 @@
 """Engines: the registry, and ONNX Runtime with hostile models."""
 
+import errno
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +26,7 @@ from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.consistency import checked_table
 from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.engines.onnx_files import external_locations
-from tracenet_runtime.errors import BundleError, EngineUnavailable
+from tracenet_runtime.errors import BundleError, EngineUnavailable, OutOfMemory, is_out_of_memory
 from tracenet_runtime.replay import Replay
 from tracenet_runtime.segmenter import TapSegmenter
 
@@ -127,6 +129,51 @@ def test_engine_that_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EngineUnavailable, match=r"pip install 'tracenet\[onnxruntime\]'"):
         TapSegmenter.load(folder)
+
+
+@pytest.mark.parametrize("does", ["open", "run"])
+def test_memory_that_is_refused_is_no_fault_of_the_bundle(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
+    def refuses(*arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("Non-zero status: Failed to allocate memory for requested buffer")
+
+    bundle = Bundle.open(folder)
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(session, "__init__" if does == "open" else "run", refuses)
+    with pytest.raises(OutOfMemory, match=f"not enough memory to {does} the program 'trunk_whole'"):
+        load_engine("onnxruntime", bundle, EngineSettings(1), ["trunk_whole"])[0].run(
+            "trunk_whole", {"image": np.zeros((1, 3, 64, 96), np.float32)}
+        )
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (MemoryError(), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("[enforce fail]\nDefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("Available memory of 1 is smaller than requested bytes of 2"), True),
+        (RuntimeError("Failed to allocate tensors"), False),
+        (OSError(errno.ENOENT, "No such file or directory"), False),
+    ],
+)
+def test_how_refused_memory_is_told(error: Exception, is_told: bool) -> None:
+    assert is_out_of_memory(error) == is_told
+    wrapped = ValueError("another")
+    wrapped.__cause__ = error
+    assert is_out_of_memory(wrapped) == is_told
+
+
+def test_a_bundle_whose_path_is_not_utf8(folder: Path) -> None:
+    other = folder.with_name(os.fsdecode(b"caf\xe9"))
+    try:
+        folder.rename(other)
+    except (OSError, ValueError):
+        pytest.skip("this system has no such names")
+    with pytest.raises(BundleError, match=r"path of the bundle is not UTF-8.*caf\\udce9"):
+        TapSegmenter.load(other)
 
 
 def model_with_weights_in(location: str) -> onnx.ModelProto:

@@ -11,10 +11,11 @@ import pytest
 import tifffile
 from oriented_photos import write_oriented
 from PIL import Image, ImageOps, PngImagePlugin, features
+from PIL.PngImagePlugin import PngImageFile
 
 from tracenet_runtime import decode as decode_module
 from tracenet_runtime import photo as photo_module
-from tracenet_runtime.errors import PhotoError
+from tracenet_runtime.errors import OutOfMemory, PhotoError
 from tracenet_runtime.photo import check_photo, load_photo
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -382,3 +383,16 @@ def test_100_megapixels(tmp_path: Path) -> None:
 def test_check_photo_refuses(array: object) -> None:
     with pytest.raises(PhotoError):
         check_photo(array)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", ["open", "load", "getexif"])
+def test_memory_that_is_refused_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuses(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    path = save(tmp_path / "a.png", Image.new("RGB", (4, 3)))
+    monkeypatch.setattr(Image if step == "open" else PngImageFile, step, refuses)
+    with pytest.raises(OutOfMemory, match=r"not enough memory to (open|decode) .*a\.png"):
+        load_photo(path)

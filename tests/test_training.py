@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from scenes import TINY, Scenes
 from training_fixtures import (
     RECIPE,
@@ -32,7 +32,7 @@ from training_fixtures import (
 )
 
 from tracenet.data import DataError, StepDataset, TileAugmentation
-from tracenet.model import TraceNet, load_checkpoint
+from tracenet.model import CheckpointError, TraceNet, load_checkpoint
 from tracenet.training import state
 from tracenet.training.loop import Schedule, freeze_early_layers, learning_rate_factor
 from tracenet.training.losses import TapLoss
@@ -288,7 +288,7 @@ def test_resuming_with_other_frozen_layers_or_damaged_files(tmp_path: Path, fini
     with pytest.raises(TrainingError, match="was the run started with --trunk or --init"):
         run(out, resume=True, schedule=one_step, network=frozen)
     good = (out / "state" / "run.json").read_text()
-    for text in ("", "[]", "{}", '{"step": 1, "schedule": 3}'):
+    for text in ("", "[]", "{}", '{"step": 1, "schedule": 3}', '{"step": 1e999}', "[" * 100_000):
         (out / "state" / "run.json").write_text(text)
         with pytest.raises(TrainingError, match=r"run\.json is damaged"):
             run(out, resume=True, schedule=one_step)
@@ -299,6 +299,24 @@ def test_resuming_with_other_frozen_layers_or_damaged_files(tmp_path: Path, fini
         with pytest.raises(TrainingError, match="state is damaged or does not fit") as caught:
             run(out, resume=True, schedule=one_step)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "which"), [("model.safetensors", "trained"), ("custom_checkpoint_0.pkl", "average")]
+)
+def test_resuming_with_weights_that_are_not_finite(
+    finished: Path, tmp_path: Path, name: str, which: str
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    path = out / "state" / name
+    load, save = (load_file, save_file) if which == "trained" else (torch.load, torch.save)
+    tensors = load(path)
+    key = next(key for key in tensors if key.endswith("heads.box.bias"))
+    tensors[key][0] = math.nan
+    save(tensors, path)
+    with pytest.raises(CheckpointError, match=rf"values of heads\.box\.bias \({which}\) are not"):
+        run(out, resume=True, schedule=dataclasses.replace(SCHEDULE, steps=1))
 
 
 def test_resumes_runs_that_recorded_less(finished: Path, tmp_path: Path) -> None:

@@ -135,6 +135,9 @@ def test_tiles_of_canvases_that_are_not_drawn(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("text", "match"),
     [
+        (f"steps = {'[' * 100_000}", "cannot be read as TOML"),
+        ('out = "a\\u0000b"', "out has a character of code 0"),
+        ('coco = ["a\\u0000b", "c"]', "coco has a character of code 0"),
         ("stepz = 3", "sets stepz; it may set canvas, coco, "),
         ('config = "x"', "sets config; it may set"),
         ("help = true", "sets help; it may set"),
@@ -184,6 +187,8 @@ def test_no_such_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     assert error.startswith("tracenet-train: there is no configuration ")
     assert error.endswith("give a .toml file or one of paper-coco, phone\n")
     assert error.count("\n") == 1
+    assert cli.main(["--config", "n" * 300]) == 2
+    assert "cannot be read as TOML: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.toml")])

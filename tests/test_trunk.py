@@ -286,6 +286,20 @@ def test_files_that_hold_no_such_trunk(
     refused(network(backbone="resnet50"), path, r"has no tensor 'conv1\.weight'")
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("weight", torch.nan), ("bias", torch.inf), ("running_mean", torch.nan), ("running_var", -1)],
+)
+def test_trunk_weights_that_no_training_leaves_behind(
+    mobilenetv2: tuple[Path, list[Tensor]], tmp_path: Path, kind: str, value: float
+) -> None:
+    path, name = tmp_path / "trunk.safetensors", f"features.3.conv.1.1.{kind}"
+    tensors = load_file(mobilenetv2[0])
+    tensors[name][5] = value
+    save_file(tensors, path)
+    refused(network(), path, rf"unusable weights: 1 of the 144 values of {name} are")
+
+
 def test_strides_of_the_resnet() -> None:
     with torch.device("meta"):
         stages = build_backbone("resnet101")(torch.empty(1, 3, 64, 96))

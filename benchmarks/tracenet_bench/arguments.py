@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tracenet_bench.devices import shipped_profiles
-from tracenet_runtime.tool import canvas_size, thread_count, whole_number
+from tracenet_runtime.files import is_same_file
+from tracenet_runtime.tool import ToolParser, canvas_size, thread_count, whole_number
 
 EXAMPLE = """examples:
   tracenet-bench --bundle out/bundle
@@ -46,7 +47,7 @@ def _megapixels(text: str) -> list[float]:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-bench",
         description="Measure taps: time, memory and accuracy, each configuration in processes of\n"
         "its own, all of them in turn. The report goes to standard output as Markdown.",
@@ -137,7 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def find_mistake(arguments: argparse.Namespace) -> str | None:
     """What is wrong with options that do not go together, in a sentence."""
-    if arguments.json and arguments.html and arguments.json.resolve() == arguments.html.resolve():
+    if arguments.json and arguments.html and is_same_file(arguments.json, arguments.html):
         return "--json and --html name the same file; name two"
     if (arguments.baseline_canvas or arguments.baseline_bundle) and not arguments.baseline:
         return "--baseline-canvas and --baseline-bundle are for --baseline; name that too"

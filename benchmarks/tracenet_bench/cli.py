@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tracenet_bench.arguments import TOLERANCE, build_parser, find_mistake
+from tracenet_runtime.cores import warn_of_threads
 from tracenet_runtime.tool import print_results, run_tool
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _options(arguments: argparse.Namespace, command: tuple[str, ...]) -> Options
 
     limits = Limits.of(arguments.device)
     threads = arguments.threads or [limits.threads]
+    warn_of_threads(max(threads), None if limits.constraint is None else limits.constraint.cores)
     return Options(
         wanted=Wanted(
             bundles=tuple(arguments.bundle),
@@ -107,18 +109,20 @@ def _bench_cuts(arguments: argparse.Namespace) -> int:
     from tracenet_bench.cuts_report import measure_bundle_cuts, readable
     from tracenet_bench.report_file import write_text
 
+    threads = next(iter(arguments.threads), 1)
+    warn_of_threads(threads)
     report = measure_bundle_cuts(
         arguments.bundle[0],
         next(iter(arguments.schedule), None),
         next(iter(arguments.canvas), None),
         arguments.photos,
-        next(iter(arguments.threads), 1),
+        threads,
         arguments.taps,
         arguments.warm_up,
         arguments.seed,
     )
     try:
-        print(readable(report), flush=True)
+        print_results(readable(report))
     finally:
         if arguments.json:
             write_text(arguments.json, f"{json.dumps(report, indent=2)}\n")

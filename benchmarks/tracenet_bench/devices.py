@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ _FOLDERS = (Path(__file__).parent / "profiles", Path(__file__).parent.parent / "
 """Where the shipped profiles are in an installed wheel, and in a source tree."""
 
 _LANE_BITS = 32
+_LARGEST = 10**18
 _PROFILE_KEYS = {"description", "year", "memory", "bandwidth", "clusters", "sources"}
 _CLUSTER_KEYS = {"core", "cores", "clock", "simd_bits", "fma_units"}
 _SOURCE_KEYS = {"figures", "url"}
@@ -134,7 +134,7 @@ def load_profile(name_or_path: str) -> Profile:
         raise ProfileError(
             f"The device profile {path} cannot be read: {error.strerror}."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProfileError(f"The device profile {path} is not valid TOML: {error}.") from error
     return _profile(path.stem, _Table(content, f"The device profile {path}", _PROFILE_KEYS))
 
@@ -168,15 +168,15 @@ class _Table:
 
     def whole(self, key: str) -> int:
         value = self._required(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            self.refuse(key, "must be a whole number above zero")
+        if type(value) is not int or not 1 <= value <= _LARGEST:
+            self.refuse(key, f"must be a whole number above zero, at most {_LARGEST:.0e}")
         return int(value)
 
     def positive(self, key: str) -> float:
         value = self._required(key)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < math.inf:
-            self.refuse(key, "must be a number above zero")
+        if not number or not 0 < value <= _LARGEST:
+            self.refuse(key, f"must be a number above zero, at most {_LARGEST:.0e}")
         return float(value)
 
     def tables(self, key: str, known: set[str]) -> list[_Table]:

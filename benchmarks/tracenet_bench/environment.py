@@ -17,6 +17,7 @@ from typing import Self
 import psutil
 
 from tracenet_bench.schema import Environment
+from tracenet_runtime.cores import usable_cores
 
 PACKAGES = (
     "tracenet", "numpy", "pillow", "onnxruntime", "ai-edge-litert", "coremltools", "torch",
@@ -103,13 +104,6 @@ def _cpu_of_linux() -> str | None:
     board = [_BOARD.read_text().rstrip("\0")] if _BOARD.exists() else []
     kinds = [f"implementer {implementer} part {part}" for implementer, part in numbers]
     return ", ".join([*board, *dict.fromkeys(kinds)])
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def governor() -> str | None:

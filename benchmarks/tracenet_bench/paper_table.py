@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracenet_runtime.tool import run_tool, thread_count, whole_number
+from tracenet_runtime.cores import warn_of_threads
+from tracenet_runtime.tool import ToolParser, run_tool, thread_count, whole_number
 
 if TYPE_CHECKING:
     from tracenet_bench.paper_counts import PlannedNetwork, Size
@@ -28,7 +29,7 @@ CANVAS = (640, 640)
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="python -m tracenet_bench.paper_table",
         description="Reproduce Table 3 of the paper (arXiv 2406.14874) on this machine: "
         "multiply-adds, latency and throughput of TraceNet beside FullNet. Random weights.",
@@ -110,6 +111,7 @@ def make_table(
     from tracenet_bench.paper_windows import measure_windows, window_forms
     from tracenet_bench.photos import random_taps
 
+    warn_of_threads(threads)
     torch.set_num_threads(threads)
     planned = [plan_network(name, canvas) for name in tqdm(networks, desc="plan")]
     counts = tuple(count_network(one) for one in planned)

@@ -75,7 +75,8 @@ def write_text(path: Path, text: str) -> None:
     """
     try:
         with replacing(path) as file:
-            file.write(text.encode())
+            # A path may have what no encoding has.
+            file.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -22,7 +22,7 @@ from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_runtime import TapResult, TapSegmenter, TraceNetError, load_photo
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.choose import choose, loadable
-from tracenet_runtime.tool import run_tool, thread_count, whole_number
+from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
 from tracenet_runtime.zoom import ZOOM
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Taken:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="python -m tracenet_bench.web",
         description="Time warm taps in Chromium beside ONNX Runtime's on this machine.",
         epilog=EXAMPLE,
@@ -131,7 +131,7 @@ def _run(arguments: argparse.Namespace) -> None:
         page.evaluate("() => window.tracenet.ready.then(() => null)")
         until_ready = server.sent
         page.evaluate("() => window.tracenet.offline")
-        print(
+        print_results(
             f"first load: {until_ready / 1e6:.2f} MB until taps are answered, "
             f"{server.sent / 1e6:.2f} MB with what is kept for offline use"
         )
@@ -148,7 +148,7 @@ def _run(arguments: argparse.Namespace) -> None:
             taps,
         )
         server.shutdown()
-    print(_table(taken, len(taps)))
+    print_results(_table(taken, len(taps)))
 
 
 def _tap_in_browser(page: Page, taps: Sequence[Tap]) -> Iterator[tuple[float, Stages]]:

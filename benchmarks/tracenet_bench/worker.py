@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from tracenet_bench.models import Model
 
 Reply = dict[str, Any]
-
-_NO_MEMORY = ("bad_alloc", "bad allocation", "failed to allocate memory", "cannot allocate memory")
-"""How engines say it, in lower case; their errors have no type of their own for it."""
 
 
 class Server:
@@ -113,29 +110,19 @@ def _since(began: float) -> float:
 
 
 def _sentence(error: Exception) -> str:
+    from tracenet_runtime.errors import TraceNetError, is_out_of_memory
+
     said = next(iter(str(error).strip().splitlines()), "")
-    if any(map(_is_out_of_memory, _with_causes(error))):
-        # What our own errors advise behind the semicolon is for a bundle that is damaged.
+    if is_out_of_memory(error):
+        # What our own errors advise behind the semicolon is not for a benchmark.
         reason = said.rpartition(";")[0] or said
         return f"out of memory{f': {reason}' if reason else ''}"
 
-    from tracenet_runtime.errors import TraceNetError
     from tracenet_runtime.tool import not_installed
 
     if isinstance(error, ModuleNotFoundError) and (sentence := not_installed(error, "bench")):
         return sentence
     return said if isinstance(error, TraceNetError) else f"{type(error).__name__}: {said}"
-
-
-def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
 
 
 def _private_pipes() -> tuple[IO[str], IO[str]]:

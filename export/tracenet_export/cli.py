@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracenet.options import DEFAULT_NETWORK
+from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.manifest import MAX_SIDE
-from tracenet_runtime.tool import run_tool, thread_count
+from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count
 
 if TYPE_CHECKING:
     from tracenet.data import PhotoDataset
@@ -31,7 +32,7 @@ EXAMPLE = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-export",
         description="Export TraceNet as fixed-size crop tiles with their receptive-field table.",
         epilog=EXAMPLE,
@@ -111,7 +112,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("out/bundle"), help="folder of the bundle")
     parser.add_argument(
-        "--threads", type=thread_count, default=2, help="of PyTorch and of the engine that checks"
+        "--threads",
+        type=thread_count,
+        default=default_threads(),
+        help="of PyTorch and of the engine that checks (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -130,17 +134,19 @@ def main(argv: list[str] | None = None) -> int:
             from tracenet_export.targets_report import list_targets, targets_table
 
             targets = list_targets()
-            print(json.dumps(targets) if arguments.json else targets_table(targets))
+            print_results(json.dumps(targets) if arguments.json else targets_table(targets))
             return
         if arguments.halo_curve:
             from tracenet_export.halo_curve import curve_table
 
             curves = _halo_curves(arguments)
             found = [curve.to_dict() for curve in curves]
-            print(json.dumps(found) if arguments.json else "\n".join(map(curve_table, curves)))
+            print_results(
+                json.dumps(found) if arguments.json else "\n".join(map(curve_table, curves))
+            )
             return
         report = _export(arguments)
-        print(json.dumps(report) if arguments.json else _readable(report))
+        print_results(json.dumps(report) if arguments.json else _readable(report))
 
     return run_tool("tracenet-export", "export", work, lambda: "stopped; nothing was written")
 
@@ -302,6 +308,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     check_replaceable(arguments.out)
     annotated = _annotated(arguments)
     source = open_source(arguments)
+    warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     graphs = captured(source.network)
     plans = [plan_schedule(graphs, request) for request in requests]
@@ -342,6 +349,7 @@ def _halo_curves(arguments: argparse.Namespace) -> list[HaloCurve]:
     requests, _ = parse_requests(arguments)
     annotated = _annotated(arguments)
     source = open_source(arguments)
+    warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     graphs = captured(source.network)
     return [

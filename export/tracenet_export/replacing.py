@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ def replacing_bundle(out: Path) -> Iterator[Path]:
     """
     check_replaceable(out)
     try:
-        out = out.resolve()
+        out = Path(os.path.realpath(out))
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        # Its name without that of `out`, which may be as long as a name can be.
+        folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
     except OSError as error:
         raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
     old = folder.with_name(f"{folder.name}-old")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracenet.options import DEFAULT_NETWORK
-from tracenet_runtime.tool import run_tool
+from tracenet_runtime.tool import ToolParser, print_results, run_tool, whole_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ EXAMPLE = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-trace",
         description="Count a tap's multiply-adds: FullNet, exact regions, planned windows.",
         epilog=EXAMPLE,
@@ -56,7 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="annotated photos (a folder with index.jsonl); also report the mean cost with the "
         "mask window, of 64,128,256,all, that holds the true box",
     )
-    parser.add_argument("--taps", type=int, default=25, help="per instance of --data (default: 25)")
+    parser.add_argument(
+        "--taps",
+        type=whole_number(1, 100_000),
+        default=25,
+        help="per instance of --data (default: 25)",
+    )
     parser.add_argument("--at", help="X,Y of the tap for --picture, pixels of the photo, or of "
                         "the canvas without one (default: the centre)")  # fmt: skip
     parser.add_argument("--photo", type=Path, help="what --picture shows")
@@ -67,14 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; the figures go to stdout. Returns the exit code."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
-    if arguments.taps < 1:
-        parser.error("--taps is at least 1")
+    arguments = build_parser().parse_args(argv)
 
     def work() -> None:
         report = _trace(arguments)
-        print(json.dumps(report) if arguments.json else _readable(report, arguments.calls))
+        print_results(json.dumps(report) if arguments.json else _readable(report, arguments.calls))
 
     return run_tool("tracenet-trace", "export", work)
 
@@ -89,6 +91,7 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
     from tracenet_export.schedule import captured, parse_schedule, plan_schedule
     from tracenet_export.trace_boxes import report_by_true_box
     from tracenet_export.trace_report import report_costs
+    from tracenet_runtime.files import is_same_file
 
     canvas = parse_canvas(arguments.canvas)
     windows = parse_windows(arguments.window)
@@ -96,7 +99,7 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ExportError("--window takes one window, as in 256")
     request = parse_schedule(arguments.schedule, canvas, windows)
     picture, photo = arguments.picture, arguments.photo
-    if picture and photo and picture.resolve() == photo.resolve():
+    if picture and photo and is_same_file(picture, photo):
         raise ExportError(f"{picture} is the photo itself; give another --picture")
     photos = FolderDataset(arguments.data) if arguments.data else None
     network = build_network(arguments.model).eval()

@@ -8,7 +8,7 @@ from pathlib import Path
 from tracenet_demo.assets import read_assets
 from tracenet_demo.errors import DemoError
 from tracenet_demo.server import DemoServer
-from tracenet_runtime.tool import run_tool, whole_number
+from tracenet_runtime.tool import ToolParser, print_results, run_tool, whole_number
 
 PAGE = Path(__file__).parent / "page"
 """The built page, part of the wheel."""
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-demo",
         description="Serve a page that segments the thing under a tap, computed in the browser.",
         epilog=_EPILOG,
@@ -74,8 +74,8 @@ def _run(arguments: argparse.Namespace) -> None:
                 f"tcp:{server.server_port}, and open http://localhost:{server.server_port}/ on it",
                 file=sys.stderr,
             )
-        print(_address(arguments.host, server.server_port), flush=True)
-        server.serve_forever()
+        if print_results(_address(arguments.host, server.server_port)):
+            server.serve_forever()
 
 
 def _default_bundle() -> Path:

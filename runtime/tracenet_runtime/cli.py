@@ -13,16 +13,17 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from tracenet_runtime.cores import default_threads
 from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
 from tracenet_runtime.errors import OutputError
-from tracenet_runtime.files import replacing
+from tracenet_runtime.files import is_same_file, replacing
 from tracenet_runtime.overlay import overlay_bands
 from tracenet_runtime.photo import load_photo
 from tracenet_runtime.picture_file import BAND_ROWS, JPEG_SIDE, Writer, write_jpeg, write_png
 from tracenet_runtime.result import TapResult
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.segmenter import TapSegmenter
-from tracenet_runtime.tool import canvas_size, run_tool, thread_count
+from tracenet_runtime.tool import ToolParser, canvas_size, print_results, run_tool, thread_count
 from tracenet_runtime.zoom import ZOOM
 from tracenet_runtime.zoom_rule import Tile
 
@@ -55,7 +56,7 @@ def _extra(engine: str | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-tap",
         description="Segment the thing under one tap on a photo.",
         epilog=_EPILOG,
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads",
         type=thread_count,
-        default=2,
+        default=default_threads(),
         metavar="N",
         help="threads of the engine (default: %(default)s)",
     )
@@ -142,9 +143,9 @@ def _run(arguments: argparse.Namespace) -> None:
             _OVERLAY_FORMATS[arguments.overlay.suffix.lower()](file, height, width, bands)
     schedule = segmenter.choice(height, width).schedule
     if arguments.json:
-        print(_as_json(result, schedule, segmenter, arguments.bundle))
+        print_results(_as_json(result, schedule, segmenter, arguments.bundle))
     else:
-        print(_as_text(result, schedule, segmenter))
+        print_results(_as_text(result, schedule, segmenter))
 
 
 def _position(text: str) -> tuple[float, float]:
@@ -164,18 +165,11 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
             continue
         if path.suffix.lower() not in formats:
             raise OutputError(f"{path} must end in {' or '.join(formats)}.")
-        if _same_file(path, arguments.photo):
+        if is_same_file(path, arguments.photo):
             raise OutputError(f"{path} is the photo itself; name another file to write to.")
     outputs = [path for path in (arguments.mask, arguments.overlay) if path is not None]
-    if len(outputs) == 2 and _same_file(*outputs):
+    if len(outputs) == 2 and is_same_file(*outputs):
         raise OutputError("The mask and the overlay must be written to two files.")
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:  # one of them does not exist yet
-        return one.resolve() == other.resolve()
 
 
 def _check_overlay_size(path: Path, height: int, width: int) -> None:

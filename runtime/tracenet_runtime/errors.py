@@ -4,6 +4,10 @@ Every message is a sentence or two for the person at the keyboard: what is wrong
 The command-line tools print it without a traceback and exit with code 2.
 """
 
+import errno
+import re
+from collections.abc import Iterator
+
 
 class TraceNetError(Exception):
     """Base of every error that the project raises on purpose (exit code 2 in the tools)."""
@@ -35,5 +39,46 @@ class EncodedPhotoDropped(TraceNetError):  # noqa: N818 - reads as what happened
     """The encoded photo was dropped, or another photo was encoded; encode it again."""
 
 
+class OutOfMemory(TraceNetError):  # noqa: N818 - reads as what happened
+    """The system refused the memory that something needs; nothing is wrong with that itself."""
+
+
 class OutputError(TraceNetError):
     """A result could not be written where it was asked for."""
+
+
+_REFUSED_MEMORY = re.compile(
+    r"out of memory|\bOOM\b|bad[_ ]alloc|allocation failed|not enough memory|smaller than requested"
+    r"|(failed to|could not|cannot|can't|unable to) allocate(?! tensors)",
+    re.IGNORECASE,
+)
+"""As libraries say it, whose errors have no type of their own for it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what it was raised from, says that memory was refused."""
+    return any(
+        isinstance(one, MemoryError)
+        or (isinstance(one, OSError) and one.errno == errno.ENOMEM)
+        or _REFUSED_MEMORY.search(str(one)) is not None
+        for one in _with_causes(error)
+    )
+
+
+def refuse_if_out_of_memory(error: BaseException, what: str) -> None:
+    """Before anything else is said of an error, which would send people the wrong way.
+
+    Raises:
+        OutOfMemory: memory was refused to ``what`` (a phrase such as "run the program 'one'").
+    """
+    if is_out_of_memory(error):
+        raise OutOfMemory(
+            f"There is not enough memory to {what}; close other programs, or give a smaller photo "
+            "or canvas."
+        ) from error
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

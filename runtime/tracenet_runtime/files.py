@@ -1,6 +1,9 @@
 """Files that are written whole or not at all."""
 
+import errno
+import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +15,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write into that takes the place of ``path`` when the block ends well.
 
     Until then, and for good if the block or the disk fails, ``path`` is as it was: what is written
-    goes to a hidden file beside it. What has taken its place outlasts a power cut.
+    goes to a hidden file beside it. What has taken its place outlasts a power cut. A link stays,
+    and the file that it names is replaced.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or is there and no file.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    target = _file_to_replace(path)
+    # Not the whole name with more about it, which may be as long as a name can be.
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    partial = target.with_name(f".{digest}.{os.getpid()}.part")
     # Left by a process that was killed; in a container, the next one may have its number again.
     partial.unlink(missing_ok=True)
     file = partial.open("xb")
@@ -26,6 +33,32 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _file_to_replace(path: Path) -> Path:
+    """Where links lead. Looked at before the work, so that a name too long is refused then."""
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return target
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):  # what takes its place would end a device or a pipe
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+    return target
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths name the same file, be it there or not, and wherever links lead."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist yet
+        pass
+    try:
+        return os.path.realpath(one) == os.path.realpath(other)
+    except OSError:  # both are relative to a folder that is gone
+        return one == other

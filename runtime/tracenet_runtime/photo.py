@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, features
 
 from tracenet_runtime.decode import decode
-from tracenet_runtime.errors import PhotoError
+from tracenet_runtime.errors import PhotoError, refuse_if_out_of_memory
 from tracenet_runtime.levels import LevelsError, gray_levels
 
 MAX_PIXELS = 200_000_000
@@ -51,7 +51,7 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
     Raises ``PhotoError`` when the file is missing, is not a picture that can be decoded completely,
     has pixels of no agreed shade (floating-point or negative ones), or more than ``MAX_PIXELS`` of
-    them (found out before decoding).
+    them (found out before decoding), and ``OutOfMemory``.
     """
     path = Path(path)
     try:
@@ -71,6 +71,7 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
             with _without_pillows_limit():
                 image = Image.open(file, formats=_FORMATS)
         except Exception as error:
+            refuse_if_out_of_memory(error, f"open {path}")
             raise PhotoError(f"{path} {_why_unreadable(file)}.") from error
         if image.width * image.height > MAX_PIXELS:
             raise PhotoError(
@@ -86,6 +87,7 @@ def load_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
                 f"{path} cannot be read as a photo: {error}; convert it to JPEG or PNG."
             ) from error
         except Exception as error:
+            refuse_if_out_of_memory(error, f"decode {path}")
             raise PhotoError(
                 f"{path} cannot be decoded; it is damaged, incomplete or of an unusual kind "
                 f"({error})."
@@ -147,6 +149,8 @@ def _orientation(image: Image.Image) -> int:
         exif = Image.Exif()
         exif.load(image.info.get("exif", b""))
         orientation = exif.get(_EXIF_ORIENTATION)
+    except MemoryError:  # says nothing about how the photo lies
+        raise
     except Exception:  # damaged metadata does not make the picture unusable
         return _UPRIGHT
     return orientation if isinstance(orientation, int) else _UPRIGHT

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.choose import Choice, Loadable, choose, loadable
 from tracenet_runtime.consistency import checked_table
+from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.encoded import EncodedPhoto
 from tracenet_runtime.engines import EngineReport, EngineSettings, load_engine
 from tracenet_runtime.golden import check_golden_taps
@@ -66,7 +67,7 @@ class TapSegmenter:
         cls,
         bundle_dir: str | os.PathLike[str],
         engine: str | None = None,
-        threads: int = 2,
+        threads: int | None = None,
         verify: bool = True,
         schedule: str | None = None,
         canvas: tuple[int, int] | None = None,
@@ -74,6 +75,9 @@ class TapSegmenter:
     ) -> "TapSegmenter":
         """Open a bundle on an engine, with ``threads`` threads for each program.
 
+        These are by default two, or one where the process may use one core only; of more than it
+        may use a ``ThreadsWarning`` tells, once. A process that is to fork loads in each child
+        instead: one that was forked after this answers rightly, and may hang at its end.
         The engine is by default that of the bundle's target; ``compute_units``, one of
         ``engines.COMPUTE_UNITS``, are for Core ML. What was asked for and what the engine says it
         took is then in ``engine_report``. ``schedule`` is a name, or ``"zoom"`` (which is what a
@@ -88,6 +92,8 @@ class TapSegmenter:
         """
         bundle = Bundle.open(bundle_dir)
         answers = loadable(bundle.manifest, schedule, canvas)
+        threads = default_threads() if threads is None else threads
+        warn_of_threads(threads)
         settings = EngineSettings(threads, compute_units)
         loaded, report = load_engine(engine, bundle, settings, answers.programs())
         segmenter = cls(bundle, loaded, answers, canvas)

@@ -4,17 +4,39 @@ They end with one sentence for a mistake, no traceback, and an exit code.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.cores import ThreadsWarning
+from tracenet_runtime.errors import OutputError, TraceNetError, is_out_of_memory
 from tracenet_runtime.manifest import MAX_SIDE
+from tracenet_runtime.streams import (
+    ToolParser,
+    finish_results,
+    lossy_notes,
+    open_results,
+    print_results,
+)
+
+__all__ = [
+    "ToolParser",
+    "canvas_size",
+    "not_installed",
+    "print_results",
+    "run_tool",
+    "say",
+    "thread_count",
+    "whole_number",
+]
 
 _OURS = ("tracenet", "tracenet_export", "tracenet_runtime", "tracenet_bench")
 
@@ -52,44 +74,89 @@ def run_tool(
 ) -> int:
     """Do a tool's work; the exit code.
 
-    That which the work gives, 0 for None; 2 for a ``TraceNetError`` or a package that is not
-    installed, 130 after Ctrl-C, 143 after SIGTERM, which otherwise does the same. ``name`` is the
-    tool's, ``extra`` installs what it needs, ``stopped`` says what Ctrl-C leaves behind.
+    That which the work gives, 0 for None; 2 for a ``TraceNetError``, a package that is not
+    installed, and what the system refuses (memory, files, standard output), 130 after Ctrl-C, 143
+    after SIGTERM, which otherwise does the same. ``name`` is the tool's, ``extra`` installs what it
+    needs, ``stopped`` says what Ctrl-C leaves behind. A pipe that nobody reads changes nothing.
     """
     termination = _Termination()
-    try:
-        with termination:
-            code = work()
-            sys.stdout.flush()
-    except TraceNetError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        sentence = not_installed(error, extra)
-        if sentence is None:
-            raise
+    with lossy_notes(), _warnings_said(name):
+        try:
+            with termination:
+                _check_folder()
+                open_results()
+                code = work()
+                finish_results()
+                return code or 0
+        except KeyboardInterrupt:
+            say(name, stopped() if stopped else "stopped")
+            code = 143 if termination.came else 130
+        except BrokenPipeError:  # of what others print
+            code = 0
+        except Exception as error:
+            sentence = _sentence(error, extra)
+            if sentence is None:
+                raise
+            say(name, sentence)
+            code = 2
+        with contextlib.suppress(OutputError):
+            finish_results()
+        return code
+
+
+def say(name: str, sentence: str) -> None:
+    """A tool's note, on standard error."""
+    with lossy_notes():
         print(f"{name}: {sentence}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        _discard_results()
-        return 0
-    except KeyboardInterrupt:
-        print(f"{name}: {stopped() if stopped else 'stopped'}", file=sys.stderr)
-        return 143 if termination.came else 130
-    return code or 0
 
 
-def print_results(text: str) -> None:
-    """For a tool whose exit code tells something: it is the same if nobody reads to the end."""
+def _check_folder() -> None:
+    """Before the libraries do, some of which end the process and say something else."""
     try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        _discard_results()
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise TraceNetError(
+            "the folder that this was started in is gone; change to one that is there"
+        ) from error
 
 
-def _discard_results() -> None:
-    """Whoever read them, such as `head`, has enough; Python would complain at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+@contextlib.contextmanager
+def _warnings_said(name: str) -> Iterator[None]:
+    """Within it, our own warnings are sentences too, without the line of code."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, ThreadsWarning):
+            say(name, str(message))
+        else:
+            before(message, category, *where, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+def _sentence(error: Exception, extra: str) -> str | None:
+    """What a tool says of an error; None for a fault of ours."""
+    if isinstance(error, TraceNetError):
+        return str(error)
+    if is_out_of_memory(error):
+        return (
+            "there is not enough memory for this; close other programs, or give a smaller photo or "
+            "canvas"
+        )
+    if isinstance(error, ModuleNotFoundError):
+        return not_installed(error, extra)
+    if isinstance(error, OSError):
+        return _refused_by_the_system(error)
+    return None
+
+
+def _refused_by_the_system(error: OSError) -> str:
+    where = f" of {error.filename}" if error.filename else ""
+    return f"the system refuses the use{where}: {error.strerror or error}; mend that and try again"
 
 
 def not_installed(error: ModuleNotFoundError, extra: str) -> str | None:

@@ -23,6 +23,7 @@ from tracenet.data.annotated import (
 )
 from tracenet.data.photo_files import PhotoFiles
 from tracenet.data.problems import Problems
+from tracenet_runtime.errors import refuse_if_out_of_memory
 from tracenet_runtime.text import read_text
 
 LARGEST_ID = 250
@@ -140,7 +141,7 @@ def _index_row(index: Path, number: int, line: str) -> _Row:
         )
     except KeyError as error:
         raise DataError(f"{index}, line {number}, lacks {error}") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{index}, line {number}, is damaged: {error}") from error
 
 
@@ -182,4 +183,5 @@ def _read_map(path: Path) -> npt.NDArray[np.generic]:
             return np.asarray(image)
     # Decoders of damaged files raise nearly anything.
     except Exception as error:
+        refuse_if_out_of_memory(error, f"decode {path}")
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -9,8 +9,16 @@ import sys
 from pathlib import Path
 
 from tracenet.options import DEFAULT_NETWORK, SEED, add_photo_sources
+from tracenet_runtime.cores import default_threads
 from tracenet_runtime.photo import MAX_PIXELS
-from tracenet_runtime.tool import canvas_size, run_tool, thread_count, whole_number
+from tracenet_runtime.tool import (
+    ToolParser,
+    canvas_size,
+    print_results,
+    run_tool,
+    thread_count,
+    whole_number,
+)
 
 EXAMPLE = """examples:
   tracenet-eval --data photos/val
@@ -46,7 +54,7 @@ def _megapixels(text: str) -> float:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="tracenet-eval",
         description="Score one-tap masks by mIoU-T and mTA (arXiv 2406.14874).",
         epilog=EXAMPLE,
@@ -83,7 +91,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="one side or HEIGHTxWIDTH of the canvas that it computes on, without a zoom (default: "
         "512; of --bundle: chosen by each photo)",
     )
-    how.add_argument("--threads", type=thread_count, default=2, help="not of --model (default: 2)")
+    how.add_argument(
+        "--threads",
+        type=thread_count,
+        default=default_threads(),
+        help="not of --model (default: %(default)s)",
+    )
     photos = parser.add_argument_group("photos")
     photos.add_argument(
         "--held-out",
@@ -144,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
 
         results = run(arguments)
         if results is not None:
-            print(json.dumps(results) if arguments.json else markdown(results).rstrip())
+            print_results(json.dumps(results) if arguments.json else markdown(results).rstrip())
 
     def stopped() -> str:
         if arguments.out and (arguments.out / "settings.json").exists():

@@ -21,6 +21,7 @@ from tracenet.evaluation.regions import RegionReplay
 from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, load_checkpoint, shipped_checkpoint
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.cores import warn_of_threads
 from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.manifest import MANIFEST_NAME
 from tracenet_runtime.segmenter import TapSegmenter
@@ -47,6 +48,7 @@ def open_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
         return _bundle(arguments)
     path = arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK)
     network = load_checkpoint(path)
+    warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     height, width = arguments.canvas or DEFAULT_CANVAS
     if height % COARSEST_STRIDE or width % COARSEST_STRIDE:

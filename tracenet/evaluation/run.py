@@ -208,4 +208,5 @@ def _write(
     }
     for name, text in texts.items():
         with replacing(folder / name) as file:
-            file.write(text.encode())
+            # A path may have what no encoding has.
+            file.write(text.encode(errors="backslashreplace"))

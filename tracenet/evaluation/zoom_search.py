@@ -34,9 +34,10 @@ from tracenet.model import (
 )
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.mask import place_mask
-from tracenet_runtime.tool import run_tool, thread_count, whole_number
+from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
 from tracenet_runtime.zoom_rule import Box, ZoomRule
 
 _RULE = ZoomRule(0, 0, extent=1.0, enlarge=4.0, gain=1e-9, inside=0.8, trust=0.0)
@@ -189,9 +190,7 @@ def _side(text: str) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tracenet.evaluation.zoom_search", description=__doc__
-    )
+    parser = ToolParser(prog="python -m tracenet.evaluation.zoom_search", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, help=f"default: the shipped {DEFAULT_NETWORK}")
     parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl")
     parser.add_argument(
@@ -202,7 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--first", type=_side, nargs="+", default=[256, 384], help="sides of canvases"
     )
     parser.add_argument("--tile", type=_side, nargs="+", default=[256], help="sides of canvases")
-    parser.add_argument("--threads", type=thread_count, default=2)
+    parser.add_argument("--threads", type=thread_count, default=default_threads())
     parser.add_argument("--json", action="store_true", help="print every setting as JSON")
     return parser
 
@@ -212,6 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def work() -> None:
+        warn_of_threads(arguments.threads)
         torch.set_num_threads(arguments.threads)
         network = load_checkpoint(arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK))
         photos: PhotoDataset = FolderDataset(arguments.data)
@@ -220,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
         found = search(network.eval(), photos, arguments.taps, arguments.first, arguments.tile)
         settings = sorted(found.settings(), key=lambda v: -v["miou_t"])
         alone = {side: found.mean(iou) for side, (iou, _) in found.first.items()}
-        print(
+        print_results(
             json.dumps({"alone": alone, "settings": settings})
             if arguments.json
             else _table(alone, settings)

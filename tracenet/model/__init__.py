@@ -3,6 +3,7 @@
 from tracenet.model.checkpoint import (
     CheckpointError,
     build_network,
+    check_weights,
     checkpoint_licence,
     load_checkpoint,
     save_checkpoint,
@@ -37,6 +38,7 @@ __all__ = [
     "TraceNetConfig",
     "answer_taps",
     "build_network",
+    "check_weights",
     "checkpoint_licence",
     "load_checkpoint",
     "load_trunk",

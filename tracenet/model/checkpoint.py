@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tracenet.model.backbones import Bottleneck
 from tracenet.model.config import CONFIGS, TraceNetConfig
 from tracenet.model.network import TraceNet
 from tracenet.scene import generate_scene
-from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.errors import TraceNetError, refuse_if_out_of_memory
 from tracenet_runtime.files import replacing
 
 SHIPPED = Path(__file__).parent.parent / "weights"
@@ -24,6 +25,8 @@ SHIPPED = Path(__file__).parent.parent / "weights"
 
 # What damaged weights and senseless configurations raise.
 _UNFIT = (ArithmeticError, OSError, RuntimeError, TypeError, ValueError, SafetensorError)
+
+_NEVER_NEGATIVE = ("running_var", "num_batches_tracked")
 
 
 class CheckpointError(TraceNetError):
@@ -76,19 +79,57 @@ def load_checkpoint(path: Path) -> TraceNet:
     """The network saved at ``path``, in fp32 and in eval mode.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or does not fit its configuration.
+        CheckpointError: a file is missing or damaged, does not fit its configuration, or holds
+            values that no training leaves behind (:func:`check_weights`).
     """
     network_config, _ = _description(path)
     try:
         network = TraceNet(TraceNetConfig.from_dict(network_config))
         tensors = {
             name: tensor.float() if tensor.is_floating_point() else tensor
-            for name, tensor in load_file(path).items()
+            for name, tensor in read_tensors(path).items()
         }
         network.load_state_dict(tensors)
     except _UNFIT as error:
+        refuse_if_out_of_memory(error, f"load {path}")
         raise CheckpointError(f"{path} is not a usable checkpoint: {_reason(error)}") from error
+    check_weights(path, tensors)
     return network.eval()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a .safetensors file, as it is there.
+
+    Raises:
+        OSError, SafetensorError: it cannot be read, or is damaged.
+    """
+    # Not `load_file`, which takes only those paths that are UTF-8.
+    return load(path.read_bytes())
+
+
+def check_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights with which a network computes nothing: it would run, and answer nonsense.
+
+    Args:
+        path: where they come from, for the error's sentence.
+        tensors: by the names that they have there.
+
+    Raises:
+        CheckpointError: a value is NaN or infinite, also once it is fp32, which networks compute
+            in; or a variance or a count of BatchNorm is below 0.
+    """
+    for name, tensor in tensors.items():
+        values = tensor.float() if tensor.is_floating_point() else tensor
+        wrong = ~torch.isfinite(values)
+        what = "not finite (NaN or infinity)"
+        if not wrong.any() and name.endswith(_NEVER_NEGATIVE):
+            wrong, what = values < 0, "below 0, which BatchNorm's statistics cannot be"
+        count = int(wrong.sum())
+        if count:
+            raise CheckpointError(
+                f"{path} has unusable weights: {count} of the {tensor.numel()} values of {name} "
+                f"are {what}; its training diverged or the file is damaged, take an earlier one"
+            )
 
 
 def checkpoint_licence(path: Path) -> str:
@@ -101,7 +142,8 @@ def checkpoint_licence(path: Path) -> str:
 
 
 def _description(path: Path) -> tuple[dict[str, Any], str]:
-    beside = path.with_suffix(".json")
+    # A folder may have no name that a suffix can be put to.
+    beside = path.with_suffix(".json") if path.name else path
     for file in (path, beside):
         if not file.is_file():
             raise CheckpointError(
@@ -111,7 +153,7 @@ def _description(path: Path) -> tuple[dict[str, Any], str]:
     try:
         description = json.loads(beside.read_text())
         return dict(description["network"]), str(description["licence"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{beside} must hold the network's configuration and licence as JSON ({error!r})"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -94,7 +95,8 @@ class TraceNetConfig:
         """Inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: a key is unknown or missing, or there is no such trunk, neck or mask stride.
+            ValueError: a key is unknown or missing, there is no such trunk, neck or mask stride, or
+                pixels cannot be normalised so.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
@@ -110,9 +112,15 @@ class TraceNetConfig:
                     f"{', '.join(map(str, choices))}"
                 )
         try:
-            return cls(**arguments)
+            config = cls(**arguments)
         except TypeError as error:
             raise ValueError(f"incomplete network configuration: {error}") from None
+        # JSON as Python reads it has NaN and Infinity.
+        if not all(map(math.isfinite, (*config.pixel_mean, *config.pixel_std))):
+            raise ValueError("pixel_mean and pixel_std must be finite numbers")
+        if min(config.pixel_std) <= 0:
+            raise ValueError("pixel_std must be above 0")
+        return config
 
 
 _CHOICES: dict[str, tuple[str, tuple[Any, ...]]] = {

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tracenet.model.backbones import MobileNetV2, ResNet
-from tracenet.model.checkpoint import CheckpointError
+from tracenet.model.checkpoint import CheckpointError, check_weights, read_tensors
 from tracenet.model.config import TraceNetConfig
 from tracenet.model.ghost_pan import PathAggregationPyramid
 from tracenet.model.network import TraceNet
 from tracenet.model.shufflenet import ShuffleNetV2, Stage
+from tracenet_runtime.errors import refuse_if_out_of_memory
 
 BATCH_NORM_EPSILON = 1e-5
 """What torchvision's trunks add to a variance."""
@@ -57,13 +57,15 @@ def load_trunk(network: TraceNet, path: Path) -> None:
 
     Raises:
         CheckpointError: the file is missing or damaged, lacks a tensor of the trunk, or has one of
-            another shape.
+            another shape or with values that are no weights
+            (:func:`~tracenet.model.checkpoint.check_weights`).
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; give a .safetensors file of trunk weights")
     try:
-        source = _Source(path, load_file(path))
+        source = _Source(path, read_tensors(path))
     except (OSError, SafetensorError) as error:
+        refuse_if_out_of_memory(error, f"load {path}")
         raise CheckpointError(f"{path} is not a usable .safetensors file: {error}") from error
     backbone = network.backbone
     if isinstance(backbone, ShuffleNetV2):
@@ -93,7 +95,7 @@ class _Source:
         return any(name.endswith(".running_mean") for name in self.tensors)
 
     def take(self, name: str, shape: torch.Size) -> Tensor:
-        """The tensor of this name, which must have this shape."""
+        """The tensor of this name, which must have this shape and usable values."""
         if name not in self.tensors:
             raise CheckpointError(
                 f"{self.path} has no tensor {name!r} (its first is "
@@ -106,6 +108,7 @@ class _Source:
                 f"{self.path} does not fit this trunk: {name} has the shape {list(tensor.shape)}, "
                 f"the trunk's has {list(shape)}"
             )
+        check_weights(self.path, {name: tensor})
         return tensor
 
 

@@ -27,6 +27,7 @@ from tracenet.rft.layouts import resolve_moves
 from tracenet.rft.operators import rule_of
 from tracenet.rft.operators.call import Call, Refusal, SpatialInput
 from tracenet.rft.operators.refused import CHANNELS_LAST, DATA_DEPENDENT, RANDOM, why_refused
+from tracenet_runtime.errors import refuse_if_out_of_memory
 
 _REWRITES = (
     remove_mutations,
@@ -65,6 +66,7 @@ def _exported(module: nn.Module, example_inputs: tuple[Any, ...]) -> ExportedPro
         with _eval_mode(module), torch.no_grad():
             return torch.export.export(module, example_inputs)
     except Exception as error:  # torch.export raises almost anything
+        refuse_if_out_of_memory(error, "capture the network")
         first_line = str(error).strip().partition("\n")[0] or "no reason given"
         raise TracerError(
             f"torch.export cannot capture the network ({type(error).__name__}: {first_line}); "

@@ -10,7 +10,7 @@ from typing import Any
 from tracenet.options import DEFAULT_NETWORK
 from tracenet.training.config_file import ConfigError
 from tracenet.training.options import parse_options
-from tracenet_runtime.tool import run_tool
+from tracenet_runtime.tool import print_results, run_tool, say
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,13 +18,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = parse_options(argv)
     except ConfigError as error:
-        print(f"tracenet-train: {error}", file=sys.stderr)
+        say("tracenet-train", str(error))
         return 2
 
     def work() -> None:
         summary = _run(arguments)
         if summary is not None:
-            print(json.dumps(summary))
+            print_results(json.dumps(summary))
 
     def stopped() -> str:
         resumable = (arguments.out / "state").exists()

@@ -37,11 +37,11 @@ def read_config(name: str, parser: argparse.ArgumentParser, options: Set[str]) -
     Raises:
         ConfigError: there is no such file, it is no TOML, or a key or value is wrong.
     """
-    path = _find(name)
     try:
+        path = _find(name)
         content = tomllib.loads(read_text(path))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} cannot be read as TOML: {error}") from error
     unknown = sorted(content.keys() - options)
     if unknown:
         raise ConfigError(
@@ -50,8 +50,11 @@ def read_config(name: str, parser: argparse.ArgumentParser, options: Set[str]) -
     values = {}
     for key, value in content.items():
         destination = key.replace("-", "_")
+        words = _words(key, value)
+        if any("\0" in word for word in words):  # what no command line and no file name has
+            raise ConfigError(f"{path}: {key} has a character of code 0; leave it out")
         try:
-            parsed = vars(parser.parse_args(_words(key, value)))[destination]
+            parsed = vars(parser.parse_args(words))[destination]
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
         expected = _mismatch(value, parsed)

@@ -212,7 +212,8 @@ def train(
     averaged_weights = averaged.module
     assert isinstance(averaged_weights, TraceNet)
     accelerator.register_for_checkpointing(averaged)
-    start = load_state(accelerator, out / "state", settings) if resume else 0
+    networks = {"trained": network, "average": averaged_weights}
+    start = load_state(accelerator, out / "state", settings, networks) if resume else 0
 
     dataset = StepDataset(
         photos,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracenet.options import DEFAULT_NETWORK, PHOTO_SOURCES, SEED, add_photo_sources
 from tracenet.training.config_file import ConfigError, FileParser, read_config
-from tracenet_runtime.tool import whole_number
+from tracenet_runtime.tool import ToolParser, whole_number
 
 EXAMPLE = """example:
   tracenet-train --config phone --trunk nanodet_plus_m_416.safetensors \\
@@ -66,9 +66,7 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
     return argparse.Namespace(**options)
 
 
-def build_parser(
-    kind: type[argparse.ArgumentParser] = argparse.ArgumentParser,
-) -> argparse.ArgumentParser:
+def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.ArgumentParser:
     """The command line. What must be given is not marked as such: a file may give it."""
     parser = kind(
         prog="tracenet-train",

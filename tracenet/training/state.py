@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
-from tracenet.model import TraceNet, save_checkpoint
-from tracenet_runtime.errors import TraceNetError
+from tracenet.model import TraceNet, check_weights, save_checkpoint
+from tracenet_runtime.errors import TraceNetError, refuse_if_out_of_memory
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What JSON raises that is none, or not what was written."""
 
 
 class TrainingError(TraceNetError):
@@ -71,11 +83,23 @@ def save_run(
         raise TrainingError(f"{out} cannot be written: {error}") from error
 
 
-def load_state(accelerator: Accelerator, state: Path, settings: dict[str, Any]) -> int:
+def load_state(
+    accelerator: Accelerator,
+    state: Path,
+    settings: dict[str, Any],
+    networks: Mapping[str, TraceNet],
+) -> int:
     """Go back to a saved state; returns its step.
+
+    Args:
+        accelerator: what saved it.
+        state: its folder.
+        settings: of this run, by part; must be those of the saved one.
+        networks: whose weights the state has, by what they are called in errors.
 
     Raises:
         TrainingError: it is damaged, or was saved by a run with other settings.
+        CheckpointError: its weights are not finite or otherwise none.
     """
     try:
         run = json.loads((state / "run.json").read_text())
@@ -87,7 +111,7 @@ def load_state(accelerator: Accelerator, state: Path, settings: dict[str, Any]) 
             for name, value in values.items()
             if run.get(part, {}).get(name, value) != value
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise TrainingError(f"{state / 'run.json'} is damaged ({error!r}); start anew") from error
     if changed:
         raise TrainingError(
@@ -98,9 +122,13 @@ def load_state(accelerator: Accelerator, state: Path, settings: dict[str, Any]) 
         accelerator.load_state(str(state))
     # Damaged files raise nearly anything, and the optimiser of other parameters a ValueError.
     except Exception as error:
+        refuse_if_out_of_memory(error, f"load {state}")
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(
             f"{state} is damaged or does not fit this network ({reason}); was the run started with "
             "--trunk or --init, and this call not, or the other way round?"
         ) from error
+    for name, network in networks.items():
+        tensors = network.state_dict()
+        check_weights(state, {f"{key} ({name})": value for key, value in tensors.items()})
     return step

@@ -15,7 +15,7 @@ from tracenet_export.programs import Program, TensorShape
 from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.coreml_compact import MODEL, WEIGHTS, compact, operator_counts
 from tracenet_export.targets.quiet import quiet
-from tracenet_runtime.errors import first_line
+from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 
 with quiet():
     import coremltools as ct
@@ -108,6 +108,7 @@ def _write(program: Program, path: Path, precision: str) -> None:
         try:
             model = _converted(program, str(Path(scratch) / path.name), precision)
         except Exception as error:  # torch's and coremltools' errors share no base class
+            refuse_if_out_of_memory(error, f"convert the program {program.name}")
             raise ExportError(
                 f"{program.name} cannot be converted to Core ML: {first_line(error)}"
             ) from error

@@ -28,7 +28,7 @@ from tracenet_export.targets.coreml import load_package
 from tracenet_export.targets.quiet import quiet
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
-from tracenet_runtime.errors import first_line
+from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 
 with quiet():
     import coremltools as ct
@@ -165,6 +165,7 @@ class ReferenceProgram:
             with quiet():
                 spec, function = load_package(path)
         except Exception as error:  # coremltools' errors share no base class
+            refuse_if_out_of_memory(error, f"read {path.name}")
             raise ExportError(
                 f"{path.name} cannot be read as a Core ML program: {first_line(error)}; "
                 "export the bundle again."

@@ -12,7 +12,7 @@ from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.quiet import quiet
-from tracenet_runtime.errors import first_line
+from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 
 with quiet():
     import litert_torch
@@ -69,6 +69,7 @@ def _to_tflite(programs: Sequence[Program]) -> bytes:
     try:
         return _lowered(programs)
     except Exception as error:  # torch's and the converter's errors share no base class
+        refuse_if_out_of_memory(error, "convert the programs to LiteRT")
         name = _first_refused(programs)
         raise ExportError(f"{name} cannot be converted to LiteRT: {first_line(error)}") from error
 

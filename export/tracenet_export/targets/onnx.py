@@ -19,7 +19,7 @@ from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.onnx_float16 import to_float16
 from tracenet_export.targets.onnx_int8 import to_int8
 from tracenet_export.targets.quiet import quiet
-from tracenet_runtime.errors import first_line
+from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 
 WEIGHTS = "weights.bin"
 _ALIGNMENT = 64
@@ -152,6 +152,7 @@ def _to_onnx(program: Program) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:  # the exporter's errors share no base class
+        refuse_if_out_of_memory(error, f"convert the program {program.name}")
         raise ExportError(
             f"the program {program.name} does not convert to ONNX: {first_line(error)}"
         ) from error

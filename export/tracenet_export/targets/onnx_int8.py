@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from tracenet_export.errors import ExportError
-from tracenet_runtime.errors import first_line
+from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 
 Sample = Mapping[str, npt.NDArray[np.float32]]
 
@@ -86,6 +86,7 @@ def to_int8(name: str, model: onnx.ModelProto, samples: Sequence[Sample]) -> onn
                     },
                 )
         except Exception as error:  # the quantiser's errors share no base class
+            refuse_if_out_of_memory(error, f"quantise the program {name}")
             raise ExportError(
                 f"the program {name} cannot be quantised to int8: {first_line(error)}"
             ) from error

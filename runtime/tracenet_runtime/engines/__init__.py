@@ -5,10 +5,11 @@ import importlib.util
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.errors import EngineUnavailable
+from tracenet_runtime.errors import BundleError, EngineUnavailable
 from tracenet_runtime.replay import Engine
 
 COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
@@ -121,7 +122,8 @@ def load_engine(
     """An engine, by default that of the bundle's target, for these programs (all by default).
 
     Raises ``EngineUnavailable`` when the name is unknown, the engine does not run here or not the
-    bundle's target, or has no such setting, and ``BundleError`` when it does not accept a program.
+    bundle's target, or has no such setting, and ``BundleError`` when it does not accept a program,
+    or could not: engines take paths in UTF-8 only.
     """
     name = name or engine_for(bundle.manifest.target)
     row = ENGINES.get(name) or all_engines().get(name)
@@ -142,5 +144,17 @@ def load_engine(
     if reason is not None:
         raise EngineUnavailable(reason)
     wanted = bundle.manifest.programs if programs is None else programs
+    for program in wanted:
+        _check_path(bundle.program_path(program))
     engine: LoadedEngine = importlib.import_module(row.module).open_engine(bundle, wanted, settings)
     return engine, EngineReport(name, settings, engine.actual)
+
+
+def _check_path(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BundleError(
+            f"The path of the bundle is not UTF-8, which engines need ({str(path)!a}); move the "
+            "bundle, or rename what is not."
+        ) from error

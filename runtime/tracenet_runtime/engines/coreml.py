@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import COMPUTE_UNITS, EngineSettings
-from tracenet_runtime.errors import BundleError, first_line
+from tracenet_runtime.errors import BundleError, first_line, refuse_if_out_of_memory
 
 # What coremltools says, in a warning alone, of a package that Core ML refused.
 _REFUSED = "You will not be able to run predict"
@@ -38,6 +38,7 @@ class CoreMLEngine:
                 outputs = self._models[program].predict(given)
             return {name: np.asarray(value) for name, value in outputs.items()}
         except Exception as error:  # its errors share no base class
+            refuse_if_out_of_memory(error, f"run the program {program!r}")
             raise BundleError(
                 f"Core ML cannot run the program {program!r}: {first_line(error)}; "
                 "export the bundle again."
@@ -65,6 +66,7 @@ def open_engine(
                     str(bundle.program_path(name)), compute_units=units
                 )
         except Exception as error:  # its errors share no base class
+            refuse_if_out_of_memory(error, f"open the program {name!r}")
             raise BundleError(
                 f"Core ML does not accept the program {name!r}: {first_line(error)}; "
                 "export the bundle again."

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
-from tracenet_runtime.errors import BundleError, first_line
+from tracenet_runtime.errors import BundleError, first_line, refuse_if_out_of_memory
 from tracenet_runtime.manifest import Program, TensorSpec
 
 
@@ -41,6 +41,7 @@ class LiteRtEngine:
             with self._lock:
                 outputs = runner(**channels_last)
         except Exception as error:  # its errors share no base class
+            refuse_if_out_of_memory(error, f"run the program {program!r}")
             raise BundleError(
                 f"LiteRT cannot run the program {program!r}: {first_line(error)}; "
                 "export the bundle again."
@@ -68,6 +69,7 @@ def open_engine(
             runner = interpreters[program.file].get_signature_runner(program.signature)
             found = [runner.get_input_details(), runner.get_output_details()]
         except Exception as error:  # its errors share no base class
+            refuse_if_out_of_memory(error, f"open the program {name!r}")
             raise BundleError(
                 f"LiteRT does not accept the program {name!r}: {first_line(error)}; "
                 "export the bundle again."

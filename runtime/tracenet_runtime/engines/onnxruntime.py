@@ -14,7 +14,7 @@ import onnxruntime
 from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.engines.onnx_files import external_locations
-from tracenet_runtime.errors import BundleError, first_line
+from tracenet_runtime.errors import BundleError, first_line, refuse_if_out_of_memory
 
 _ONLY_FATAL = 4
 
@@ -44,6 +44,7 @@ class OnnxRuntimeEngine:
         try:
             outputs = self._sessions[program].run(names, dict(inputs))
         except Exception as error:  # its errors share no base class
+            refuse_if_out_of_memory(error, f"run the program {program!r}")
             raise BundleError(
                 f"ONNX Runtime cannot run the program {program!r}: {first_line(error)}; "
                 "export the bundle again."
@@ -100,6 +101,7 @@ def open_engine(
                 bundle.program_path(name), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors share no base class
+            refuse_if_out_of_memory(error, f"open the program {name!r}")
             raise BundleError(
                 f"ONNX Runtime does not accept the program {name!r}: {first_line(error)}; "
                 "export the bundle again."

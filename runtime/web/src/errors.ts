@@ -67,7 +67,11 @@ export function asTraceNetError(error: unknown, remedy: string): TraceNetError {
 
 /** Whether an error says that memory was refused; engines say so in many ways. */
 export function isAllocationFailure(error: unknown): boolean {
-  const said = /out of memory|\bOOM\b|bad_alloc|allocation failed|(failed to|could not) allocate/i;
+  const said = new RegExp(
+    "out of memory|\\bOOM\\b|bad[_ ]alloc|allocation failed|not enough memory|smaller than requested" +
+      "|(failed to|could not|cannot|can't|unable to) allocate(?! tensors)",
+    "i",
+  );
   return error instanceof RangeError || said.test(firstLine(error));
 }
 

@@ -15,6 +15,7 @@ import {
 } from "./errors.ts";
 import type { Program, TensorSpec } from "./manifest.ts";
 import { hasSimd } from "./simd.ts";
+import { chosenThreads } from "./threads.ts";
 import type { EngineReport } from "./types.ts";
 
 const SESSION_OPTIONS: ort.InferenceSession.SessionOptions = {
@@ -45,8 +46,7 @@ export class OnnxRuntimeEngine implements Engine {
   ): Promise<OnnxRuntimeEngine> {
     checkBrowser();
     const isolated = globalThis.crossOriginIsolated;
-    const wanted = threads ?? Math.min(4, navigator.hardwareConcurrency);
-    ort.env.wasm.numThreads = isolated ? wanted : 1;
+    ort.env.wasm.numThreads = chosenThreads(threads, isolated);
     ort.env.wasm.wasmPaths = {
       mjs: new URL(glueUrl, import.meta.url).href,
       wasm: new URL(wasmUrl, import.meta.url).href,

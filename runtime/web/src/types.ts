@@ -15,7 +15,7 @@ export interface LoadOptions {
   schedule?: string;
   /** A canvas that a schedule serves; without it each photo gets the one that suits it. */
   canvas?: Size;
-  /** Threads of WebAssembly; 1 unless the page is cross-origin isolated. */
+  /** Threads of WebAssembly; 1 unless the page is cross-origin isolated. More than cores warn. */
   threads?: number;
   /** Whether to replay the first golden tap of each schedule that may answer; true by default. */
   verify?: boolean;
