@@ -118,8 +118,7 @@ def test_a_file_that_can_be_written_stays_as_it_is(tmp_path: Path) -> None:
     [
         (".", "is a folder; name a file in it"),
         ("no/report.json", "no does not exist; make it, or name another file"),
-        # Short enough for a name, too long for that of the file beside it.
-        (f"{'x' * 245}.json", "cannot be written: File name too long"),
+        (f"{'x' * 251}.json", "cannot be written: File name too long"),
         (f"{'x' * 300}.json", "cannot be written: File name too long"),
     ],
 )

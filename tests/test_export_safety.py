@@ -256,7 +256,7 @@ def test_a_program_that_does_not_convert(
     monkeypatch.setattr(torch.onnx, "export", refuse)
     said = message.partition("\n")[0] or "RuntimeError"
     with pytest.raises(ExportError, match=f"mask_head_4x4 does not convert to ONNX: {said}$"):
-        open_target("onnx", None)[2].convert([mask_head_program(4, 4)], tmp_path, "fp32", None)
+        open_target("onnx", None)[2].convert([mask_head_program(4, 4, 8)], tmp_path, "fp32", None)
 
 
 # The place of a bundle

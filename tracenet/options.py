@@ -7,9 +7,8 @@ from pathlib import Path
 
 from tracenet_runtime.tool import whole_number
 
-DEFAULT_NETWORK = "shufflenetv2-pan"
-"""The configuration that is trained, scored and exported unless another is named; the one whose
-weights are shipped."""
+DEFAULT_NETWORK = "mobilenetv2-fpn"
+"""The configuration that is trained, scored and exported unless another is named."""
 
 PHOTO_SOURCES = ("data", "coco", "lvis")
 """Names of the options of :func:`add_photo_sources`."""

@@ -294,7 +294,9 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     # Imported here so that --help and mistakes on the command line need not wait for torch.
     import torch
 
+    from tracenet.model.equalize import equalize_channels
     from tracenet_export.bundle import export_bundle
+    from tracenet_export.calibration import canvas_images
     from tracenet_export.check import checking_engine
     from tracenet_export.halo_curve import cost_of_halo
     from tracenet_export.replacing import check_replaceable
@@ -308,6 +310,9 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     check_replaceable(arguments.out)
     annotated = _annotated(arguments)
     source = open_source(arguments)
+    if photos:
+        images = canvas_images(photos, requests[0].canvas, source.network.pad_value)
+        equalize_channels(source.network, images)
     warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     graphs = captured(source.network)
