@@ -9,7 +9,7 @@ to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from tracenet.model.network import TraceNet
 from tracenet.model.shufflenet import FirstUnit, MainBranch, ShuffleNetV2, Stage
 
 _LEAST_RANGE = 0.1
-"""Of what a layer has for its widest channel; narrower ones stay narrower."""
+"""Of the widest channel's; narrower ones stay narrower: what a few photos hardly show may be large
+on others."""
 
 
 @torch.no_grad()
@@ -35,7 +36,7 @@ def equalize_channels(network: TraceNet, images: Iterable[Tensor]) -> None:
         return
     ranges = _ranges(network, images)
 
-    def divide(layer: nn.Module, bias_only: bool = False) -> Tensor:
+    def divide(layer: nn.Module) -> Tensor:
         assert isinstance(layer, nn.Conv2d)
         assert layer.bias is not None
         found = ranges[layer].to(layer.weight)
@@ -80,23 +81,23 @@ def _multiply(reader: nn.Module, scale: Tensor) -> None:
     reader.weight *= scale.view(shape)
 
 
+def _without_activation(network: TraceNet) -> Iterator[nn.Module]:
+    for module in network.modules():
+        if isinstance(module, MainBranch):
+            yield module.main_dw
+        if isinstance(module, FirstUnit):
+            yield module.side_dw
+        if isinstance(module, GhostBlock):
+            yield module.skip_dw
+
+
 def _ranges(network: TraceNet, images: Iterable[Tensor]) -> dict[nn.Module, Tensor]:
     """Of every convolution of trunk and neck, each output channel's largest absolute value.
 
     Behind ReLU, which lies next, only what is above 0 counts.
     """
     ranges: dict[nn.Module, Tensor] = {}
-    linear = {
-        layer
-        for module in network.modules()
-        for layer in (
-            (module.main_dw, getattr(module, "side_dw", None))
-            if isinstance(module, MainBranch)
-            else (module.skip_dw,)
-            if isinstance(module, GhostBlock)
-            else ()
-        )
-    }
+    linear = set(_without_activation(network))
 
     def see(layer: nn.Module, inputs: object, output: Tensor) -> None:
         values = output.abs() if layer in linear else output.clamp(min=0)
