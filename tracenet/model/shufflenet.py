@@ -24,9 +24,6 @@ from tracenet.model.layers import DepthwiseConv2d, Rectifier
 
 STEM_CHANNELS = 24
 
-MOST_JOINED = 4
-"""Tensors that are joined at once: XNNPACK takes no more than five."""
-
 STAGE_UNITS = (4, 8, 4)
 """Units of each stage, the first of which halves height and width."""
 
@@ -169,9 +166,6 @@ def _join(sources: Sequence[Tensor], slices: Sequence[Slice]) -> Tensor:
         else sources[s.source][:, s.start : s.stop]
         for s in slices
     ]
-    # The first are the smallest, so that joining some of them beforehand moves little.
-    while len(parts) > MOST_JOINED:
-        parts = [torch.cat(parts[:MOST_JOINED], 1), *parts[MOST_JOINED:]]
     return torch.cat(parts, 1)
 
 
