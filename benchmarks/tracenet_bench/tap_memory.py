@@ -17,7 +17,7 @@ from tracenet_bench.photos import resized
 from tracenet_bench.tables import Row, Table
 from tracenet_bench.texts import megabytes
 from tracenet_runtime import TraceNetError, load_photo
-from tracenet_runtime.tool import run_tool
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
 EXAMPLE = """example:
   python -m tracenet_bench.tap_memory --bundle out/bundle --photo photo.jpg"""
@@ -67,7 +67,7 @@ KINDS: dict[str, tuple[str, Callable[[Image.Image, Path], None]]] = {
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         prog="python -m tracenet_bench.tap_memory",
         description="Measure the memory of tracenet-tap, mask and overlay included, by the photo's "
         "size and kind.",
@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> None:
             sizes.append(image.width * image.height)
             for kind, peak in _peaks(image, arguments.bundle, Path(name)):
                 peaks[kind].append(peak)
-    print(_table(peaks, sizes))
+    print_results(_table(peaks, sizes))
 
 
 def _peaks(image: Image.Image, bundle: Path, folder: Path) -> Iterator[tuple[str, int]]:

@@ -129,6 +129,20 @@ _CHOICES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "mask_stride": ("mask stride", get_args(MaskStride)),
 }
 
+_PAN = TraceNetConfig(
+    "shufflenetv2-pan",
+    "shufflenetv2",
+    "ghost-pan",
+    pyramid_channels=96,
+    tower_channels=96,
+    tower_depth=3,
+    mask_channels=64,
+    mask_depth=3,
+    mask_stride=4,
+    kernel=5,
+    separable=True,
+)
+
 CONFIGS: dict[str, TraceNetConfig] = {
     config.name: config
     for config in (
@@ -147,31 +161,12 @@ CONFIGS: dict[str, TraceNetConfig] = {
             kernel=5,
             separable=True,
         ),
-        TraceNetConfig(
-            "shufflenetv2-pan",
-            "shufflenetv2",
-            "ghost-pan",
-            pyramid_channels=96,
-            tower_channels=96,
-            tower_depth=3,
-            mask_channels=64,
-            mask_depth=3,
-            mask_stride=4,
-            kernel=5,
-            separable=True,
-        ),
-        TraceNetConfig(
-            "shufflenetv2-1.5x-pan",
-            "shufflenetv2-1.5x",
-            "ghost-pan",
+        _PAN,
+        dataclasses.replace(
+            _PAN,
+            name="shufflenetv2-1.5x-pan",
+            backbone="shufflenetv2-1.5x",
             pyramid_channels=128,
-            tower_channels=96,
-            tower_depth=3,
-            mask_channels=64,
-            mask_depth=3,
-            mask_stride=4,
-            kernel=5,
-            separable=True,
         ),
     )
 }
