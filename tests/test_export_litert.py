@@ -311,6 +311,25 @@ def test_the_delegate_takes_a_resnets_stem_whole(tmp_path: Path, precision: str)
     assert difference(value, reference) < tolerance
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_delegate_takes_a_join_of_many_tensors(tmp_path: Path, precision: str) -> None:
+    class Joining(ConvRelu):
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            parts = super().forward(x)[0].split(4, dim=1)
+            return (torch.cat(parts[::-1], 1),)
+
+    program = dataclasses.replace(conv_relu(), module=Joining().eval())
+    seen = {program.name: [random_inputs(program, seed) for seed in range(4)]}
+    report = litert.convert([program], tmp_path, precision, seen)[program.name]
+    assert report.partitions == 1
+    assert report.operators["CONCATENATION"] == 4
+    inputs = random_inputs(program, seed=1)
+    value = run(tmp_path / litert.FILE, program, inputs)["output_0"]
+    reference = TorchEngine([program]).run(program.name, inputs)["output_0"]
+    tolerance = {"fp32": 1e-5, "fp16": 2e-3, "int8": 0.1}[precision]
+    assert difference(value, reference) < tolerance
+
+
 def product_model(bias: int | None, activation: int) -> Any:
     """A FULLY_CONNECTED whose weights, tensor 1, are an input."""
     model, subgraph = schema.ModelT(), schema.SubGraphT()

@@ -24,6 +24,9 @@ _OPERATOR_NAMES = {
 _ALIGNMENT = 16
 """Of tensors' data, in bytes; the library's own writer does without."""
 
+_MOST_JOINED = 5
+"""Tensors that the delegate joins in one operator."""
+
 _CONVOLUTIONS = (
     schema.BuiltinOperator.CONV_2D,
     schema.BuiltinOperator.DEPTHWISE_CONV_2D,
@@ -43,6 +46,7 @@ def tidied(content: bytes, programs: Sequence[Program]) -> bytes:
         for program in programs
     }
     _use_matmul_for_computed_weights(model)
+    _split_long_joins(model)
     _give_each_operator_its_own_constants(model)
     for name, signature, subgraph in signatures(model):
         for entry in signature.outputs:
@@ -257,6 +261,39 @@ def _use_matmul_for_computed_weights(model: Any) -> None:
             operator.builtinOptionsType = schema.BuiltinOptions.BatchMatMulOptions
             operator.builtinOptions = schema.BatchMatMulOptionsT()
             operator.builtinOptions.adjY = True
+
+
+def _split_long_joins(model: Any) -> None:
+    """The delegate takes CONCATENATION of at most `_MOST_JOINED` tensors: longer ones become several.
+
+    The converter makes one operator of joins of joins, so that this cannot be said in the network.
+    """
+    for subgraph in model.subgraphs:
+        operators = []
+        for operator in subgraph.operators:
+            if _code(model, operator) == schema.BuiltinOperator.CONCATENATION:
+                operators += _joins_before(subgraph, operator)
+            operators.append(operator)
+        subgraph.operators = operators
+
+
+def _joins_before(subgraph: Any, operator: Any) -> list[Any]:
+    """Make the first inputs of a join one, as often as it takes; returns what joins them."""
+    added = []
+    while len(operator.inputs) > _MOST_JOINED:
+        inputs = [int(index) for index in operator.inputs]
+        joined, rest = inputs[:_MOST_JOINED], inputs[_MOST_JOINED:]
+        output = copy.copy(subgraph.tensors[operator.outputs[0]])
+        axis = operator.builtinOptions.axis
+        output.shape = np.array(output.shape, np.int32)
+        output.shape[axis] = sum(subgraph.tensors[index].shape[axis] for index in joined)
+        first = copy.copy(operator)
+        first.inputs = np.array(joined, np.int32)
+        first.outputs = np.array([len(subgraph.tensors)], np.int32)
+        subgraph.tensors.append(output)
+        operator.inputs = np.array([first.outputs[0], *rest], np.int32)
+        added.append(first)
+    return added
 
 
 def _operator_code(model: Any, code: int) -> int:
