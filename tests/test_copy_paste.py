@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from scenes import Scenes, annotated, make_scene
 from skimage.measure import label
 
-from tracenet.data import AnnotatedPhoto, Augmentation, CopyPaste, Recipe, StepDataset, TapBatch
+from tracenet.data import AnnotatedPhoto, Augmentation, CopyPaste, Recipe, TapBatch, TapDataset
 from tracenet.data.augment import MINIMUM_AREA, Crop, drop_specks, random_crop
 from tracenet.data.copy_paste import copy_paste
 from tracenet.data.taps import NOTHING
@@ -417,7 +417,7 @@ def batch_of(how: CopyPaste, scenes: list[AnnotatedPhoto], step: int = 0) -> Tap
         augmentation=JITTER,
         copy_paste=how,
     )
-    return StepDataset(Scenes(scenes), recipe, PAD, seed=0)[step]
+    return TapDataset(Scenes(scenes), recipe, PAD, seed=0)[step]
 
 
 def pasted_under_taps(batch: TapBatch) -> npt.NDArray[np.bool_]:
@@ -470,7 +470,7 @@ def test_taps_lie_on_what_their_mode_says() -> None:
             augmentation=Augmentation((0.9, 1.3), 0),
             copy_paste=only(mode, extent=(0.2, 0.3)),
         )
-        batch = StepDataset(SceneThenDisc(), recipe, PAD, seed=0)[0]
+        batch = TapDataset(SceneThenDisc(), recipe, PAD, seed=0)[0]
         return pasted_under_taps(batch), batch
 
     pasted, _ = tapped("simple")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import Scenes, annotated, colour_of, make_scene
 
-from tracenet.data import Augmentation, CopyPaste, Recipe, StepDataset, TileAugmentation
+from tracenet.data import Augmentation, CopyPaste, Recipe, TapDataset, TileAugmentation
 from tracenet.data.augment import Crop, random_crop
 from tracenet.data.tiles import tile_view
 
@@ -216,7 +216,7 @@ def test_steps_are_made_of_tiles_and_other_canvases() -> None:
     )
 
     def reaches(tiles: TileAugmentation) -> Any:
-        dataset = StepDataset(Scenes([example]), dataclasses.replace(recipe, tiles=tiles), PAD, 0)
+        dataset = TapDataset(Scenes([example]), dataclasses.replace(recipe, tiles=tiles), PAD, 0)
         batch = dataset[0]
         return batch.reach[batch.level >= 0]
 
