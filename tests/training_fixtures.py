@@ -32,8 +32,7 @@ SCENES = [make_scene(60, 80, seed) for seed in range(3)]
 
 @contextmanager
 def fresh_accelerate() -> Iterator[None]:
-    """Every run chooses its precision, as in a process of its own; one thread repeats exactly."""
-    torch.set_num_threads(1)
+    """Every run chooses its precision, as in a process of its own."""
     AcceleratorState._reset_state(True)
     yield
     AcceleratorState._reset_state(True)
