@@ -31,7 +31,7 @@ from training_fixtures import (
     tiny_network,
 )
 
-from tracenet.data import DataError, TapDataset, TileAugmentation
+from tracenet.data import DataError, Recipe, TapDataset, TileAugmentation
 from tracenet.model import CheckpointError, TraceNet, load_checkpoint
 from tracenet.training import state
 from tracenet.training.losses.taps import tap_losses
@@ -79,22 +79,28 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "optimization",
+    ("optimization", "recipe"),
     [
-        OPTIMIZATION,
-        dataclasses.replace(OPTIMIZATION, optimizer="sgd", weight_decay=1e-4, milestones=(2, 5)),
+        (OPTIMIZATION, RECIPE),
+        (
+            dataclasses.replace(
+                OPTIMIZATION, optimizer="sgd", weight_decay=1e-4, milestones=(2, 5)
+            ),
+            dataclasses.replace(RECIPE, tiles=TileAugmentation({64: 0.5})),
+        ),
     ],
-    ids=["adamw", "sgd"],
+    ids=["adamw", "sgd and tiles"],
 )
 def test_resuming_is_exact(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimization: Optimization
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimization: Optimization, recipe: Recipe
 ) -> None:
+    how = {"optimization": optimization, "recipe": recipe}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert run(whole, optimization=optimization)["steps"] == 6
+    assert run(whole, **how)["steps"] == 6
     with monkeypatch.context() as patch:
         before_step(patch, 3, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run(parts, optimization=optimization)
+            run(parts, **how)
     assert saved_step(parts) == 3
     assert load_checkpoint(parts / "network.safetensors").config == TINY
     assert not same_tensors(whole / "network.safetensors", parts / "network.safetensors")
@@ -104,7 +110,7 @@ def test_resuming_is_exact(
 
     torch.manual_seed(123)
     np.random.seed(123)
-    summary = run(parts, resume=True, network=tiny_network(seed=9), optimization=optimization)
+    summary = run(parts, resume=True, network=tiny_network(seed=9), **how)
     assert summary["steps"] == 6
     assert same_tensors(whole / "network.safetensors", parts / "network.safetensors")
     assert same_tensors(whole / "state/model.safetensors", parts / "state/model.safetensors")
@@ -115,7 +121,7 @@ def test_resuming_is_exact(
     assert all(math.isfinite(record["total"]) for record in logged)
 
     # A run that is over stays as it is.
-    assert run(parts, resume=True, optimization=optimization)["steps"] == 6
+    assert run(parts, resume=True, **how)["steps"] == 6
     assert same_tensors(whole / "network.safetensors", parts / "network.safetensors")
 
 
@@ -257,7 +263,6 @@ def test_frozen_layers_stay_as_they_are(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "finished"
-    torch.set_num_threads(1)
     run(out, optimization=dataclasses.replace(OPTIMIZATION, steps=1))
     return out
 
