@@ -1,13 +1,31 @@
-"""Fixtures that several test files share; torch is imported only by those that use them."""
+"""What all tests share; torch is imported only by those that use it."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from export_fixtures import SmallExport
+
+# What fails once fails always. Networks take their time, and no example changes a fixture.
+settings.register_profile(
+    "tracenet",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("tracenet")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """One thread for torch, in fixtures too: what it computes then repeats exactly."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

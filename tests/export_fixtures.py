@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from tracenet.model import save_checkpoint, untrained_network
 from tracenet_export import bundle as bundle_module
@@ -66,7 +65,6 @@ def few_programs() -> Iterator[None]:
 
 def export_small(folder: Path) -> SmallExport:
     """Export through the command line, in place of a bundle of another time."""
-    torch.set_num_threads(1)
     checkpoint = folder / "network.safetensors"
     save_checkpoint(untrained_network("mobilenetv2-fpn"), checkpoint, licence=LICENCE)
     out = folder / "bundle"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tracenet_bench.schema import (
@@ -27,7 +27,7 @@ from tracenet_bench.schema import (
     Subject,
 )
 
-relaxed = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few_reports = settings(max_examples=25)
 
 CORES = st.integers(1, 16)
 

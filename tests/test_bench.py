@@ -16,7 +16,6 @@ import numpy as np
 import onnx
 import psutil
 import pytest
-import torch
 from export_fixtures import CANVAS, WARM_CANVAS, SmallExport
 from onnx import numpy_helper
 from PIL import Image
@@ -43,11 +42,6 @@ def segment(photo, at):
 def dies(photo, at):
     os.kill(os.getpid(), 9)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bench_reports import PHONE, changed, hostile, measured, realistic, steady
 from browser_fixtures import browser as browser
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from random_bench_reports import reports
 
 from tracenet_bench.compare import compare
@@ -162,11 +162,7 @@ def test_a_hostile_report_in_a_browser(
     assert page.page.title().startswith("TraceNet benchmark, constrained to")
 
 
-@settings(
-    max_examples=3,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=3)
 @given(reports())
 @example(realistic(measured=(measured("x" * 400, 44.1, 1),)))
 def test_any_report_in_a_browser(

@@ -10,7 +10,7 @@ import pytest
 from bench_reports import PHONE, changed, measured, realistic, steady, steady_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_bench_reports import relaxed, reports
+from random_bench_reports import few_reports, reports
 
 from tracenet_bench.compare import compare, ratio_of_medians
 from tracenet_bench.comparison import MEMORY_FLOOR, Comparison
@@ -64,7 +64,7 @@ def test_a_slow_median_of_few_scattered_taps_is_no_regression() -> None:
     st.integers(1, 5),
     st.floats(0.1, 10),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_ratio_scales_with_the_new_times(
     old: list[float], new: list[float], taps: int, factor: float
 ) -> None:
@@ -244,7 +244,7 @@ def test_where_no_time_can_be_compared_that_is_told(reason: str) -> None:
     assert not compare(realistic(), realistic(measured=()), 0.05).comparable
 
 
-@relaxed
+@few_reports
 @given(reports(), reports(), st.floats(0, 1))
 def test_any_two_reports_compare(old: Report, new: Report, tolerance: float) -> None:
     comparison = compare(old, new, tolerance)

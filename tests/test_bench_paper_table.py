@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from bench_reports import realistic, subject
 from export_fixtures import few_programs
 
@@ -45,11 +44,6 @@ COUNTS = NetworkCounts(
     regions={"P3-P5, mask window 256 px": 30e9},
     windows={"P3-P5, mask window 256 px": 40_000_000_000},
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def model_of(
     groups=st.integers(1, 4),
     of_group=st.tuples(st.integers(1, 3), st.integers(1, 3)),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_convolutions_as_torch_counts_them(
     size: tuple[int, int], window: int, stride: int, groups: int, of_group: tuple[int, int]
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 from bench_reports import PHONE, changed, hostile, realistic, steady
 from hypothesis import given
 from hypothesis import strategies as st
-from random_bench_reports import relaxed, reports, times
+from random_bench_reports import few_reports, reports, times
 
 from tracenet_bench import cli, schema
 from tracenet_bench.axes import axis_around, axis_from_zero, axis_of_ratios, time_axis
@@ -217,7 +217,7 @@ def test_what_a_limit_ended_is_marked() -> None:
     assert "A limit ended" not in markdown(plain)
 
 
-@relaxed
+@few_reports
 @given(reports())
 def test_any_report_renders_as_markdown(report: Report) -> None:
     tables = read_markdown(markdown(report))
@@ -230,7 +230,7 @@ def test_any_report_renders_as_markdown(report: Report) -> None:
             assert any(cell.startswith(figure) for cell in row), figure
 
 
-@relaxed
+@few_reports
 @given(reports())
 def test_any_report_renders_as_html(report: Report) -> None:
     page = Page(html(report))

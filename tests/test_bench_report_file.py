@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bench_reports import realistic
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from random_bench_reports import reports
 
 from tracenet_bench.report_file import (
@@ -25,7 +25,7 @@ from tracenet_bench.schema import SCHEMA_VERSION, Report
 from tracenet_runtime.errors import OutputError
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15)
 @given(reports())
 def test_what_is_written_is_read_back(report: Report) -> None:
     text = json.dumps(report_to_dict(report), allow_nan=False)

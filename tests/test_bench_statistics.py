@@ -22,7 +22,7 @@ from tracenet_bench.statistics import (
 
 times = st.floats(0.01, 1e5)
 samples = st.lists(times, min_size=1, max_size=60)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 taps = st.integers(1, 9)

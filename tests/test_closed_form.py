@@ -64,7 +64,7 @@ def test_its_own_canvas(planned: tuple[Plan, ClosedForm, Setting], model: Pyrami
     assert_exact(settled, model, picture, [(0, 0), (100, 33), (rows - 1, columns - 1)])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_every_canvas_as_large_as_the_largest_window(
     planned: tuple[Plan, ClosedForm, Setting], model: Pyramid, data: st.DataObject

@@ -36,11 +36,6 @@ from tracenet_runtime.engines import EngineSettings
 SHAPE = (1, 4, 6, 10)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 class Function(nn.Module):
     """A function of tensors as a module with one output."""
 
@@ -141,7 +136,7 @@ convolutions = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(convolutions)
 def test_conv_by_its_definition(c: Convolution) -> None:
     """Sum by sum, in float64."""
@@ -178,7 +173,7 @@ def test_conv_by_its_definition(c: Convolution) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(convolutions)
 def test_converted_conv_computes_what_torch_does(
     tmp_path_factory: pytest.TempPathFactory, c: Convolution
@@ -232,7 +227,7 @@ def negative(*shape: int) -> Tensor:
     return -torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(torch_poolings(longest_step=5), st.integers(4, 9), st.integers(4, 9))
 def test_max_pool_computes_what_torch_does(pooling: Pooling, height: int, width: int) -> None:
     x = negative(1, 3, height, width)
@@ -242,7 +237,7 @@ def test_max_pool_computes_what_torch_does(pooling: Pooling, height: int, width:
     assert torch.equal(pooling.computed(x), wanted)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(pairs(3), pairs(3), st.tuples(*[st.integers(0, 2)] * 4))
 def test_max_pool_padded_unequally(
     kernel: tuple[int, int], strides: tuple[int, int], pad: tuple[int, int, int, int]
@@ -266,7 +261,7 @@ def test_max_pool_of_other_padding() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(torch_poolings())
 def test_converted_max_pool_computes_what_torch_does(
     tmp_path_factory: pytest.TempPathFactory, pooling: Pooling

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from export_fixtures import WARM_CANVAS, SmallExport
 from PIL import Image
 from scenes import Scenes, make_scene, scene_map, write_folder
@@ -55,11 +54,6 @@ BLOCK = {
     for name in (metric, f"{metric}_oracle_level")
     for of in values
 } | {"boundary_iou_t", "boundary_iou_t_interval", "instances", "taps"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -527,7 +521,10 @@ def test_nothing_to_score(
         ["--coco", "a.json", "b"],
     ],
 )
-def test_mistakes_that_argparse_finds(folder: Path, arguments: list[str]) -> None:
+def test_mistakes_that_argparse_finds(
+    folder: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["--data", str(folder), *arguments])
     assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err.splitlines()[-1]  # above it all are listed

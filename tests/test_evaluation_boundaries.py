@@ -40,7 +40,7 @@ def masks(draw: st.DrawFn, count: int) -> list[Mask]:
     return list(found)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(some=masks(1), width=st.integers(1, 12))
 def test_boundaries(some: list[Mask], width: int) -> None:
     before = some[0].copy()
@@ -54,7 +54,7 @@ def test_widths() -> None:
     assert boundary_width(3, 4) == 1
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(some=masks(3))
 def test_boundary_iou(some: list[Mask]) -> None:
     mask, truth, ignore = some

@@ -47,7 +47,7 @@ def test_what_is_large_enough_is_not_copied() -> None:
     height=st.integers(20, 90), width=st.integers(20, 90), factor=st.floats(2, 5),
     seed=st.integers(0, 1000),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_photo_mask_and_tap_stay_together(
     height: int, width: int, factor: float, seed: int
 ) -> None:

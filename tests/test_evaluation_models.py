@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from export_fixtures import CANVAS, OPEN_CANVAS, WARM_CANVAS, SmallExport
 from runtime_fixtures import random_photo, write_tiny_bundle
 from scenes import Scenes, annotated, make_scene
@@ -29,11 +28,6 @@ from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.errors import BundleError
 
 Mask = npt.NDArray[np.bool_]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def answers_of(model: TapModel, photo: npt.NDArray[np.uint8], taps: list[Tap]) -> list[LevelMasks]:

@@ -40,7 +40,6 @@ def masks(draw: st.DrawFn, count: int, side: int = 9) -> list[Mask]:
     return [draw(hnp.arrays(np.bool_, shape)) for _ in range(count)]
 
 
-@settings(deadline=None)
 @given(pair=masks(2))
 def test_without_ignored_pixels_it_is_that_of_coco(pair: list[Mask]) -> None:
     mask, truth = pair
@@ -48,7 +47,6 @@ def test_without_ignored_pixels_it_is_that_of_coco(pair: list[Mask]) -> None:
     assert mask_iou(mask, truth, np.zeros_like(mask)) == coco.iou([a], [b], [0])[0, 0]
 
 
-@settings(deadline=None)
 @given(triple=masks(3))
 def test_ignored_pixels_are_left_out_of_the_union(triple: list[Mask]) -> None:
     mask, truth, ignore = triple
@@ -95,7 +93,7 @@ def dilated(mask: Mask, reach_y: int, reach_x: int) -> Mask:
     return grown
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(mask=things())
 def test_bands_are_repeated_dilations_of_the_centre(mask: Mask) -> None:
     """Written out as the paper has it; this also says that the bands are a partition."""
@@ -139,7 +137,7 @@ def test_a_centre_outside_the_mask() -> None:
     assert all(ring[y, x] for x, y in taps)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(mask=things(), count=st.sampled_from([5, 25]), seed=st.integers(0, 99))
 def test_taps_in_bands(mask: Mask, count: int, seed: int) -> None:
     taps = draw_in_bands(mask, count, np.random.default_rng(seed))

@@ -183,7 +183,7 @@ def test_bands_are_weighted_with_their_pixels() -> None:
     assert "3" not in summary["bands"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=6),
     st.sampled_from(["uniform", "bands"]),

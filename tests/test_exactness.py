@@ -66,11 +66,6 @@ KINDS: tuple[Literal["score", "box", "filter"], ...] = ("score", "box", "filter"
 DTYPES = {"fp32": (torch.float32, 1e-5), "fp64": (torch.float64, 1e-12)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def scene(canvas: tuple[int, int], dtype: torch.dtype, seed: int = 0) -> Tensor:
     """1 x 3 x H x W."""
     return torch.from_numpy(generate_scene(*canvas, seed)).permute(2, 0, 1)[None].to(dtype)
@@ -407,7 +402,7 @@ def test_a_schedule_that_is_open_on_one_axis(
     compared(tiny, wide_plan, canvas)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_any_tap_on_any_canvas_that_is_served(
     tiny: Exact, wide_plan: SchedulePlan, data: st.DataObject

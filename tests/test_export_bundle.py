@@ -58,11 +58,6 @@ CANVASES = {"all": CANVAS, "P3": OPEN_CANVAS, "warm": WARM_CANVAS, "full": CANVA
 KEY_STRIDE = 8
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def graphs(small: SmallExport) -> Graphs:
     return captured(load_checkpoint(small.checkpoint))
@@ -256,7 +251,7 @@ def test_the_stored_table_is_what_the_closed_form_gives(small: SmallExport) -> N
     assert small.manifest["table"]["count"] == len(expected)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(width=st.integers(1024 // 128, MAX_SIDE // 128).map(lambda count: 128 * count))
 def test_planner_and_runtime_make_the_same_table_of_a_served_canvas(
     small: SmallExport, width: int

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from export_fixtures import WARM_CANVAS, SmallExport
 from PIL import Image
 
@@ -46,11 +45,6 @@ from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.errors import EngineUnavailable, PhotoError
 from tracenet_runtime.replay import Engine, Replay
 from tracenet_runtime.table import make_table
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def inputs_of(bundle: Bundle, program: str) -> dict[str, np.ndarray]:

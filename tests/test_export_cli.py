@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from export_fixtures import CANVAS, SmallExport
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,12 +29,6 @@ from tracenet_export.schedule import (
 from tracenet_export.targets import open_target
 from tracenet_runtime.engines import ENGINES
 from tracenet_runtime.zoom_rule import ZoomRule
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
 
 # Targets
 

@@ -40,11 +40,6 @@ PROGRAMS = (
 SMALL = PROGRAMS[1:]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def programs() -> dict[str, Program]:
     torch.manual_seed(0)

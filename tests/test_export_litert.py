@@ -37,11 +37,6 @@ SMALL = ("P4_128x256_query_1", "P4_128x256_64px_0", "mask_head_16x18")
 OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def all_programs() -> dict[str, Program]:
     torch.manual_seed(0)

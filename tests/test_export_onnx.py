@@ -44,11 +44,6 @@ PRECISIONS = ("fp32", "fp16", "int8")
 TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "int8": 5e-2}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def programs() -> dict[str, Program]:
     network = load_checkpoint(shipped_checkpoint(DEFAULT_NETWORK))

@@ -35,11 +35,6 @@ from tracenet_runtime.errors import BundleError
 from tracenet_runtime.replay import Engine
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def parity_of(small: SmallExport) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((small.folder / "parity.json").read_text())
     return content

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from export_fixtures import few_programs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_checks import Pyramid, Replay, around, assert_exact
 from random_graphs import RandomModel, random_models
@@ -43,15 +43,8 @@ from tracenet_runtime.checked_json import JsonValue
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.manifest import parse_manifest
 
-SETTINGS = settings(
-    max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+SETTINGS = settings(max_examples=12)
 SHARES = st.floats(0.01, 0.99)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +253,7 @@ def test_multiply_adds_fall_with_the_halo_and_more_canvases_are_served(tiny: Exa
     assert least == sorted(least, reverse=True)
 
 
-@settings(max_examples=3, deadline=None, derandomize=True)
+@settings(max_examples=3)
 @given(share=SHARES, data=st.data())
 def test_a_schedule_replays_on_every_canvas_that_it_serves(
     tiny: Exact, share: float, data: st.DataObject

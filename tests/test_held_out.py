@@ -31,7 +31,7 @@ def names(photos: HeldOut) -> list[int]:
 
 
 @given(st.integers(2, 30).flatmap(lambda every: st.tuples(st.just(every), st.integers(every, 100))))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_the_parts_share_out_the_photos(sizes: tuple[int, int]) -> None:
     every, count = sizes
     photos = Numbered(count)
@@ -43,14 +43,12 @@ def test_the_parts_share_out_the_photos(sizes: tuple[int, int]) -> None:
     for part in (trained, held_out):
         assert names(part) == sorted(names(part))
         assert part.weights.tolist() == [number + 0.5 for number in names(part)]
-        again = HeldOut(Numbered(count), every, training=part is trained)
-        assert names(again) == names(part)
 
 
 @given(
     st.integers(2, 30).flatmap(lambda every: st.tuples(st.just(every), st.integers(0, every - 1)))
 )
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 def test_too_few_photos(sizes: tuple[int, int]) -> None:
     every, count = sizes
     for training in (True, False):

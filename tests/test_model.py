@@ -43,11 +43,6 @@ from tracenet.model.config import FILTER_SIZE, BackboneName, NeckName
 from tracenet.model.layers import DepthwiseConv2d, LevelSharedBatchNorm, Rectifier
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def untrained_tiny() -> TraceNet:
     with pytest.MonkeyPatch.context() as patch:
@@ -182,7 +177,6 @@ def test_no_such_network() -> None:
     st.floats(allow_nan=False, width=32),
     st.floats(0, 10, width=32),
 )
-@settings(max_examples=100, deadline=None, derandomize=True)
 def test_tap_score(class_logit: float, quality_logit: float, more: float) -> None:
     def score(a: float, b: float) -> float:
         return float(tap_score(torch.tensor(a), torch.tensor(b)))
@@ -213,7 +207,7 @@ CONFIGURATIONS = st.builds(
 
 
 @given(CONFIGURATIONS)
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 def test_configuration_survives_json(config: TraceNetConfig) -> None:
     again = TraceNetConfig.from_dict(json.loads(json.dumps(config.to_dict())))
     assert again == config

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_checks import Pyramid, around, assert_exact
 from random_graphs import RandomModel, random_models
@@ -21,9 +21,7 @@ from tracenet_export.plan import Plan, check_plan, make_piece, make_plan
 from tracenet_export.plan import partition as partition_module
 from tracenet_export.plan.piece import AxisPlacement
 
-SETTINGS = settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+SETTINGS = settings(max_examples=60)
 
 
 @pytest.fixture(params=["merged", "as many crop points as pay"])

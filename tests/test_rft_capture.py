@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracenet.rft import ReceptiveFieldTracer, Rect, RegionError, TracerError, UnsupportedOperator
+from tracenet_runtime.tool import run_tool
 
 EXAMPLE = torch.zeros(1, 3, 18, 20)
 
@@ -160,11 +162,21 @@ def test_what_has_no_bounded_receptive_field_is_refused_by_name(
     with pytest.raises(UnsupportedOperator, match=reason) as caught:
         ReceptiveFieldTracer(Stem(top), (EXAMPLE,))
     error = caught.value
-    assert isinstance(error, TracerError)
     assert error.operator == operator
     assert operator in str(error)
     assert repr(error.node) in str(error)
     assert str(error).endswith(".")
+
+
+def test_a_refusal_is_a_sentence_in_the_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        ReceptiveFieldTracer(Stem(nn.GroupNorm(2, 4)), (EXAMPLE,))
+
+    assert run_tool("tracenet-trace", "export", work) == 2
+    assert re.fullmatch(
+        r"tracenet-trace: node '\w+' \(aten\.group_norm\.default, in .*\) cannot be traced: .*\.\n",
+        capsys.readouterr().err,
+    )
 
 
 def test_a_refusal_names_the_module() -> None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from random_graphs import RandomModel, cut, intervals, random_models
 from torch import Tensor, nn
 
-from tracenet.rft import ImageError, ReceptiveFieldTracer, Rect, TracerError
-
-SETTINGS = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+from tracenet.rft import ImageError, ReceptiveFieldTracer, Rect
 
 
 def assert_equal(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
@@ -33,7 +29,6 @@ def draw_wanted(data: st.DataObject, model: RandomModel) -> dict[str, Rect]:
     }
 
 
-@SETTINGS
 @given(model=random_models(), data=st.data())
 def test_replay_equals_the_full_forward(model: RandomModel, data: st.DataObject) -> None:
     picture = model.picture(seed=1)
@@ -56,7 +51,6 @@ def test_replay_equals_the_full_forward(model: RandomModel, data: st.DataObject)
             assert_equal(cut(changed[name], rect), cut(full[name], rect))
 
 
-@SETTINGS
 @given(model=random_models(fixed_form_only=True))
 def test_fixed_form_models_have_only_maps_that_run_on_windows(model: RandomModel) -> None:
     graph = ReceptiveFieldTracer(model.module, (model.picture(0),)).graph
@@ -108,6 +102,5 @@ def test_the_picture_is_not_changed_and_needs_no_gradient() -> None:
 )
 def test_another_form_of_image_is_refused(image: Tensor) -> None:
     tracer = ReceptiveFieldTracer(small_net(), (torch.zeros(1, 3, 33, 46),))
-    with pytest.raises(ImageError, match="captured") as caught:
+    with pytest.raises(ImageError, match="captured"):
         tracer.trace({"output_0": Rect(0, 1, 0, 1)}).run(image)
-    assert isinstance(caught.value, TracerError)

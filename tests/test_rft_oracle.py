@@ -21,17 +21,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from random_graphs import Call, RandomGraph, RandomModel, cut, cut_cells, intervals, random_models
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracenet.rft import ReceptiveFieldTracer, Rect
-
-SETTINGS = settings(
-    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
 
 
 def influence(model: RandomModel, picture: Tensor, change: float) -> dict[str, Tensor]:
@@ -60,7 +56,6 @@ def moving_pixels(moved: Tensor, wanted: Rect) -> Tensor:
     return cut(moved, wanted).flatten(2).any(dim=2)
 
 
-@SETTINGS
 @given(model=random_models(max_layers=6, largest_picture=11, largest_value=32), data=st.data())
 def test_no_pixel_outside_the_region_moves_a_wanted_output(
     model: RandomModel, data: st.DataObject
@@ -159,7 +154,6 @@ def concatenated(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([first, second], dim=1)
 
 
-@SETTINGS
 @given(model=increasing_models(), data=st.data())
 def test_every_outer_row_and_column_of_the_region_moves_a_wanted_output(
     model: RandomModel, data: st.DataObject

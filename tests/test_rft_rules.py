@@ -30,7 +30,7 @@ from tracenet.rft.axis_maps import (
     Unchanged,
 )
 
-SETTINGS = settings(max_examples=150, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=150)
 
 
 @st.composite

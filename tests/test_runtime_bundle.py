@@ -358,7 +358,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_bundle(tmp_path_factory.mktemp("shared") / "bundle")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_mutated_manifest(shared_folder: Path, data: st.DataObject) -> None:
     """Refused with a typed error, or replayed to the golden answers."""
@@ -377,7 +377,7 @@ def test_mutated_manifest(shared_folder: Path, data: st.DataObject) -> None:
         manifest_path.write_text(original)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(place=st.integers(0, 10**6), value=st.integers(-3, 12) | st.integers(-(2**31), 2**31 - 1))
 def test_a_table_that_is_not_the_closed_form_is_refused(place: int, value: int) -> None:
     raw, table = tiny_manifest_and_table()
@@ -404,7 +404,7 @@ ROW_CHANGES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     number=st.integers(0, 2),
     row=st.integers(0, 10**6),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -191,7 +191,6 @@ def test_a_resized_canvas_reads_a_bounded_part_of_the_photo(
     assert sum(read) < 10 * 256 * 192
 
 
-@settings(deadline=None)
 @given(
     st.tuples(st.integers(1, 900), st.integers(1, 900)),
     st.tuples(st.integers(1, 40), st.integers(1, 40)),

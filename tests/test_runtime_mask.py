@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -170,7 +170,6 @@ def reference_picture_axis(
     return weights
 
 
-@settings(deadline=None)
 @given(st.data(), sizes, sizes)
 def test_masks_of_tiles_at_any_size_against_plain_loops(
     data: st.DataObject, photo: tuple[int, int], picture: tuple[int, int]

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco
 from runtime_fixtures import random_photo, read_manifest, write_manifest, write_tiny_bundle
@@ -28,7 +26,7 @@ from tracenet_runtime.cli import main
 from tracenet_runtime.manifest import Manifest
 from tracenet_runtime.overlay import overlay_bands
 from tracenet_runtime.picture_file import BAND_ROWS, write_jpeg, write_png
-from tracenet_runtime.rle import decode_rle, encode_rle
+from tracenet_runtime.rle import encode_rle
 from tracenet_runtime.schedule import Schedule
 from tracenet_runtime.tool import canvas_size, thread_count
 
@@ -212,21 +210,6 @@ def test_golden_taps_belong_to_a_schedule(tmp_path: Path, number: int, name: str
     for canvas in (None, (48, 64)) if name == "P3" else (None,):
         with pytest.raises(BundleError, match=f"schedule '{name}' gives a score"):
             TapSegmenter.load(folder, schedule=name, canvas=canvas)
-
-
-@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32), st.floats(0, 1))
-def test_rle_round_trip(height: int, width: int, seed: int, density: float) -> None:
-    mask = np.random.default_rng(seed).random((height, width)) < density
-    encoded = encode_rle(mask)
-    np.testing.assert_array_equal(decode_rle(height, width, encoded["counts"]), mask)
-
-
-@given(st.text(max_size=20) | st.text("0123456789PQRSTUVWXYZabcdefghijklmno", max_size=8))
-def test_rle_of_anything(counts: str) -> None:
-    try:
-        assert decode_rle(3, 4, counts).shape == (3, 4)
-    except ValueError:
-        return
 
 
 def test_overlay_marks_mask_box_and_tap() -> None:

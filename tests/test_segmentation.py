@@ -41,7 +41,7 @@ def polygons(draw: st.DrawFn) -> tuple[list[list[float]], int, int]:
 
 
 @given(drawn=polygons())
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400)
 def test_polygons_are_drawn_as_by_pycocotools_and_never_empty(
     drawn: tuple[list[list[float]], int, int],
 ) -> None:
@@ -72,7 +72,7 @@ def test_polygons_are_drawn_as_by_pycocotools_and_never_empty(
         max_size=2,
     ),
 )
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400)
 def test_run_lengths_are_drawn_as_by_pycocotools(
     height: int, width: int, share: float, seed: int, damage: list[tuple[int, str]]
 ) -> None:
@@ -113,7 +113,7 @@ def test_run_lengths_are_drawn_as_by_pycocotools(
         ),
     )
 )
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 def test_garbage_is_a_problem_or_a_mask(segmentation: Any) -> None:
     checked = check_segmentation(segmentation, 4, 5)
     if not isinstance(checked, Problem):

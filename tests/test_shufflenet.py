@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from scenes import TINY, make_scene
@@ -26,11 +26,6 @@ SHARED_WEIGHTS = {
     "shufflenetv2-1.5x-pan": SHARED / "nanodet_plus_m_1.5x_416.safetensors",
 }
 MEAN_BGR, STD_BGR = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def network(name: str = "shufflenetv2", **changes: object) -> TraceNet:
@@ -169,7 +164,6 @@ def test_pretrained_weights(name: str) -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 9))
-@settings(max_examples=100, deadline=None, derandomize=True)
 def test_every_channel_is_given_and_read_once(half: int, units: int) -> None:
     order = stage_order(2 * half, units)
     assert len(order.given) == units + 1

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from export_fixtures import few_programs
 from PIL import Image
 from tool_checks import assert_one_sentence, run_json
@@ -32,11 +31,6 @@ QUICK = {("onnx", "fp32"), ("onnx", "fp16"), ("onnx", "int8"), ("coreml", "fp16"
          ("litert", "int8")}  # fmt: skip
 TAPS = [(60, 60), (200, 120), (250, 30), (130, 200), (30, 190)]
 IOU = {"fp32": 0.995, "fp16": 0.98, "int8": 0.7}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -33,11 +33,6 @@ from tracenet_export.trace_report import input_tile, report_costs, stage_rects
 SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "val"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def counted_macs(name: str, canvas: tuple[int, int]) -> int:
     """Multiply-adds of FullNet as torch counts them."""
     with torch.device("meta"):

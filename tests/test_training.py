@@ -18,11 +18,11 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
-from scenes import TINY, Scenes
+from scenes import TINY, Scenes, make_scene
 from training_fixtures import (
+    OPTIMIZATION,
     RECIPE,
     SCENES,
-    SCHEDULE,
     before_step,
     fresh_accelerate,
     run,
@@ -31,11 +31,15 @@ from training_fixtures import (
     tiny_network,
 )
 
-from tracenet.data import DataError, StepDataset, TileAugmentation
+from tracenet.data import DataError, Recipe, TapDataset, TileAugmentation
 from tracenet.model import CheckpointError, TraceNet, load_checkpoint
 from tracenet.training import state
-from tracenet.training.loop import Schedule, freeze_early_layers, learning_rate_factor
-from tracenet.training.losses import TapLoss
+from tracenet.training.losses.taps import tap_losses
+from tracenet.training.optimization import (
+    Optimization,
+    freeze_early_layers,
+    learning_rate_factor,
+)
 from tracenet.training.state import TrainingError
 
 
@@ -49,13 +53,13 @@ def _fresh_accelerate() -> Iterator[None]:
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    schedule = Schedule(steps=15, learning_rate=5e-3, warmup=2, save_every=100)
+    optimization = Optimization(steps=15, learning_rate=5e-3, warmup=2)
     photos = Scenes(SCENES[:1])
-    batch = StepDataset(photos, RECIPE, (128, 128, 128), 99)[0]
+    batch = TapDataset(photos, RECIPE, (128, 128, 128), 99)[0]
     network = tiny_network()
-    before = TapLoss(tiny_network()).train()(batch)
-    summary = run(tmp_path, schedule=schedule, network=network, photos=photos)
-    after = TapLoss(network).train()(batch)
+    before = tap_losses(tiny_network().train(), batch)
+    summary = run(tmp_path, optimization=optimization, network=network, photos=photos)
+    after = tap_losses(network.train(), batch)
     assert after["total"] < 0.85 * before["total"]
     assert after["mask"] < before["mask"]
 
@@ -75,32 +79,38 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule",
+    ("optimization", "recipe"),
     [
-        SCHEDULE,
-        dataclasses.replace(SCHEDULE, optimizer="sgd", weight_decay=1e-4, milestones=(2, 5)),
+        (OPTIMIZATION, RECIPE),
+        (
+            dataclasses.replace(
+                OPTIMIZATION, optimizer="sgd", weight_decay=1e-4, milestones=(2, 5)
+            ),
+            dataclasses.replace(RECIPE, tiles=TileAugmentation({64: 0.5})),
+        ),
     ],
-    ids=["adamw", "sgd"],
+    ids=["adamw", "sgd and tiles"],
 )
 def test_resuming_is_exact(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: Schedule
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimization: Optimization, recipe: Recipe
 ) -> None:
+    how = {"optimization": optimization, "recipe": recipe}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert run(whole, schedule=schedule)["steps"] == 6
+    assert run(whole, **how)["steps"] == 6
     with monkeypatch.context() as patch:
         before_step(patch, 3, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run(parts, schedule=schedule)
+            run(parts, **how)
     assert saved_step(parts) == 3
     assert load_checkpoint(parts / "network.safetensors").config == TINY
     assert not same_tensors(whole / "network.safetensors", parts / "network.safetensors")
     rate = torch.load(parts / "state" / "optimizer.bin")["param_groups"][0]["lr"]
-    trunk = schedule.learning_rate * schedule.trunk_factor
-    assert rate == pytest.approx(trunk * learning_rate_factor(3, schedule))
+    trunk = optimization.learning_rate * optimization.trunk_factor
+    assert rate == pytest.approx(trunk * learning_rate_factor(3, optimization))
 
     torch.manual_seed(123)
     np.random.seed(123)
-    summary = run(parts, resume=True, network=tiny_network(seed=9), schedule=schedule)
+    summary = run(parts, resume=True, network=tiny_network(seed=9), **how)
     assert summary["steps"] == 6
     assert same_tensors(whole / "network.safetensors", parts / "network.safetensors")
     assert same_tensors(whole / "state/model.safetensors", parts / "state/model.safetensors")
@@ -111,7 +121,7 @@ def test_resuming_is_exact(
     assert all(math.isfinite(record["total"]) for record in logged)
 
     # A run that is over stays as it is.
-    assert run(parts, resume=True, schedule=schedule)["steps"] == 6
+    assert run(parts, resume=True, **how)["steps"] == 6
     assert same_tensors(whole / "network.safetensors", parts / "network.safetensors")
 
 
@@ -168,14 +178,16 @@ def test_a_second_ctrl_c_stops_at_once_and_keeps_the_state_before(
 
     monkeypatch.setattr(torch.optim.AdamW, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, schedule=dataclasses.replace(SCHEDULE, save_every=1))
+        run(tmp_path, save_every=1)
     assert saved_step(tmp_path) == 1
 
 
 def test_training_outside_the_main_thread(tmp_path: Path) -> None:
     results = []
-    schedule = dataclasses.replace(SCHEDULE, steps=1)
-    thread = threading.Thread(target=lambda: results.append(run(tmp_path, schedule=schedule)))
+    optimization = dataclasses.replace(OPTIMIZATION, steps=1)
+    thread = threading.Thread(
+        target=lambda: results.append(run(tmp_path, optimization=optimization))
+    )
     thread.start()
     thread.join()
     assert results[0]["steps"] == 1
@@ -191,26 +203,35 @@ def test_a_damaged_photo_ends_the_run_but_not_the_work(
     assert saved_step(tmp_path) == 2
 
 
+def test_a_held_out_photo_that_cannot_be_scored_ends_the_run_but_not_the_work(
+    tmp_path: Path,
+) -> None:
+    held_out = Scenes([make_scene(60, 80, things=0)])
+    with pytest.raises(DataError, match="no thing on the photos that are held out is large enough"):
+        run(tmp_path, held_out=held_out, score_every=3)
+    assert saved_step(tmp_path) == 3
+
+
 def test_workers_change_nothing(tmp_path: Path) -> None:
-    schedule = dataclasses.replace(SCHEDULE, steps=2)
-    run(tmp_path / "none", schedule=schedule)
-    run(tmp_path / "two", schedule=schedule, workers=2)
+    optimization = dataclasses.replace(OPTIMIZATION, steps=2)
+    run(tmp_path / "none", optimization=optimization)
+    run(tmp_path / "two", optimization=optimization, workers=2)
     assert same_tensors(
         tmp_path / "none" / "network.safetensors", tmp_path / "two" / "network.safetensors"
     )
 
 
 def test_a_loss_that_is_not_finite_does_not_replace_the_state(tmp_path: Path) -> None:
-    schedule = Schedule(steps=4, learning_rate=1e30, warmup=1, save_every=1)
+    optimization = Optimization(steps=4, learning_rate=1e30, warmup=1)
     with pytest.raises(TrainingError, match="the loss of step 2 is not finite; lower"):
-        run(tmp_path, schedule=schedule)
+        run(tmp_path, optimization=optimization, save_every=1)
     assert saved_step(tmp_path) == 1
 
 
 def test_half_precision(tmp_path: Path) -> None:
-    schedule = dataclasses.replace(SCHEDULE, steps=2)
+    optimization = dataclasses.replace(OPTIMIZATION, steps=2)
     recipe = dataclasses.replace(RECIPE, canvas_sizes=(160,))
-    summary = run(tmp_path, schedule=schedule, recipe=recipe, precision="bf16")
+    summary = run(tmp_path, optimization=optimization, recipe=recipe, precision="bf16")
     assert math.isfinite(summary["losses"]["total"])
     tensors = load_file(tmp_path / "network.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32, torch.int64}
@@ -230,7 +251,7 @@ def test_frozen_layers_stay_as_they_are(tmp_path: Path) -> None:
     network = TraceNet(dataclasses.replace(TINY, backbone="resnet50"))
     freeze_early_layers(network)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    run(tmp_path, network=network, schedule=Schedule(steps=1, warmup=0))
+    run(tmp_path, network=network, optimization=Optimization(steps=1, warmup=0))
     early = ("backbone.conv1.", "backbone.bn1.", "backbone.layer1.")
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]) == name.startswith(early), name
@@ -242,15 +263,14 @@ def test_frozen_layers_stay_as_they_are(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "finished"
-    torch.set_num_threads(1)
-    run(out, schedule=dataclasses.replace(SCHEDULE, steps=1))
+    run(out, optimization=dataclasses.replace(OPTIMIZATION, steps=1))
     return out
 
 
 def test_refuses_what_does_not_fit_the_folder(finished: Path, tmp_path: Path) -> None:
-    one_step = dataclasses.replace(SCHEDULE, steps=1)
+    one_step = dataclasses.replace(OPTIMIZATION, steps=1)
     with pytest.raises(TrainingError, match="already holds a run; give --resume"):
-        run(finished, schedule=one_step)
+        run(finished, optimization=one_step)
     with pytest.raises(TrainingError, match="holds no run to resume; leave --resume out"):
         run(tmp_path, resume=True)
     blocked = tmp_path / "file"
@@ -262,8 +282,8 @@ def test_refuses_what_does_not_fit_the_folder(finished: Path, tmp_path: Path) ->
     weighted.weights[0] = 2
     other_network = TraceNet(dataclasses.replace(TINY, tower_depth=2))
     tiles = TileAugmentation({64: 0.5})
-    for schedule, changes, named in (
-        (dataclasses.replace(one_step, steps=2, seed=1), {}, "steps, seed"),
+    for optimization, changes, named in (
+        (dataclasses.replace(one_step, steps=2), {"seed": 1}, "steps, seed"),
         (dataclasses.replace(one_step, optimizer="sgd"), {}, "optimizer"),
         (dataclasses.replace(one_step, milestones=(1,)), {}, "milestones"),
         (one_step, {"recipe": dataclasses.replace(RECIPE, pixels=64 * 64)}, "pixels"),
@@ -274,30 +294,30 @@ def test_refuses_what_does_not_fit_the_folder(finished: Path, tmp_path: Path) ->
     ):
         AcceleratorState._reset_state(True)
         with pytest.raises(TrainingError, match=f"started with another {named}; give the same"):
-            run(finished, resume=True, schedule=schedule, **changes)
+            run(finished, resume=True, optimization=optimization, **changes)
     AcceleratorState._reset_state(True)
-    assert run(finished, resume=True, schedule=one_step)["steps"] == 1
+    assert run(finished, resume=True, optimization=one_step, save_every=7)["steps"] == 1
 
 
 def test_resuming_with_other_frozen_layers_or_damaged_files(tmp_path: Path, finished: Path) -> None:
-    one_step = dataclasses.replace(SCHEDULE, steps=1)
+    one_step = dataclasses.replace(OPTIMIZATION, steps=1)
     out = tmp_path / "run"
     shutil.copytree(finished, out)
     frozen = tiny_network()
     freeze_early_layers(frozen)
     with pytest.raises(TrainingError, match="was the run started with --trunk or --init"):
-        run(out, resume=True, schedule=one_step, network=frozen)
+        run(out, resume=True, optimization=one_step, network=frozen)
     good = (out / "state" / "run.json").read_text()
     for text in ("", "[]", "{}", '{"step": 1, "schedule": 3}', '{"step": 1e999}', "[" * 100_000):
         (out / "state" / "run.json").write_text(text)
         with pytest.raises(TrainingError, match=r"run\.json is damaged"):
-            run(out, resume=True, schedule=one_step)
+            run(out, resume=True, optimization=one_step)
     (out / "state" / "run.json").write_text(good)
     for name in ("optimizer.bin", "model.safetensors"):
         data = (out / "state" / name).read_bytes()
         (out / "state" / name).write_bytes(data[: len(data) // 2])
         with pytest.raises(TrainingError, match="state is damaged or does not fit") as caught:
-            run(out, resume=True, schedule=one_step)
+            run(out, resume=True, optimization=one_step)
         assert "\n" not in str(caught.value)
 
 
@@ -316,24 +336,48 @@ def test_resuming_with_weights_that_are_not_finite(
     tensors[key][0] = math.nan
     save(tensors, path)
     with pytest.raises(CheckpointError, match=rf"values of heads\.box\.bias \({which}\) are not"):
-        run(out, resume=True, schedule=dataclasses.replace(SCHEDULE, steps=1))
+        run(out, resume=True, optimization=dataclasses.replace(OPTIMIZATION, steps=1))
+
+
+def test_a_state_is_what_earlier_states_are(finished: Path) -> None:
+    """So that runs go on under a later version of the code."""
+    assert {path.name for path in (finished / "state").iterdir()} == {
+        "custom_checkpoint_0.pkl",
+        "model.safetensors",
+        "optimizer.bin",
+        "random_states_0.pkl",
+        "run.json",
+        "scheduler.bin",
+    }
+    names = tiny_network().state_dict()
+    assert set(load_file(finished / "state" / "model.safetensors")) == {
+        f"network.{name}" for name in names
+    }
+    assert set(torch.load(finished / "state" / "custom_checkpoint_0.pkl")) == {
+        "n_averaged",
+        *(f"module.{name}" for name in names),
+    }
+    run = json.loads((finished / "state" / "run.json").read_text())
+    assert set(run) == {"step", "schedule", "inputs"}
+    assert {"steps", "learning_rate", "optimizer", "leaky_steps", "seed"} <= set(run["schedule"])
+    assert {"pixels", "tiles", "network", "precision", "photos"} <= set(run["inputs"])
 
 
 def test_resumes_runs_that_recorded_less(finished: Path, tmp_path: Path) -> None:
-    one_step = dataclasses.replace(SCHEDULE, steps=1)
+    one_step = dataclasses.replace(OPTIMIZATION, steps=1)
     out = tmp_path / "run"
     shutil.copytree(finished, out)
     path = out / "state" / "run.json"
     record = json.loads(path.read_text())
     del record["inputs"], record["schedule"]["optimizer"], record["schedule"]["milestones"]
     path.write_text(json.dumps(record))
-    assert run(out, resume=True, schedule=one_step)["steps"] == 1
+    assert run(out, resume=True, optimization=one_step)["steps"] == 1
 
 
 def test_a_save_that_was_killed_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every = dataclasses.replace(SCHEDULE, save_every=1, steps=3)
+    three_steps = dataclasses.replace(OPTIMIZATION, steps=3)
     rename = Path.rename
 
     class Killed(BaseException):
@@ -347,12 +391,12 @@ def test_a_save_that_was_killed_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", killed)
         with pytest.raises(Killed):
-            run(tmp_path, schedule=every)
+            run(tmp_path, optimization=three_steps, save_every=1)
     assert not (tmp_path / "state").exists()
     with pytest.raises(TrainingError, match="already holds a run"):
-        run(tmp_path, schedule=every)
+        run(tmp_path, optimization=three_steps, save_every=1)
     assert saved_step(tmp_path) == 1
-    assert run(tmp_path, schedule=every, resume=True)["steps"] == 3
+    assert run(tmp_path, optimization=three_steps, save_every=1, resume=True)["steps"] == 3
     assert saved_step(tmp_path) == 3
     assert not list(tmp_path.glob("state.*"))
 
@@ -365,5 +409,5 @@ def test_a_full_disk_is_an_error_of_one_sentence(
 
     monkeypatch.setattr(state, "save_checkpoint", full)
     with pytest.raises(TrainingError, match=r"cannot be written: .*No space left"):
-        run(tmp_path, schedule=dataclasses.replace(SCHEDULE, steps=1))
+        run(tmp_path, optimization=dataclasses.replace(OPTIMIZATION, steps=1))
     assert saved_step(tmp_path) == 1

@@ -16,9 +16,11 @@ from safetensors.torch import load_file
 from scenes import TINY, scene_map, write_folder
 from training_fixtures import before_step, fresh_accelerate, same_tensors, tiny_network
 
+from tracenet.evaluation import cli as evaluation_cli
 from tracenet.model import load_checkpoint, save_checkpoint
 from tracenet.options import DEFAULT_NETWORK
 from tracenet.training import cli
+from tracenet.training.tasks.taps import SCORED_TAPS
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +79,33 @@ def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("_tiny_default")
+def test_scores_of_photos_that_are_held_out(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held_out = ["--hold-out", "3", "--precision", "no"]
+    plain = arguments(folder, tmp_path / "plain", *held_out)
+    scored = arguments(folder, tmp_path / "scored", *held_out, "--score-every", "2")
+    assert cli.main(plain) == cli.main(scored) == 0
+    bar = capsys.readouterr().err.splitlines()[-1]
+    networks = [tmp_path / name / "network.safetensors" for name in ("plain", "scored")]
+    assert same_tensors(*networks)  # to be scored changes nothing
+
+    (line,) = [
+        record
+        for record in map(json.loads, (tmp_path / "scored" / "log.jsonl").read_text().splitlines())
+        if "miou_t" in record
+    ]
+    assert line.pop("step") == 2
+    assert f"miou_t={line['miou_t']:.3f}" in bar
+    # As by tracenet-eval; with fewer photos and things than a run scores, only the taps are fewer.
+    evaluated = ["--checkpoint", str(networks[1]), "--data", str(folder), "--held-out", "3"]
+    assert evaluation_cli.main([*evaluated, "--taps", str(SCORED_TAPS), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert line == {name: pytest.approx(figures[name], abs=1e-4) for name in line}
+    assert set(line) == {"miou_t", "miou_t_oracle_level", "boundary_iou_t", "mta_0.7"}
+
+
+@pytest.mark.usefixtures("_tiny_default")
 def test_command_stopped(
     folder: Path,
     tmp_path: Path,
@@ -123,6 +152,8 @@ def test_command_refuses_in_a_sentence(
         ["--steps", "-3"],
         ["--steps", "many"],
         ["--save-every", "0"],
+        ["--score-every", "0", "--hold-out", "3"],
+        ["--score-every", "2"],
         ["--workers", "-1"],
         ["--seed", "-1"],
         ["--seed", str(2**32)],
@@ -153,7 +184,7 @@ def test_wrong_command_lines(
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments(tmp_path, tmp_path / "out", *wrong))
     assert caught.value.code == 2
-    assert wrong[0] in capsys.readouterr().err
+    assert wrong[0] in capsys.readouterr().err.splitlines()[-1]  # above it all options are listed
     assert not (tmp_path / "out").exists()
 
 
@@ -192,7 +223,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
 @pytest.mark.slow
 def test_two_processes(folder: Path, tmp_path: Path) -> None:
-    """One step of the schedule per step, one line on stdout, one state that can be resumed."""
+    """One step of the learning rate per step, one line on stdout, one state that can be resumed."""
     out = tmp_path / "run"
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     launch += ["--standalone", "-m", "tracenet.training.cli"]

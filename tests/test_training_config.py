@@ -44,6 +44,7 @@ tiles = "320:0.7,640:0.35"
 precision = "no"
 workers = 0
 save-every = 3
+score-every = 6
 seed = 9
 
 [set-weight]
@@ -73,6 +74,7 @@ PARSED = {
     "precision": "no",
     "workers": 0,
     "save_every": 3,
+    "score_every": 6,
     "seed": 9,
     "set_weight": {"even": 2.0, "odd ones": 0.5},
 }
@@ -203,7 +205,7 @@ def test_shipped_configurations(name: str) -> None:
     assert all(milestone < by_name["steps"] for milestone in by_name["milestones"])
 
 
-def test_the_papers_schedule() -> None:
+def test_the_papers_training() -> None:
     """CondInst's (arXiv 2003.05664)."""
     line = ["--config", "paper-coco", "--coco", "a", "b", "--out", "c"]
     found = parse_options(line)
@@ -248,7 +250,7 @@ def test_a_run_from_a_file(
     assert cli.main(["--config", str(config), "--out", str(out), "--steps", "2"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 2
     saved = json.loads((out / "state" / "run.json").read_text())
-    schedule = {
+    optimization = {
         "steps": 2,
         "optimizer": "sgd",
         "learning_rate": 0.01,
@@ -256,6 +258,6 @@ def test_a_run_from_a_file(
         "trunk_factor": 1.0,
         "milestones": [1],
     }
-    assert saved["schedule"] | schedule == saved["schedule"]
+    assert saved["schedule"] | optimization == saved["schedule"]
     assert saved["inputs"]["canvas_sizes"] == [160]
     assert saved["inputs"]["tiles"]["shares"] == {"160": 0.5}

@@ -12,21 +12,19 @@ from scenes import Scenes
 from torch import Tensor, nn
 from training_fixtures import RECIPE, SCENES, tiny_network
 
-from tracenet.data import StepDataset, TapBatch
+from tracenet.data import TapBatch, TapDataset
 from tracenet.data.taps import NOTHING
 from tracenet.model import CONFIGS, LEVELS
 from tracenet.model.network import HeadOutputs
 from tracenet.model.score import tap_score
-from tracenet.training.losses import (
-    TapLoss,
-    box_loss,
+from tracenet.training.losses.boxes import box_loss
+from tracenet.training.losses.masks import dice_loss, mask_iou, near_bce
+from tracenet.training.losses.taps import (
     choice_loss,
-    dice_loss,
     level_choice,
     level_target,
     level_weights,
-    mask_iou,
-    near_bce,
+    tap_losses,
 )
 
 
@@ -154,7 +152,7 @@ def oracle_and_batch() -> tuple[_Oracle, TapBatch]:
 
 def test_perfect_predictions_cost_nothing() -> None:
     oracle, batch = oracle_and_batch()
-    losses = TapLoss(oracle)(batch)  # type: ignore[arg-type]
+    losses = tap_losses(oracle, batch)  # type: ignore[arg-type]
     assert set(losses) == {"mask", "box", "level", "quality", "choice", "total", "iou"}
     for name, loss in losses.items():
         assert float(loss) == pytest.approx(1 if name == "iou" else 0, abs=1e-4), name
@@ -174,7 +172,7 @@ def test_every_mistake_costs(mistake: str) -> None:
         oracle.quality[4] *= -1
     else:
         oracle.filters[4][:, 168] = -30  # a bad mask, and its level is chosen once in five times
-    losses = TapLoss(oracle)(batch)  # type: ignore[arg-type]
+    losses = tap_losses(oracle, batch)  # type: ignore[arg-type]
     assert losses[mistake] > 0.1
     weights = {"mask": 1.0, "box": 0.5, "level": 2.0, "quality": 0.5, "choice": 1.0}
     total = sum(weight * float(losses[name]) for name, weight in weights.items())
@@ -193,9 +191,9 @@ def test_the_loss_looks_at_the_tapped_cell_of_the_tapped_image() -> None:
         elsewhere = torch.ones_like(maps, dtype=torch.bool)
         elsewhere[0, 0, 40 // level.stride, 70 // level.stride] = False
         maps[elsewhere] = 0
-    assert TapLoss(oracle)(batch)["level"] < 1e-4  # type: ignore[arg-type]
+    assert tap_losses(oracle, batch)["level"] < 1e-4  # type: ignore[arg-type]
     moved = dataclasses.replace(batch, taps=torch.tensor([[40, 70]]))
-    assert TapLoss(oracle)(moved)["level"] > 0.5  # type: ignore[arg-type]
+    assert tap_losses(oracle, moved)["level"] > 0.5  # type: ignore[arg-type]
 
 
 def test_the_level_that_answers_is_trained_even_if_it_is_the_wrong_one() -> None:
@@ -204,9 +202,9 @@ def test_the_level_that_answers_is_trained_even_if_it_is_the_wrong_one() -> None
     oracle.filters[3][:, 168] = -30  # a bad mask, of a level three octaves too coarse
     for level, maps in enumerate(oracle.class_logits):
         maps.fill_(30.0 if level == 0 else -30.0)
-    assert TapLoss(oracle)(batch)["mask"] < 1e-4  # type: ignore[arg-type]
+    assert tap_losses(oracle, batch)["mask"] < 1e-4  # type: ignore[arg-type]
     oracle.class_logits[3].fill_(30.0)
-    assert TapLoss(oracle)(batch)["mask"] > 0.5  # type: ignore[arg-type]
+    assert tap_losses(oracle, batch)["mask"] > 0.5  # type: ignore[arg-type]
 
 
 def test_level_target_and_choice() -> None:
@@ -236,9 +234,9 @@ def test_choice_still_learns_where_the_score_is_nearly_nothing() -> None:
 
 def test_gradients_reach_every_parameter() -> None:
     network = tiny_network()
-    steps = StepDataset(Scenes(SCENES), RECIPE, network.pad_value, 0)
+    steps = TapDataset(Scenes(SCENES), RECIPE, network.pad_value, 0)
     batch = next(batch for batch in map(steps.__getitem__, range(20)) if NOTHING in batch.level)
-    losses = TapLoss(network).train()(batch)
+    losses = tap_losses(network.train(), batch)
     losses["total"].backward()
     assert not losses["iou"].requires_grad
     for name, parameter in network.named_parameters():

@@ -32,11 +32,6 @@ BORDERS = (4, 9, 8)
 """Cells of C3, C4, C5, from the top and from the left, that MobileNetV2's first padding reaches."""
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def network(**changes: object) -> TraceNet:
     return TraceNet(dataclasses.replace(TINY, **changes)).eval()  # type: ignore[arg-type]
 

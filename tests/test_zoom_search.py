@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,12 @@ import pytest
 from scenes import Scenes, make_scene
 
 from tracenet.data import DataError
+from tracenet.evaluation.evaluate import score_photo
+from tracenet.evaluation.models import FullNet
+from tracenet.evaluation.protocol import TapProtocol, drawn_taps
 from tracenet.evaluation.zoom_search import Search, build_parser, search
 from tracenet.model import untrained_network
+from tracenet_runtime.canvas import Canvas
 
 
 def test_settings_choose_between_looks() -> None:
@@ -32,14 +37,23 @@ def test_every_tap_is_looked_at_in_every_way() -> None:
     network = untrained_network("mobilenetv2-fpn").eval()
     photos = Scenes([make_scene(200, 260, 0), make_scene(150, 150, 1)])
     found = search(network, photos, taps=2, firsts=[128], tiles=[128])
-    taps = len(found.instance)
-    assert taps > 0
-    assert taps % 2 == 0
+    # The first look alone is what FullNet gives on its canvas.
+    model = FullNet(network, Canvas(128, 128, network.pad_value))
+    scores = [
+        score_photo(model, index, example, taps)
+        for index, (example, taps) in enumerate(drawn_taps(photos, TapProtocol(taps=2)))
+    ]
+    taps = [tap for photo in scores for instance in photo.instances for tap in instance.taps]
+    ious, _ = found.first[128]
+    assert ious == pytest.approx(np.array([tap.iou for tap in taps]), abs=1e-3)
+    assert ious.max() > 0.02
+    assert np.bincount(found.instance).tolist()[1:] == [2] * (len(taps) // 2)
     assert set(found.near) == {(128, 128, extent) for extent in (0.5, 0.625, 0.75, 0.875)}
-    for iou, score, gained in found.near.values():
-        assert len(iou) == len(score) == len(gained) == taps
-        assert np.all((iou >= 0) & (iou <= 1))
-        assert np.all(gained > 0)
+    assert all(len(column) == len(taps) for looks in found.near.values() for column in looks)
+    # A larger extent is a closer look, up to the largest enlargement.
+    gains = [found.near[128, 128, extent][2] for extent in (0.5, 0.625, 0.75, 0.875)]
+    assert all((far <= near).all() for far, near in pairwise(gains))
+    assert (gains[0] < gains[-1]).any()
 
 
 def test_photos_without_things_are_one_sentence() -> None:
@@ -52,4 +66,4 @@ def test_photos_without_things_are_one_sentence() -> None:
 def test_sides_that_are_no_canvas(side: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["--data", str(Path()), "--first", side])
-    assert "--first" in capsys.readouterr().err
+    assert "argument --first: " in capsys.readouterr().err

@@ -14,9 +14,11 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from scenes import TINY, Scenes, make_scene
 
-from tracenet.data import Augmentation, Recipe, StepDataset, TapBatch
+from tracenet.data import Augmentation, PhotoDataset, Recipe, TapBatch, TapDataset
 from tracenet.model import TraceNet
-from tracenet.training.loop import Schedule, train
+from tracenet.training.loop import train
+from tracenet.training.optimization import Optimization
+from tracenet.training.tasks.taps import TapTask
 
 RECIPE = Recipe(
     pixels=2 * 64 * 64,
@@ -24,14 +26,13 @@ RECIPE = Recipe(
     taps_per_megapixel=1000,
     augmentation=Augmentation((0.75, 1.5), 0.1),
 )
-SCHEDULE = Schedule(steps=6, learning_rate=3e-3, warmup=2, save_every=4)
+OPTIMIZATION = Optimization(steps=6, learning_rate=3e-3, warmup=2)
 SCENES = [make_scene(60, 80, seed) for seed in range(3)]
 
 
 @contextmanager
 def fresh_accelerate() -> Iterator[None]:
-    """Every run chooses its precision, as in a process of its own; one thread repeats exactly."""
-    torch.set_num_threads(1)
+    """Every run chooses its precision, as in a process of its own."""
     AcceleratorState._reset_state(True)
     yield
     AcceleratorState._reset_state(True)
@@ -43,19 +44,26 @@ def tiny_network(seed: int = 0) -> TraceNet:
 
 
 def run(
-    out: Path, *, resume: bool = False, schedule: Schedule = SCHEDULE, **changes: Any
+    out: Path,
+    *,
+    network: TraceNet | None = None,
+    photos: PhotoDataset | None = None,
+    recipe: Recipe = RECIPE,
+    held_out: PhotoDataset | None = None,
+    optimization: Optimization = OPTIMIZATION,
+    **changes: Any,
 ) -> dict[str, Any]:
+    network = network or tiny_network()
+    task = TapTask(photos or Scenes(SCENES), recipe, network.pad_value, held_out)
     arguments = {
-        "network": tiny_network(),
-        "photos": Scenes(SCENES),
-        "recipe": RECIPE,
-        "schedule": schedule,
-        "out": out,
-        "resume": resume,
+        "seed": 0,
+        "save_every": 4,
+        "score_every": None,
+        "resume": False,
         "precision": "no",
         "workers": 0,
     }
-    return train(**arguments | changes)  # type: ignore[arg-type]
+    return train(network, task, optimization, out, **arguments | changes)  # type: ignore[arg-type]
 
 
 def saved_step(out: Path) -> int:
@@ -64,14 +72,14 @@ def saved_step(out: Path) -> int:
 
 def before_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
     """Do something while the batch of a step (from 0) is loaded."""
-    load = StepDataset.__getitem__
+    load = TapDataset.__getitem__
 
-    def acting(self: StepDataset, at: int) -> TapBatch:
+    def acting(self: TapDataset, at: int) -> TapBatch:
         if at == step:
             action()
         return load(self, at)
 
-    monkeypatch.setattr(StepDataset, "__getitem__", acting)
+    monkeypatch.setattr(TapDataset, "__getitem__", acting)
 
 
 def same_tensors(one: Path, two: Path) -> bool:

@@ -9,7 +9,7 @@ from tracenet.data.held_out import HeldOut
 from tracenet.data.lvis import LvisDataset
 from tracenet.data.problems import Problem, Problems
 from tracenet.data.source import open_dataset
-from tracenet.data.taps import Recipe, StepDataset, StepSampler, TapBatch
+from tracenet.data.taps import Recipe, TapBatch, TapDataset
 from tracenet.data.tiles import TileAugmentation
 
 __all__ = [
@@ -27,9 +27,8 @@ __all__ = [
     "Problem",
     "Problems",
     "Recipe",
-    "StepDataset",
-    "StepSampler",
     "TapBatch",
+    "TapDataset",
     "TileAugmentation",
     "open_dataset",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,7 +94,7 @@ class Recipe:
     tiles: TileAugmentation = TileAugmentation()  # noqa: RUF009 - frozen
 
 
-class StepDataset(Dataset[TapBatch]):
+class TapDataset(Dataset[TapBatch]):
     """One whole batch per training step, a function of (seed, step, process) alone.
 
     A run that resumes at step k, or one with more loader workers, sees the same batches.
@@ -165,19 +165,6 @@ class StepDataset(Dataset[TapBatch]):
         recipe, pad_value = self.recipe, self.pad_value
         crop = random_crop(draw(), size, pad_value, recipe.augmentation, random, recipe.tiles)
         return copy_paste(crop, draw, pad_value, recipe.augmentation, recipe.copy_paste, random)
-
-
-class StepSampler:
-    """The steps from ``start`` to ``stop``, in order."""
-
-    def __init__(self, start: int, stop: int) -> None:
-        self._steps = range(start, stop)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._steps)
-
-    def __len__(self) -> int:
-        return len(self._steps)
 
 
 @dataclass(frozen=True)

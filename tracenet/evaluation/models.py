@@ -41,10 +41,15 @@ class FullNet:
 def run_on_canvas(
     network: TraceNet, canvas: Canvas, photo: Photo
 ) -> tuple[Mapping[str, Tensor], Placement]:
-    """The network's outputs for a photo on a canvas, and where the photo lies on it."""
+    """The network's outputs for a photo on a canvas, and where the photo lies on it.
+
+    The outputs are on the CPU, wherever the network is.
+    """
     pixels, placement = canvas.fit(photo)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-    return network(image.contiguous(memory_format=torch.channels_last)), placement
+    image = image.contiguous(memory_format=torch.channels_last)
+    outputs = network(image.to(next(network.parameters()).device))
+    return {name: output.cpu() for name, output in outputs.items()}, placement
 
 
 class _FullNetAnswers:

@@ -37,7 +37,7 @@ class LevelSharedBatchNorm(nn.BatchNorm2d):
 class Rectifier(nn.Module):
     """ReLU, for layers that were pretrained with LeakyReLU.
 
-    Training begins with the slope that they know and lets it fall to 0 (``Schedule.leaky_steps``).
+    Training begins with the slope that they know and lets it fall to 0 (``--leaky-steps``).
     ReLU is what every engine computes together with the convolution before it, in 8 bits as well,
     where the wide range below 0 would cost the values above it their precision.
 

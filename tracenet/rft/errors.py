@@ -1,8 +1,10 @@
 """What the tracer refuses, and why."""
 
+from tracenet_runtime.errors import TraceNetError
 
-class TracerError(ValueError):
-    """Base of everything the tracer raises on purpose; the message ends with the remedy."""
+
+class TracerError(TraceNetError):
+    """A network cannot be traced, or not as asked; the message ends with the remedy."""
 
 
 class UnsupportedOperator(TracerError):  # noqa: N818 - the public name says what happened

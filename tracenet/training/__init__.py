@@ -1,1 +1,1 @@
-"""Training on taps: losses, loop and command line."""
+"""Tasks, losses, the loop and its command line."""

@@ -41,12 +41,16 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
     from tracenet.data import CopyPaste, HeldOut, Recipe, TileAugmentation, open_dataset
     from tracenet.model import CheckpointError, build_network, load_checkpoint, load_trunk
-    from tracenet.training.loop import Schedule, freeze_early_layers, train
+    from tracenet.training.loop import train
+    from tracenet.training.optimization import Optimization, freeze_early_layers
+    from tracenet.training.tasks.taps import TapTask
 
     photos = open_dataset(arguments.data, arguments.coco, arguments.lvis, arguments.set_weight)
     if photos.problems and PartialState().is_main_process:
         print(photos.problems, file=sys.stderr)
+    held_out = None
     if arguments.hold_out:
+        held_out = HeldOut(photos, arguments.hold_out, training=False)
         photos = HeldOut(photos, arguments.hold_out, training=True)
     set_seed(arguments.seed)  # of the weights that start at random
     if arguments.init:
@@ -62,28 +66,30 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         load_trunk(network, arguments.trunk)
     if arguments.trunk or arguments.init:
         freeze_early_layers(network)
+    recipe = Recipe(
+        pixels=round(arguments.pixels * 1e6),
+        canvas_sizes=arguments.canvas,
+        tap_region=arguments.taps,
+        copy_paste=CopyPaste(probability=arguments.copy_paste),
+        tiles=TileAugmentation(shares=arguments.tiles),
+    )
+    optimization = Optimization(
+        steps=arguments.steps,
+        optimizer=arguments.optimizer,
+        learning_rate=arguments.learning_rate,
+        trunk_factor=arguments.trunk_factor,
+        weight_decay=arguments.weight_decay,
+        milestones=arguments.milestones,
+        leaky_steps=arguments.leaky_steps,
+    )
     summary = train(
         network,
-        photos,
-        Recipe(
-            pixels=round(arguments.pixels * 1e6),
-            canvas_sizes=arguments.canvas,
-            tap_region=arguments.taps,
-            copy_paste=CopyPaste(probability=arguments.copy_paste),
-            tiles=TileAugmentation(shares=arguments.tiles),
-        ),
-        Schedule(
-            steps=arguments.steps,
-            optimizer=arguments.optimizer,
-            learning_rate=arguments.learning_rate,
-            trunk_factor=arguments.trunk_factor,
-            weight_decay=arguments.weight_decay,
-            milestones=arguments.milestones,
-            leaky_steps=arguments.leaky_steps,
-            save_every=arguments.save_every,
-            seed=arguments.seed,
-        ),
+        TapTask(photos, recipe, network.pad_value, held_out),
+        optimization,
         arguments.out,
+        seed=arguments.seed,
+        save_every=arguments.save_every,
+        score_every=arguments.score_every,
         resume=arguments.resume,
         precision=arguments.precision,
         workers=arguments.workers,

@@ -61,6 +61,8 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
             f"--tiles names {', '.join(map(str, strange))}, which --canvas does not; name sizes of "
             "--canvas"
         )
+    if options["score_every"] and not options["hold_out"]:
+        parser.error("--score-every needs --hold-out, which keeps photos to be scored")
     if options["set_weight"] and not options["data"]:
         parser.error("--set-weight needs --data: a COCO or LVIS JSON has no sets")
     return argparse.Namespace(**options)
@@ -168,6 +170,12 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
     )
     parser.add_argument(
         "--save-every", type=whole_number(1), default=250, help="steps between checkpoints"
+    )
+    parser.add_argument(
+        "--score-every",
+        type=whole_number(1),
+        metavar="K",
+        help="score some of the photos of --hold-out every K steps (default: never)",
     )
     parser.add_argument("--seed", type=SEED, default=0)
     return parser

@@ -77,6 +77,18 @@ def save_run(
         partial.rename(state)
         shutil.rmtree(old, ignore_errors=True)
         save_checkpoint(network, out / "network.safetensors")
+    except OSError as error:
+        raise TrainingError(f"{out} cannot be written: {error}") from error
+    append_log(out, record)
+
+
+def append_log(out: Path, record: Mapping[str, float]) -> None:
+    """Add a line to the log.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
+    try:
         with (out / "log.jsonl").open("a") as log:
             log.write(json.dumps(record) + "\n")
     except OSError as error:

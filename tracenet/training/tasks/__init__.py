@@ -1,0 +1,1 @@
+"""What can be trained, each by the one loop."""
