@@ -35,6 +35,7 @@ trunk-factor = 0.5
 weight-decay = 0.0
 milestones = [3, 5]
 leaky-steps = 4
+rounded-steps = 2
 canvas = [320, 640]
 pixels = 0.5
 hold-out = 20
@@ -65,6 +66,7 @@ PARSED = {
     "weight_decay": 0.0,
     "milestones": (3, 5),
     "leaky_steps": 4,
+    "rounded_steps": 2,
     "canvas": (320, 640),
     "pixels": 0.5,
     "hold_out": 20,

@@ -81,14 +81,15 @@ def _multiply(reader: nn.Module, scale: Tensor) -> None:
     reader.weight *= scale.view(shape)
 
 
-def _without_activation(network: TraceNet) -> Iterator[nn.Module]:
+def layers_without_activation(network: TraceNet) -> Iterator[nn.Module]:
+    """The layers of ShuffleNetV2 and GhostPAN whose readers see what is below 0, too."""
     for module in network.modules():
         if isinstance(module, MainBranch):
             yield module.main_dw
         if isinstance(module, FirstUnit):
             yield module.side_dw
         if isinstance(module, GhostBlock):
-            yield module.skip_dw
+            yield from (module.b, module.b_dw, module.skip_dw, module.skip)
 
 
 def _ranges(network: TraceNet, images: Iterable[Tensor]) -> dict[nn.Module, Tensor]:
@@ -97,7 +98,7 @@ def _ranges(network: TraceNet, images: Iterable[Tensor]) -> dict[nn.Module, Tens
     Behind ReLU, which lies next, only what is above 0 counts.
     """
     ranges: dict[nn.Module, Tensor] = {}
-    linear = set(_without_activation(network))
+    linear = set(layers_without_activation(network))
 
     def see(layer: nn.Module, inputs: object, output: Tensor) -> None:
         values = output.abs() if layer in linear else output.clamp(min=0)

@@ -81,6 +81,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         weight_decay=arguments.weight_decay,
         milestones=arguments.milestones,
         leaky_steps=arguments.leaky_steps,
+        rounded_steps=arguments.rounded_steps,
     )
     summary = train(
         network,

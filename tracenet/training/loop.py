@@ -26,6 +26,7 @@ from tracenet.training.optimization import (
     set_training_mode,
 )
 from tracenet.training.progress import Progress
+from tracenet.training.rounding import SimulatedRounding
 from tracenet.training.state import TrainingError, append_log, load_state, open_run, save_run
 from tracenet.training.task import B, TrainingTask
 from tracenet_runtime.errors import TraceNetError
@@ -94,6 +95,7 @@ def train(
         _Objective(network, task), optimizer, scheduler
     )
     averaged = averaged_network(network, optimization)
+    rounding = SimulatedRounding(network)  # of the network that learns, not of the average
     average = averaged.module
     assert isinstance(average, TraceNet)
     accelerator.register_for_checkpointing(averaged)
@@ -133,6 +135,7 @@ def train(
                     raise type(batch)(*batch.args)
                 between_steps = False
                 set_rectifier_slope(network, rectifier_slope(progress.step, optimization))
+                rounding.on = progress.step >= optimization.steps - optimization.rounded_steps
                 losses = objective(batch.to(accelerator.device))
                 accelerator.backward(losses["total"])
                 accelerator.clip_grad_norm_(objective.parameters(), GRADIENT_NORM)

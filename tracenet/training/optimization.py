@@ -38,6 +38,7 @@ class Optimization:
         optimizer: AdamW, or SGD with momentum.
         milestones: steps at which the learning rate is divided by ten, instead of ``decay``.
         leaky_steps: steps over which a pretrained trunk's LeakyReLU becomes ReLU.
+        rounded_steps: steps, the last ones, that see activations as int8 rounds them.
     """
 
     steps: int
@@ -50,6 +51,7 @@ class Optimization:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     milestones: tuple[int, ...] = ()
     leaky_steps: int = 0
+    rounded_steps: int = 0
 
 
 def rectifier_slope(step: int, optimization: Optimization) -> float:

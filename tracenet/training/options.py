@@ -118,6 +118,12 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
         "(default: none; it is ReLU from the start)",
     )
     parser.add_argument(
+        "--rounded-steps",
+        type=whole_number(0),
+        default=0,
+        help="steps, the last ones, in which activations are rounded as in int8 (default: none)",
+    )
+    parser.add_argument(
         "--canvas",
         type=_canvas_sizes,
         default=(320,),

@@ -264,7 +264,7 @@ def _use_matmul_for_computed_weights(model: Any) -> None:
 
 
 def _split_long_joins(model: Any) -> None:
-    """The delegate takes CONCATENATION of at most `_MOST_JOINED` tensors: longer ones become several.
+    """The delegate joins at most `_MOST_JOINED` tensors at once: longer joins become several.
 
     The converter makes one operator of joins of joins, so that this cannot be said in the network.
     """
