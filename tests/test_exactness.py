@@ -390,6 +390,7 @@ def open_plan(request: pytest.FixtureRequest, tiny: Exact) -> SchedulePlan:
     return planned(tiny, request.param, OWN_CANVAS, OPEN_SCHEDULES[request.param])
 
 
+@pytest.mark.slow
 def test_an_open_schedule_on_its_own_canvas(tiny: Exact, open_plan: SchedulePlan) -> None:
     for least, most in open_plan.serves:
         assert least < OWN_CANVAS[0]
@@ -447,6 +448,7 @@ def test_the_open_schedule_of_the_bundle_on_a_wider_canvas(small: SmallExport) -
     compared(exact(small.source.network), small.plans["P3"], (128, 1280))
 
 
+@pytest.mark.slow
 def test_a_resnet() -> None:
     network = exact(untrained_network("r50-fpn"))
     compared(network, planned(network, "P3-P5", (128, 256), (64,)), taps=some_taps((128, 256), 1))

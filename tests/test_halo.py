@@ -415,6 +415,7 @@ def test_an_inexact_bundle(
 
 
 @pytest.mark.usefixtures("no_core")
+@pytest.mark.slow
 def test_the_curve(
     tiny_model: None, annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
