@@ -112,13 +112,16 @@ def rounding_network(name: str, precision: str) -> TraceNet:
     return build_network(name).eval()
 
 
-@pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize(
-    ("name", "canvas"),
+    ("name", "canvas", "precision"),
     [
-        *((name, CANVAS) for name in SMALL),
-        ("r50-fpn", (256, 256)),
-        pytest.param("r101-fpn", (128, 256), marks=pytest.mark.slow),
+        *((name, CANVAS, "fp64") for name in SMALL),
+        ("r50-fpn", (256, 256), "fp64"),
+        ("mobilenetv2-fpn", CANVAS, "fp32"),
+        pytest.param("shufflenetv2-pan", CANVAS, "fp32", marks=pytest.mark.slow),
+        pytest.param("r50-fpn", (256, 256), "fp32", marks=pytest.mark.slow),
+        pytest.param("r101-fpn", (128, 256), "fp32", marks=pytest.mark.slow),
+        pytest.param("r101-fpn", (128, 256), "fp64", marks=pytest.mark.slow),
     ],
 )
 def test_dynamic_form(name: str, canvas: tuple[int, int], precision: str) -> None:
@@ -265,10 +268,10 @@ def fine() -> Exact:
     ("text", "ladder", "canvas"),
     [
         ("all", (), (256, 256)),
-        ("all", (), (128, 1024)),
+        pytest.param("all", (), (128, 1024), marks=pytest.mark.slow),
         ("warm", (), (640, 384)),
         ("P3-P5", (64, None), (1024, 128)),
-        ("P3", (64,), (1024, 1024)),
+        pytest.param("P3", (64,), (1024, 1024), marks=pytest.mark.slow),
     ],
 )
 def test_schedules_with_mask_features_at_stride_4(
@@ -283,15 +286,30 @@ def test_schedules_with_mask_features_at_stride_4(
 CLOSED_CANVASES = {"square": (256, 256), "wide": (128, 1024), "tall": (1024, 128)}
 
 
-@pytest.mark.parametrize("shape", CLOSED_CANVASES)
+SHORT_SIDED: dict[str, tuple[int | None, ...]] = {
+    "all": (), "P3-P5": (64, 448, 1024, None), "P4": (64,), "P3,P5,P7": (128,),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("text", "ladder"),
-    [("all", ()), ("P3-P5", (64, 448, 1024, None)), ("P4", (64,)), ("P3,P5,P7", (128,))],
-)
-def test_schedules_on_canvases_with_a_short_side(
-    tiny: Exact, shape: str, text: str, ladder: tuple[int | None, ...]
-) -> None:
-    canvas = CLOSED_CANVASES[shape]
+    ("text", "shape"),
+    [
+        ("all", "square"),
+        ("P3-P5", "square"),
+        ("P3-P5", "tall"),
+        ("P4", "wide"),
+        ("P3,P5,P7", "tall"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("all", "wide"), ("all", "tall"), ("P3-P5", "wide"), ("P4", "square"),
+                ("P4", "tall"), ("P3,P5,P7", "square"), ("P3,P5,P7", "wide"),
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_schedules_on_canvases_with_a_short_side(tiny: Exact, text: str, shape: str) -> None:
+    canvas, ladder = CLOSED_CANVASES[shape], SHORT_SIDED[text]
     plan = planned(tiny, text, canvas, ladder)
     assert (plan.name, plan.canvas) == (text, canvas)
     compared(tiny, plan)
@@ -364,11 +382,15 @@ OPEN_SCHEDULES: dict[str, tuple[int | None, ...]] = {"P3": (64,), "P3-P5": (64, 
 OWN_CANVAS = (1152, 1152)
 
 
-@pytest.fixture(scope="module", params=["P3", "P3-P5", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=["P3", *(pytest.param(name, marks=pytest.mark.slow) for name in ("P3-P5", "all"))],
+)
 def open_plan(request: pytest.FixtureRequest, tiny: Exact) -> SchedulePlan:
     return planned(tiny, request.param, OWN_CANVAS, OPEN_SCHEDULES[request.param])
 
 
+@pytest.mark.slow
 def test_an_open_schedule_on_its_own_canvas(tiny: Exact, open_plan: SchedulePlan) -> None:
     for least, most in open_plan.serves:
         assert least < OWN_CANVAS[0]
@@ -376,7 +398,9 @@ def test_an_open_schedule_on_its_own_canvas(tiny: Exact, open_plan: SchedulePlan
     compared(tiny, open_plan)
 
 
-@pytest.mark.parametrize("canvas", ["the least", (1280, 1408)])
+@pytest.mark.parametrize(
+    "canvas", ["the least", pytest.param((1280, 1408), marks=pytest.mark.slow)]
+)
 def test_an_open_schedule_on_other_canvases_that_it_serves(
     tiny: Exact, open_plan: SchedulePlan, canvas: Size | str
 ) -> None:
@@ -424,6 +448,7 @@ def test_the_open_schedule_of_the_bundle_on_a_wider_canvas(small: SmallExport) -
     compared(exact(small.source.network), small.plans["P3"], (128, 1280))
 
 
+@pytest.mark.slow
 def test_a_resnet() -> None:
     network = exact(untrained_network("r50-fpn"))
     compared(network, planned(network, "P3-P5", (128, 256), (64,)), taps=some_taps((128, 256), 1))

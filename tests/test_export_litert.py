@@ -282,7 +282,9 @@ def test_max_pools_that_are_left_as_they_are() -> None:
         assert "cat" not in str(mended.graph)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize(
+    "precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow), "int8"]
+)
 def test_the_delegate_takes_a_resnets_stem_whole(tmp_path: Path, precision: str) -> None:
     """Its pooling is padded on two sides only; here of values of both signs."""
 

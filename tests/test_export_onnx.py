@@ -130,7 +130,9 @@ def compare_with_torch(program: Program, path: Path, tolerance: float) -> None:
         assert error <= tolerance, (path.name, name)
 
 
-@pytest.fixture(scope="module", params=PRECISIONS)
+@pytest.fixture(
+    scope="module", params=["fp32", pytest.param("fp16", marks=pytest.mark.slow), "int8"]
+)
 def folder(
     request: pytest.FixtureRequest,
     programs: dict[str, Program],

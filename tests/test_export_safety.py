@@ -67,7 +67,7 @@ def quick(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> SmallExport:
     return small
 
 
-@pytest.fixture(params=["nothing there", "a bundle there"])
+@pytest.fixture(params=["a bundle there", pytest.param("nothing there", marks=pytest.mark.slow)])
 def out(request: pytest.FixtureRequest, small: SmallExport, tmp_path: Path) -> Iterator[Path]:
     """A place to export to; what was there must be there afterwards, and nothing else."""
     path = tmp_path / "place" / "bundle"
@@ -217,6 +217,7 @@ def test_a_golden_tap_that_does_not_replay(
     assert_one_sentence(cli.main, arguments, said, capsys)
 
 
+@pytest.mark.parametrize("out", ["a bundle there", "nothing there"], indirect=True)
 @pytest.mark.parametrize(
     ("interruption", "code", "said"),
     [

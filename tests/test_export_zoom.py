@@ -13,10 +13,16 @@ from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.mask import place_mask
 
 
+@pytest.fixture(scope="module", params=[256, pytest.param(384, marks=pytest.mark.slow)])
+def first(request: pytest.FixtureRequest) -> int:
+    """The side of the first look's canvas: that of the second look, or a larger one."""
+    return int(request.param)
+
+
 @pytest.fixture(scope="module")
-def segmenter(tmp_path_factory: pytest.TempPathFactory) -> TapSegmenter:
+def segmenter(first: int, tmp_path_factory: pytest.TempPathFactory) -> TapSegmenter:
     folder = tmp_path_factory.mktemp("zoom") / "bundle"
-    assert main(["--schedule", "zoom@384", "--threads", "1", "--out", str(folder)]) == 0
+    assert main(["--schedule", f"zoom@{first}", "--threads", "1", "--out", str(folder)]) == 0
     return TapSegmenter.load(folder, threads=1)
 
 
@@ -39,9 +45,11 @@ def fullnet(
     return float(answers.score[0, best]), placement.box_to_photo((x0, y0, x1, y1)), mask
 
 
-def check(network: TraceNet, photo: np.ndarray, at: tuple[int, int], result: TapResult) -> bool:
+def check(
+    network: TraceNet, first: int, photo: np.ndarray, at: tuple[int, int], result: TapResult
+) -> bool:
     """Whether the result is that of a second look; fails where it is not what FullNet gives."""
-    first_score, _, first_mask = fullnet(network, 384, photo, at)
+    first_score, _, first_mask = fullnet(network, first, photo, at)
     if result.tile is None:
         expected, score = first_mask, first_score
     else:
@@ -61,21 +69,24 @@ def check(network: TraceNet, photo: np.ndarray, at: tuple[int, int], result: Tap
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
-def test_each_look_is_fullnets(segmenter: TapSegmenter, network: TraceNet, name: str) -> None:
+def test_each_look_is_fullnets(
+    segmenter: TapSegmenter, first: int, network: TraceNet, name: str
+) -> None:
     photo = np.ascontiguousarray(getattr(data, name)())
     height, width = photo.shape[:2]
     taps = [(0, 0), (width - 1, height - 1), (width // 2, height // 2), (width // 3, height - 9)]
-    looked_twice = [check(network, photo, at, segmenter.tap(photo, at)) for at in taps]
+    looked_twice = [check(network, first, photo, at, segmenter.tap(photo, at)) for at in taps]
     assert len(looked_twice) == len(taps)
 
 
 def test_a_large_photo_costs_what_a_small_one_does(segmenter: TapSegmenter) -> None:
     photo = data.astronaut()
     large = np.repeat(np.repeat(photo, 8, axis=0), 8, axis=1)
-    limit = max(
-        sum(schedule.macs.query for schedule in segmenter.schedules)
-        + max(schedule.macs.masks.values())
-        for schedule in segmenter.schedules
+    manifest = segmenter.bundle.manifest
+    assert manifest.zoom is not None
+    looks = [manifest.schedules[index] for index in (manifest.zoom.first, manifest.zoom.tile)]
+    limit = sum(look.macs.query for look in looks) + max(
+        max(look.macs.masks.values()) for look in looks
     )
     for at in ((220, 100), (20, 20), (500, 400)):
         small = segmenter.tap(photo, at)

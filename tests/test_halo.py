@@ -382,6 +382,7 @@ OPTIONS = ["--untrained", "--model", "tiny", "--canvas", "128x384", "--threads",
 
 
 @pytest.mark.usefixtures("no_core")
+@pytest.mark.slow
 def test_an_inexact_bundle(
     tiny_model: None, annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -415,6 +416,7 @@ def test_an_inexact_bundle(
 
 
 @pytest.mark.usefixtures("no_core")
+@pytest.mark.slow
 def test_the_curve(
     tiny_model: None, annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,8 +21,6 @@ from tracenet_export.plan import Plan, check_plan, make_piece, make_plan
 from tracenet_export.plan import partition as partition_module
 from tracenet_export.plan.piece import AxisPlacement
 
-SETTINGS = settings(max_examples=60)
-
 
 @pytest.fixture(params=["merged", "as many crop points as pay"])
 def crop_points(request: pytest.FixtureRequest) -> Iterator[None]:
@@ -35,7 +33,7 @@ def crop_points(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fixed_form_only", [True, False])
-@SETTINGS
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_plan_is_exact_or_refused(
     crop_points: None, fixed_form_only: bool, data: st.DataObject
@@ -82,7 +80,7 @@ def pyramid_plan(height: int, width: int) -> tuple[Plan, Pyramid, Tensor]:
 
 
 def test_every_cell_of_a_pyramid_is_exact(crop_points: None) -> None:
-    plan, model, picture = pyramid_plan(160, 96)
+    plan, model, picture = pyramid_plan(96, 64)
     rows, columns = plan.graph.nodes[plan.graph.outputs["fine"]].extent
     assert_exact(plan, model, picture, [(r, c) for r in range(rows) for c in range(columns)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_graphs import RandomModel, cut, intervals, random_models
 from torch import Tensor, nn
@@ -52,6 +52,7 @@ def test_replay_equals_the_full_forward(model: RandomModel, data: st.DataObject)
 
 
 @given(model=random_models(fixed_form_only=True))
+@settings(max_examples=40)
 def test_fixed_form_models_have_only_maps_that_run_on_windows(model: RandomModel) -> None:
     graph = ReceptiveFieldTracer(model.module, (model.picture(0),)).graph
     for node in graph.nodes.values():

@@ -27,8 +27,7 @@ from tracenet_runtime.bundle import Bundle
 ENGINES = {"onnx": "onnxruntime", "coreml": "coreml-reference", "litert": "litert"}
 PACKAGES = {"onnx": "onnx", "coreml": "coremltools", "litert": "litert_torch"}
 CALIBRATED = {("onnx", "int8"), ("litert", "int8")}
-QUICK = {("onnx", "fp32"), ("onnx", "fp16"), ("onnx", "int8"), ("coreml", "fp16"),
-         ("litert", "int8")}  # fmt: skip
+QUICK = {("onnx", "fp32"), ("coreml", "fp16"), ("litert", "int8")}
 TAPS = [(60, 60), (200, 120), (250, 30), (130, 200), (30, 190)]
 IOU = {"fp32": 0.995, "fp16": 0.98, "int8": 0.7}
 

@@ -77,7 +77,7 @@ def train(
     set_seed(seed)
     accelerator = _accelerator(precision)
     open_run(accelerator, out, resume)
-    settings = {  # in the parts that the runs there are have
+    settings = {  # "schedule" is what the runs that exist call it
         "schedule": {**asdict(optimization), "seed": seed},
         "inputs": {
             **task.settings,
