@@ -191,7 +191,7 @@ def test_things_are_not_enlarged_beyond_recognition() -> None:
     after = paste(empty, only("simple", extent=(0.9, 0.9)), 0, discs(diameter=10))
     assert after.masks[-1].any(0).sum() == 20
     # Even enlarged, this one is too small to be a target.
-    assert paste(empty, only("simple", extent=(0.9, 0.9)), 0, discs(diameter=4)) is empty
+    assert paste(empty, only("simple", extent=(0.9, 0.9)), 0, discs(diameter=3)) is empty
 
 
 def test_extents_are_log_uniform() -> None:
@@ -292,7 +292,7 @@ def test_union_is_one_connected_thing(seed: int, diameter: int, extent: float) -
 @pytest.mark.parametrize("mode", ["union", "exclusion"])
 def test_what_cannot_be_hidden_in_part_is_pasted_beside_or_over(mode: str) -> None:
     pixels = np.zeros((SIZE, SIZE), np.uint8)
-    pixels[40:48, 40:48] = 1  # just large enough: not a pixel may be hidden
+    pixels[40:48, 40:44] = 1  # just large enough: not a pixel may be hidden
     small = random_crop(annotated(pixels), SIZE, PAD, STILL, np.random.default_rng(0))
     assert small.masks.sum() == MINIMUM_AREA
     beside = 0

@@ -12,7 +12,7 @@ from tracenet.data.annotated import AnnotatedPhoto
 from tracenet.data.tiles import TileAugmentation, tile_view
 from tracenet.data.view import View
 
-MINIMUM_AREA = 64
+MINIMUM_AREA = 32
 """Canvas pixels; what a canvas shows of a thing is no target below this."""
 
 
