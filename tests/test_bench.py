@@ -30,8 +30,8 @@ from tracenet_bench.projections import Projected, project_subjects
 from tracenet_bench.report_file import read_report, write_report
 from tracenet_bench.schema import Accuracy, Failure, Measured, Report
 from tracenet_bench.statistics import paired_ratio
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.schedule import Call, Window
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.graph.schedule import ProgramCall, Window
 
 SEGMENT = """
 import os
@@ -485,9 +485,11 @@ def test_one_program_gives_what_the_programs_give(small: SmallExport, schedule: 
     picture = generate_scene(height, width, seed=2)
     for tap in ((width // 2, height // 2), (width - 1, 0)):
         costs = measure_cuts(bundle, found, picture, [tap], threads=1, warm_up=0)
-        assert [cost.mask for cost in costs] == [mask.name for mask in found.masks]
-        for cost, mask in zip(costs, found.masks, strict=True):
-            assert cost.calls == len(found.query) + len(mask.calls)
+        windows = found.graph.windows
+        assert [cost.mask for cost in costs] == [window.name for window in windows]
+        for cost, window in zip(costs, windows, strict=True):
+            # All but the mask head.
+            assert cost.calls == len(found.graph.tap) + len(window.program_calls) - 1
             assert min(cost.cut_ms, cost.one_ms) > 0
             assert cost.cost == pytest.approx(cost.cut_ms / cost.one_ms - 1)
 
@@ -500,7 +502,7 @@ def test_one_program_that_differs_is_noticed(
     (schedule,) = (v for v in bundle.manifest.schedules if v.name == "warm")
     run, start, load = cuts._OneProgram.run, cuts._OneProgram._start, onnx.load_model
 
-    def one_cell_off(self: Any, call: Call, window: Window, tap: Any) -> tuple[int, int]:
+    def one_cell_off(self: Any, call: ProgramCall, window: Window, tap: Any) -> tuple[int, int]:
         y, x = start(self, call, window, tap)
         return y, x - (x > 0)
 

@@ -19,7 +19,7 @@ from page_fixtures import photos as photos
 from tracenet_demo.assets import INDEX, Asset
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
-from tracenet_runtime.manifest import MANIFEST_NAME
+from tracenet_runtime.bundle.records import MANIFEST_NAME
 
 NEWER_PAGE = b"""<!doctype html><link rel="icon" href="icons/icon.svg">
 <p data-testid="status">a newer version of the page</p>"""

@@ -20,7 +20,7 @@ from PIL import Image
 from tracenet_demo.assets import Asset
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
-from tracenet_runtime.manifest import MANIFEST_NAME
+from tracenet_runtime.bundle.records import MANIFEST_NAME
 
 MANIFEST = f"bundle/{MANIFEST_NAME}"
 TABLE = "bundle/table.bin"

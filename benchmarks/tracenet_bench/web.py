@@ -20,10 +20,7 @@ from tracenet_bench.counting_server import CountingServer
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_runtime import TapResult, TapSegmenter, TraceNetError, load_photo
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.choose import choose, loadable
 from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
-from tracenet_runtime.zoom import ZOOM
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -115,11 +112,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     photo = load_photo(arguments.photo)
     height, width = photo.shape[:2]
-    # What the page answers with, by name: else another schedule might encode the photo here.
-    answers = loadable(Bundle.open(arguments.bundle).manifest, None, None)
-    by_size = choose(answers.schedules, (height, width)).schedule.name
-    schedule = by_size if answers.zoom is None else ZOOM
-    native = TapSegmenter.load(arguments.bundle, threads=arguments.threads, schedule=schedule)
+    native = TapSegmenter.load(arguments.bundle, threads=arguments.threads)
     assets = read_assets(PAGE, arguments.bundle)
     assets[_PHOTO] = Asset(arguments.photo.read_bytes(), _PHOTO)
     draw = random.Random(_SEED)
@@ -142,7 +135,7 @@ def _run(arguments: argparse.Namespace) -> None:
         taken = _in_turn(
             {
                 IN_BROWSER: partial(_tap_in_browser, page),
-                ENCODED: partial(_tap_natively, native.encode(photo).tap),
+                ENCODED: partial(_tap_natively, native.open(photo).tap),
                 COLD: partial(_tap_natively, partial(native.tap, photo)),
             },
             taps,
