@@ -10,7 +10,7 @@ from tracenet_runtime.contract import PROBABILITY_STRIDE, VECTORS
 from tracenet_runtime.errors import contradiction
 from tracenet_runtime.graph.program import Program
 from tracenet_runtime.graph.schedule import Choice, Phase, Schedule
-from tracenet_runtime.graph.windows import CheckedWindows, Extents, check_windows
+from tracenet_runtime.graph.windows import CheckedWindows, Extents
 
 
 def check_meaning(meaning: Meaning, schedules: Sequence[Schedule]) -> None:
@@ -54,7 +54,7 @@ def check_choice(programs: Mapping[str, Program], meaning: Meaning, choice: Choi
 
     ``check_structure`` and ``check_meaning`` must have passed.
     """
-    checked, graph = check_windows(programs, choice), choice.schedule.graph
+    checked, graph = CheckedWindows(programs, choice), choice.schedule.graph
     for level in meaning.asked(graph):
         _check_level(level, checked)
     for phase, arrays in zip(graph.windows, checked.windows, strict=True):
@@ -64,7 +64,7 @@ def check_choice(programs: Mapping[str, Program], meaning: Meaning, choice: Choi
 def _check_level(level: Level, checked: CheckedWindows) -> None:
     """The tap's cell of a level must lie in its three arrays."""
     key_stride = checked.choice.schedule.key_stride
-    rows, columns = checked.keys()
+    rows, columns = checked.keys
     for name, channels in ((level.score, 1), (level.box, 4), (level.filter, VECTORS["filter"])):
         array = checked.tap[name]
         if array.channels != channels:

@@ -62,7 +62,7 @@ class Executor:
     """
 
     def __init__(self, programs: Mapping[str, Program], choice: Choice, engine: Engine) -> None:
-        """``choice`` must have passed ``check_windows``."""
+        """``choice`` must have passed ``CheckedWindows``."""
         schedule = choice.schedule
         graph = schedule.graph
         self.canvas = choice.height, choice.width
@@ -168,15 +168,8 @@ class Executor:
         inputs = {}
         for window in call.inputs:
             with timed(timings, "canvas" if window.array == IMAGE else "cut"):
-                cut = arrays[window.array].cut(
-                    window.step * y, window.step * x, window.height, window.width
-                )
-                dtype = program.inputs[window.name].dtype if cut.dtype == np.uint8 else None
-                if program.layout == "NHWC":
-                    channels_last = self._scratch.contiguous(cut.transpose(0, 2, 3, 1), dtype)
-                    inputs[window.name] = channels_last.transpose(0, 3, 1, 2)
-                else:
-                    inputs[window.name] = self._scratch.contiguous(cut, dtype)
+                start = window.step * y, window.step * x
+                inputs[window.name] = self._cut(window, start, program, arrays)
         # An engine that computes in another precision than declared (float64, for a check) takes
         # these in that precision too: in that of the window.
         for tensor, vector in call.vectors.items():
@@ -195,6 +188,20 @@ class Executor:
             arrays[window.array] = PlacedArray(
                 outputs[window.name], window.step * y, window.step * x
             )
+
+    def _cut(
+        self,
+        window: Window,
+        start: tuple[int, int],
+        program: Program,
+        arrays: Mapping[str, Array],
+    ) -> FloatArray:
+        cut = arrays[window.array].cut(*start, window.height, window.width)
+        dtype = program.inputs[window.name].dtype if cut.dtype == np.uint8 else None
+        if program.layout == "NHWC":
+            channels_last = self._scratch.contiguous(cut.transpose(0, 2, 3, 1), dtype)
+            return channels_last.transpose(0, 3, 1, 2)
+        return self._scratch.contiguous(cut, dtype)
 
     def _split(self, calls: Iterable[Call]) -> tuple[list[Call], list[Call]]:
         """Calls that cut the same windows of the same arrays for every tap, and the others."""

@@ -46,78 +46,62 @@ class Extent:
 Extents = dict[str, Extent]
 
 
-@dataclass(frozen=True)
 class CheckedWindows:
-    """What a schedule's phases leave on a canvas: after the tap phase, and after each window's.
-
-    Window phases have the array that ``place_mask`` reads, and not the one that it makes.
-    """
-
-    choice: Choice
-    tap: Extents
-    windows: tuple[Extents, ...]
-
-    def keys(self) -> tuple[_Starts, _Starts]:
-        """The key cells along y and x."""
-        stride = self.choice.schedule.key_stride
-        return np.arange(self.choice.height // stride), np.arange(self.choice.width // stride)
-
-    def refuse(self, reason: str) -> NoReturn:
-        """Raise ``BundleError``: in the schedule on this canvas, ``reason``."""
-        _refuse(self.choice, reason)
-
-
-def check_windows(programs: Mapping[str, Program], choice: Choice) -> CheckedWindows:
-    """Raise ``BundleError`` unless a schedule can be replayed for every tap of a canvas.
+    """What a schedule's phases leave on a canvas, followed for every key cell.
 
     Every program and array that it names must be there with the shape and dtype it is used with,
     and every window inside its array. The graph must have passed ``check_structure``, and the
     schedule serve the canvas.
+
+    ``tap`` has the arrays after the tap phase, ``windows`` those after each window phase: the one
+    that ``place_mask`` reads, and not the one that it makes. ``keys`` are the key cells along y and
+    x.
     """
-    checker = _Checker(programs, choice)
-    graph = choice.schedule.graph
-    arrays = {IMAGE: checker.image()}
-    for call in graph.photo:
-        checker.run(call, arrays)
-        checker.check_constant(call)
-    if graph.photo:
-        del arrays[IMAGE]
-    for call in graph.tap:
-        checker.run(call, arrays)
-    for role, names in graph.outputs.items():
-        for name in names:
-            if role != "mask" and (name == IMAGE or name not in arrays):
-                checker.refuse(f"the array {name!r}, its {role}, is made by no call")
-    windows = []
-    for phase in graph.windows:
-        after = dict(arrays)
-        for call in phase.calls:
-            checker.run(call, after)
-        windows.append(after)
-    return CheckedWindows(choice, arrays, tuple(windows))
 
-
-class _Checker:
     def __init__(self, programs: Mapping[str, Program], choice: Choice) -> None:
-        self.programs, self.choice = programs, choice
-        self.schedule = choice.schedule
-        self.row_starts = self.schedule.starts(choice.height, choice.width)
-        stride = self.schedule.key_stride
-        self.key_rows = np.arange(choice.height // stride)
-        self.key_columns = np.arange(choice.width // stride)
+        """Raises ``BundleError`` unless the schedule can be replayed for every tap."""
+        self.choice = choice
+        self._programs, self._schedule = programs, choice.schedule
+        self._row_starts = self._schedule.starts(choice.height, choice.width)
+        stride, graph = self._schedule.key_stride, self._schedule.graph
+        self.keys = np.arange(choice.height // stride), np.arange(choice.width // stride)
+        self.tap: Extents = {IMAGE: self._image()}
+        for call in graph.photo:
+            self._run(call, self.tap)
+            self._check_constant(call)
+        if graph.photo:
+            del self.tap[IMAGE]
+        for call in graph.tap:
+            self._run(call, self.tap)
+        for role, names in graph.outputs.items():
+            for name in names:
+                if role != "mask" and (name == IMAGE or name not in self.tap):
+                    self.refuse(f"the array {name!r}, its {role}, is made by no call")
+        self.windows = [dict(self.tap) for _ in graph.windows]
+        for phase, arrays in zip(graph.windows, self.windows, strict=True):
+            for call in phase.calls:
+                self._run(call, arrays)
 
-    def image(self) -> Extent:
-        zeros = np.zeros_like(self.key_rows), np.zeros_like(self.key_columns)
-        return Extent(*zeros, 3, self.choice.height, self.choice.width, "float32", (1, 1))
+    def refuse(self, reason: str) -> NoReturn:
+        """Raise ``BundleError``: in the schedule on this canvas, ``reason``."""
+        choice = self.choice
+        raise contradiction(
+            f"in the schedule {choice.schedule.name!r} on {choice.height} x {choice.width}, "
+            f"{reason}"
+        )
 
-    def check_constant(self, call: Call) -> None:
+    def _image(self) -> Extent:
+        y, x = (np.zeros_like(keys) for keys in self.keys)
+        return Extent(y, x, 3, self.choice.height, self.choice.width, "float32", (1, 1))
+
+    def _check_constant(self, call: Call) -> None:
         """What runs once per photo must not depend on the tap."""
         if isinstance(call, ProgramCall):
             for starts in self._origin(call):
                 if np.any(starts != starts[0]):
                     self.refuse(f"the call of {call.program!r} per photo depends on the tap")
 
-    def run(self, call: Call, arrays: Extents) -> None:
+    def _run(self, call: Call, arrays: Extents) -> None:
         if isinstance(call, PlaceMask):
             self._place_mask(call, arrays)
         else:
@@ -134,10 +118,10 @@ class _Checker:
                 f"the array {call.input!r} of masks does not have {PROBABILITY_STRIDE} canvas "
                 "pixels a cell"
             )
-        stride = self.schedule.key_stride
+        stride = self._schedule.key_stride
         for key, starts, size, side in (
-            (self.key_rows, array.start_y, array.height, self.choice.height),
-            (self.key_columns, array.start_x, array.width, self.choice.width),
+            (self.keys[0], array.start_y, array.height, self.choice.height),
+            (self.keys[1], array.start_x, array.width, self.choice.width),
         ):
             reach = side if call.reach is None else call.reach
             first = np.maximum(key * stride - reach, 0)
@@ -149,7 +133,7 @@ class _Checker:
             self.refuse(f"the array {call.output!r} is made twice")
 
     def _run_program(self, call: ProgramCall, arrays: Extents) -> None:
-        program = self.programs.get(call.program)
+        program = self._programs.get(call.program)
         if program is None:
             self.refuse(f"it runs {call.program!r}, which is not one of the programs")
         names = [*(window.name for window in call.inputs), *call.vectors]
@@ -158,7 +142,7 @@ class _Checker:
         for window in call.inputs:
             self._check_input(call, window, program, arrays)
         for tensor, vector in call.vectors.items():
-            spec, kind = program.inputs[tensor], self.schedule.graph.inputs[vector]
+            spec, kind = program.inputs[tensor], self._schedule.graph.inputs[vector]
             assert isinstance(kind, VectorInput)  # as check_structure has found
             same_dtype = spec.dtype == program.inputs[call.inputs[0].name].dtype
             if spec.shape != (1, kind.channels, 1, 1) or not same_dtype:
@@ -179,7 +163,7 @@ class _Checker:
                 window.height,
                 window.width,
                 spec_out.dtype,
-                self.schedule.cell(call, window),
+                self._schedule.cell(call, window),
             )
 
     def _check_input(
@@ -212,17 +196,8 @@ class _Checker:
         return self._starts(call.origin_y, "y"), self._starts(call.origin_x, "x")
 
     def _starts(self, row: int, axis: Axis) -> _Starts:
-        if row >= len(self.schedule.rows):
-            self.refuse(f"it uses row {row} and has {len(self.schedule.rows)} rows")
-        if self.schedule.rows[row].axis != axis:
+        if row >= len(self._schedule.rows):
+            self.refuse(f"it uses row {row} and has {len(self._schedule.rows)} rows")
+        if self._schedule.rows[row].axis != axis:
             self.refuse(f"row {row} is used for the wrong axis, {axis}")
-        return self.row_starts[row]
-
-    def refuse(self, reason: str) -> NoReturn:
-        _refuse(self.choice, reason)
-
-
-def _refuse(choice: Choice, reason: str) -> NoReturn:
-    raise contradiction(
-        f"in the schedule {choice.schedule.name!r} on {choice.height} x {choice.width}, {reason}"
-    )
+        return self._row_starts[row]
