@@ -5,8 +5,8 @@
  * one is complete. Bundles that this page cannot read are left to the network.
  */
 
-import { MANIFEST_NAME } from "../src/manifest.ts";
-import { sha256 } from "../src/sha256.ts";
+import { MANIFEST_NAME } from "../src/bundle/records.ts";
+import { sha256 } from "../src/bundle/sha256.ts";
 import { neededFiles, parseManifest } from "./cacheChoice.ts";
 
 /** How long, in ms, a slow network may take to tell whether there is a newer bundle. */

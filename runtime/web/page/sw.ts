@@ -4,7 +4,7 @@
  * page that cannot run gives way to it. The bundle has its own cache, see bundleCache.ts.
  */
 
-import { MANIFEST_NAME } from "../src/manifest.ts";
+import { MANIFEST_NAME } from "../src/bundle/records.ts";
 import { BundleCache } from "./bundleCache.ts";
 import { chooseCache, type PageFile, type PageMessage } from "./cacheChoice.ts";
 

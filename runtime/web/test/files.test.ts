@@ -9,14 +9,16 @@ import {
   fromMessage,
   OutOfMemory,
   PhotoError,
+  SessionClosed,
   TapOutsidePhoto,
   toMessage,
   TraceNetError,
+  UnknownLevel,
 } from "../src/errors.ts";
-import { externalLocations } from "../src/onnxFiles.ts";
-import { MAX_PIXELS, overWhite, whyUndecodable } from "../src/photo.ts";
-import { decodeRle } from "../src/rle.ts";
-import { computeSha256, sha256 } from "../src/sha256.ts";
+import { externalLocations } from "../src/bundle/onnxFiles.ts";
+import { MAX_PIXELS, overWhite, whyUndecodable } from "../src/image/photo.ts";
+import { decodeRle } from "../src/image/rle.ts";
+import { computeSha256, sha256 } from "../src/bundle/sha256.ts";
 import { modelWith } from "./onnxModel.ts";
 import { noise, seededNumbers, wholeNumber } from "./seeded.ts";
 
@@ -104,6 +106,8 @@ test("errors cross from the worker to the page as what they are", () => {
     TapOutsidePhoto,
     BundleError,
     EngineUnavailable,
+    UnknownLevel,
+    SessionClosed,
     OutOfMemory,
   ];
   for (const thrown of classes) {

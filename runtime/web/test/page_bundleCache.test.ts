@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BundleCache } from "../page/bundleCache.ts";
-import { SCHEMA_VERSION } from "../src/manifest.ts";
+import { SCHEMA_VERSION } from "../src/bundle/records.ts";
 
 const ROOT = "https://example.org/demo/bundle/";
 const TAB = "a tab";
