@@ -58,6 +58,13 @@ export class BundleCache {
     return (await this.completeBundle()) !== null;
   }
 
+  /** Forget bundles that only another version of the page can read. */
+  async deleteUnreadable(): Promise<void> {
+    for (const name of await this.bundles()) {
+      if ((await this.manifestOf(name)) === null) await caches.delete(name);
+    }
+  }
+
   /**
    * Fetch the manifest and store it; the name of its cache, or null if it cannot be had or stored.
    */

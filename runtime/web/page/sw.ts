@@ -48,7 +48,8 @@ worker.addEventListener("install", (event) => event.waitUntil(storePage()));
 
 worker.addEventListener("activate", (event) => {
   // Claiming lets the first visit, too, do offline what it has not done before, such as an export.
-  event.waitUntil(Promise.all([deleteOtherPages(), worker.clients.claim()]));
+  const forgotten = [deleteOtherPages(), bundle.deleteUnreadable()];
+  event.waitUntil(Promise.all([...forgotten, worker.clients.claim()]));
 });
 
 worker.addEventListener("fetch", (event) => {

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { fetchBundle } from "../src/bundle.ts";
+import { fetchBundle } from "../src/bundle/files.ts";
 import { BundleError } from "../src/errors.ts";
 import tiny from "./fixtures/tiny.json";
 import { modelWith } from "./onnxModel.ts";
@@ -16,19 +16,13 @@ let fetched: string[];
 
 /** The tiny bundle, whose program query_3 keeps its weights in a file of their own. */
 beforeEach(() => {
-  const answers = [...tiny.manifest.schedules, "zoom"].map(() => [
-    {
-      at: [1, 2],
-      level: "P3",
-      score: 0.5,
-      box: [0, 0, 1, 1],
-      mask_rle: { size: [1, 1], counts: "1" },
-    },
-  ]);
+  const mask = { size: [1, 1], counts: "1" };
+  const taps = [{ at: [1, 2], level: "P3", score: 0.5, box: [0, 0, 1, 1], mask_rle: mask }];
+  const golden = { schedules: tiny.manifest.schedules.map(() => taps), strategy: taps };
   const bytes = (content: string) => Uint8Array.from(new TextEncoder().encode(content));
   files = new Map([
     ["table.bin", new Uint8Array(tinyTable.buffer as ArrayBuffer)],
-    ["golden.json", bytes(JSON.stringify({ answers }))],
+    ["golden.json", bytes(JSON.stringify(golden))],
     ["golden.png", new Uint8Array(noise(1, 500))],
     ["parity.json", bytes("{}")],
     ["programs/weights.bin", new Uint8Array(noise(2, 3000))],
@@ -89,7 +83,7 @@ test("only what the schedule needs is fetched, and progress ends at all of it", 
   ];
   expect(path).toBe("weights.bin");
   expect(data).toEqual(files.get("programs/weights.bin"));
-  expect(bundle.golden).toHaveLength(4);
+  expect(bundle.golden.schedules).toHaveLength(3);
   const [done, total] = progress.at(-1)!;
   expect(done).toBe(total);
   expect(bundle.bytes).toBe(done + files.get("manifest.json")!.length);
@@ -153,7 +147,7 @@ test("a program that is no model, a table of another length, other golden answer
   list();
   await refused(/does not hold/);
   files.set("table.bin", new Uint8Array(tinyTable.buffer as ArrayBuffer));
-  files.set("golden.json", Uint8Array.from(new TextEncoder().encode('{"answers": []}')));
+  files.set("golden.json", Uint8Array.from(new TextEncoder().encode('{"schedules": []}')));
   list();
-  await refused(/must have 4 elements/);
+  await refused(/must have 3 elements/);
 });

@@ -136,6 +136,22 @@ describe("the bundle's cache", () => {
     expect(storage.all.size).toBe(1);
   });
 
+  it("forgets a bundle of an older schema, whose files would pass for those of the new one", async () => {
+    await new BundleCache(ROOT).complete();
+    const [[name, cache]] = [...storage.all] as [[string, Map<string, Response>]];
+    const old = bundleOf({ "table.bin": "one" }, SCHEMA_VERSION - 1);
+    cache.set(`${ROOT}manifest.json`, new Response(old.get("manifest.json")));
+    server = second;
+    const updated = new BundleCache(ROOT);
+    await updated.deleteUnreadable();
+    expect(storage.all.has(name)).toBe(false);
+    // As when the browser has no room to store the new manifest, and the worker's memory is gone.
+    expect(await text(updated.file("table.bin", TAB))).toBe("two");
+    expect(await updated.complete()).toBe(true);
+    await updated.deleteUnreadable();
+    expect(storage.all.size).toBe(1);
+  });
+
   it("hands a bundle that the page cannot read on where nothing is stored", async () => {
     server = unreadable;
     const cache = new BundleCache(ROOT);

@@ -1,7 +1,6 @@
 /** What a graph's outputs mean: levels, and what each says at a tap. */
 
-import type { Tensor } from "../graph/arrays.ts";
-import type { Arrays } from "../graph/executor.ts";
+import type { Arrays, Tensor } from "../graph/arrays.ts";
 import type { Graph } from "../graph/schedule.ts";
 import type { Box, Point } from "../rectangles.ts";
 

@@ -1,7 +1,8 @@
 /** A look at a photo: what a schedule says at a tap, and the mask that follows. */
 
 import { BundleError, UnknownLevel } from "../errors.ts";
-import type { Arrays, CanvasRegion, Engine } from "../graph/executor.ts";
+import type { Arrays } from "../graph/arrays.ts";
+import type { CanvasRegion, Engine } from "../graph/executor.ts";
 import type { Program } from "../graph/program.ts";
 import { windowsOf, type Choice } from "../graph/schedule.ts";
 import { CanvasImage, type PadValue } from "../image/canvas.ts";

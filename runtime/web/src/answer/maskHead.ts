@@ -1,8 +1,7 @@
 /** The mask head: the call of a window phase that takes the vectors. */
 
 import { FILTER, INVERSE_SIZE, OFFSET } from "../contract.ts";
-import type { Tensor } from "../graph/arrays.ts";
-import type { Vectors } from "../graph/executor.ts";
+import type { Tensor, Vectors } from "../graph/arrays.ts";
 import { programCalls, type Phase, type ProgramCall } from "../graph/schedule.ts";
 import type { Point } from "../rectangles.ts";
 import type { LevelAnswer } from "./levels.ts";

@@ -1,8 +1,8 @@
 /** Replays a schedule on one canvas as TraceNet means it: ask the levels, choose a window, mask. */
 
 import { PROBABILITY_STRIDE } from "../contract.ts";
-import type { PlacedArray } from "../graph/arrays.ts";
-import { Executor, type Arrays, type CanvasRegion, type Engine } from "../graph/executor.ts";
+import type { Arrays, PlacedArray } from "../graph/arrays.ts";
+import { Executor, type CanvasRegion, type Engine } from "../graph/executor.ts";
 import type { Program } from "../graph/program.ts";
 import {
   callsOf,

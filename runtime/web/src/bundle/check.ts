@@ -76,7 +76,7 @@ export function checkManifest(manifest: Manifest, table: Int32Array): void {
     schedules.length !== manifest.exact.length ||
     schedules.some(({ halo }, number) => (halo === 1) !== manifest.exact[number])
   ) {
-    throw contradiction("answer.accuracy is not null for the exact schedules, and they alone");
+    throw contradiction("answer.fullnet_iou is not null for the exact schedules alone");
   }
 }
 

@@ -36,8 +36,6 @@ const MAX_ROWS = 2 ** 12;
 const MAX_PHASES = 2 ** 12;
 const MAX_PHASE = 2 ** 20;
 const MAX_ADVANCE = 2 ** 14;
-const MAX_PHOTOS = 2 ** 30;
-const MAX_TAPS = 2 ** 40;
 // Letters that mean the same to every file system and in every URL; no part may begin with a dot,
 // so no "..".
 const SAFE_PATH = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$/;
@@ -60,7 +58,8 @@ export function parseManifest(root: JsonValue): Manifest {
   const canvasMultiple = sideOf(root.get("canvas_multiple"));
   const [red, green, blue] = preprocessing.get("pad_value").tupleOf(3);
   const schedules = root.get("schedules").elements(1, MAX_SCHEDULES);
-  const [answer, table, golden] = [root.get("answer"), root.get("table"), root.get("golden")];
+  const fullnetIou = root.get("answer").get("fullnet_iou").elements();
+  const [table, golden] = [root.get("table"), root.get("golden")];
   return {
     identity: parseSha256(root.get("identity")),
     name: root.get("name").text(),
@@ -70,8 +69,8 @@ export function parseManifest(root: JsonValue): Manifest {
     canvasMultiple,
     programs: mapOf(root.get("programs"), parseProgram),
     schedules: schedules.map((schedule) => parseSchedule(schedule, canvasMultiple)),
-    meaning: parseMeaning(answer),
-    exact: answer.get("accuracy").elements().map(hasNoAccuracy),
+    meaning: parseMeaning(root.get("answer")),
+    exact: fullnetIou.map((iou) => iou.orNull(checkFullNetIou) === null),
     strategy: ofKind(root.get("strategy"), STRATEGIES),
     tableFile: parsePath(table.get("file")),
     tableCount: table.get("count").integer(1, MAX_TABLE),
@@ -265,21 +264,9 @@ function parseLevel(level: JsonValue): Level {
   };
 }
 
-/** What was measured is checked, but nothing here depends on it. */
-function hasNoAccuracy(accuracy: JsonValue): boolean {
-  if (accuracy.value === null) return true;
-  accuracy.get("fullnet_iou").orNull((iou) => checkShares(iou, "mean", "p5"));
-  accuracy.get("miou_t").orNull((measured) => {
-    checkShares(measured, "exact", "halo");
-    measured.get("photos").integer(1, MAX_PHOTOS);
-    measured.get("taps").integer(1, MAX_TAPS);
-  });
-  return false;
-}
-
-function checkShares(measured: JsonValue, ...names: string[]): void {
-  for (const name of names) {
-    const share = measured.get(name);
+/** It is checked, but nothing here depends on it. */
+function checkFullNetIou(iou: JsonValue): void {
+  for (const share of [iou.get("mean"), iou.get("p5")]) {
     const value = share.number();
     if (value < 0 || value > 1) share.refuse("must be from 0 to 1");
   }

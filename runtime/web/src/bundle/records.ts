@@ -28,7 +28,7 @@ export interface Manifest {
   readonly programs: ReadonlyMap<string, Program>;
   readonly schedules: readonly Schedule[];
   readonly meaning: Meaning;
-  /** For each schedule, whether it has no accuracy, as those that are exact. */
+  /** For each schedule, whether no IoU with FullNet is given, as for those that are exact. */
   readonly exact: readonly boolean[];
   readonly strategy: StrategyRule;
   readonly tableFile: string;

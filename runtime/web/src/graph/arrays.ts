@@ -16,6 +16,11 @@ export interface Cuttable {
   readonly nbytes: number;
 }
 
+export type Arrays = ReadonlyMap<string, Cuttable>;
+
+/** External inputs, 1 x C x 1 x 1, by name. */
+export type Vectors = ReadonlyMap<string, Tensor>;
+
 /** A window of a feature map: its first cell is at (y0, x0) of that map. */
 export class PlacedArray implements Cuttable {
   constructor(

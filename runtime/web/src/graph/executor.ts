@@ -3,7 +3,7 @@
 import { IMAGE } from "../contract.ts";
 import type { Box, Point } from "../rectangles.ts";
 import { timed, timedAsync, type Timings } from "../timing.ts";
-import { PlacedArray, type Cuttable, type Tensor } from "./arrays.ts";
+import { PlacedArray, type Arrays, type Cuttable, type Tensor, type Vectors } from "./arrays.ts";
 import { placeMask } from "./operations.ts";
 import type { Program } from "./program.ts";
 import {
@@ -19,11 +19,6 @@ import {
   type ProgramCall,
   type Window,
 } from "./schedule.ts";
-
-export type Arrays = ReadonlyMap<string, Cuttable>;
-
-/** 1 x C x 1 x 1, by name. */
-export type Vectors = ReadonlyMap<string, Tensor>;
 
 /** Runs the programs of one bundle. */
 export interface Engine {

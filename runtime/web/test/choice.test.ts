@@ -1,9 +1,12 @@
-/** Which schedule and canvas answer a photo. */
+/** Which strategy answers taps, and which schedule and canvas a photo. */
 
 import { expect, test } from "vitest";
-import { choose, loadable, programsThatMayRun } from "../src/choose.ts";
+import { chooseStrategy, ownStrategy } from "../src/bundle/choice.ts";
 import { BundleError } from "../src/errors.ts";
-import type { Schedule } from "../src/schedule.ts";
+import type { Schedule } from "../src/graph/schedule.ts";
+import type { Size } from "../src/rectangles.ts";
+import { choose, firstOfEachCanvas, Single } from "../src/strategies/single.ts";
+import { programsOf } from "../src/strategies/strategy.ts";
 import { parseTiny } from "./tiny.ts";
 
 const manifest = parseTiny();
@@ -33,7 +36,7 @@ test.each<[height: number, width: number, Schedule, canvasHeight: number, canvas
   [4000, 3000, large, 2048, 1536], // turned
   [4000, 4000, large, 1536, 2048], // no larger when turned
 ])("a photo of %i x %i", (height, width, expected, canvasHeight, canvasWidth) => {
-  const choice = choose(bundle, { height, width });
+  const choice = choose(firstOfEachCanvas(bundle), { height, width });
   expect(choice.schedule).toBe(expected);
   expect(choice.canvas).toEqual({ height: canvasHeight, width: canvasWidth });
 });
@@ -47,36 +50,40 @@ test("of equal canvases the first", () => {
   }
 });
 
-test("a canvas that is asked for is not turned", () => {
+const own = ownStrategy(manifest);
+const asked = (name?: string, canvas?: Size, schedules = manifest.schedules) =>
+  chooseStrategy({ ...manifest, schedules }, own, name, canvas);
+
+test("a canvas that is asked for has the first schedule that serves it", () => {
   const canvas = { height: 704, width: 2048 };
-  const found = loadable({ ...manifest, schedules: bundle, zoom: null }, undefined, canvas);
-  expect(found.schedules).toEqual([large]);
-  expect(choose(found.schedules, { height: 4000, width: 100 }, canvas).canvas).toBe(canvas);
+  expect(asked(undefined, canvas, bundle)).toEqual(new Single([large], canvas));
 });
 
 test("a bundle with a zoom zooms unless something else is asked for", () => {
-  for (const name of [undefined, "zoom"]) {
-    const found = loadable(manifest, name);
-    expect(found.zoom).toBe(manifest.zoom);
-    expect(found.schedules).toEqual([manifest.schedules[0]]);
-    expect(programsThatMayRun(found)).not.toContain("trunk_whole");
-  }
-  expect(loadable(manifest, "warm")).toEqual({ schedules: [manifest.schedules[2]], zoom: null });
-  expect(loadable(manifest, undefined, { height: 64, width: 96 }).zoom).toBeNull();
+  for (const name of [undefined, "zoom"]) expect(asked(name)).toBe(own);
+  expect(own.schedules).toEqual([manifest.schedules[0]]);
+  expect(programsOf(own)).not.toContain("trunk_whole");
+  expect(asked("warm")).toEqual(new Single([manifest.schedules[2]!]));
+  const canvas = { height: 64, width: 96 };
+  expect(asked(undefined, canvas)).toEqual(new Single([manifest.schedules[0]!], canvas));
+});
+
+test("a bundle without a zoom has one look, of the first schedule of each canvas", () => {
+  const strategy = { kind: "single", schedules: [2, 0, 1] } as const;
+  const single = ownStrategy({ ...manifest, strategy });
+  expect(single).toEqual(new Single([manifest.schedules[2]!, manifest.schedules[1]!]));
+  expect(chooseStrategy(manifest, single)).toBe(single);
+  const zoom = () => chooseStrategy(manifest, single, "zoom");
+  expect(zoom).toThrow(/no schedule 'zoom'; it has all, P3, warm/);
 });
 
 test("what a bundle does not have is refused, with what it has", () => {
-  const refused = (reason: RegExp, name?: string, canvas?: { height: number; width: number }) => {
-    const ask = () => loadable({ ...manifest, zoom: null }, name, canvas);
-    expect(ask).toThrow(BundleError);
-    expect(ask).toThrow(reason);
+  const refused = (reason: RegExp, name?: string, canvas?: Size) => {
+    expect(() => asked(name, canvas)).toThrow(BundleError);
+    expect(() => asked(name, canvas)).toThrow(reason);
   };
+  const served = /does not serve a canvas of 32 x 32.*64 x 96, 48-128 x 48-192/;
   refused(/no schedule 'P7'; it has all, P3, warm/, "P7");
-  refused(/no 'zoom'; it has all, P3, warm/, "zoom");
-  refused(/does not serve a canvas of 32 x 32.*64 x 96, 48-128 x 48-192/, undefined, {
-    height: 32,
-    width: 32,
-  });
-  const canvas = { height: 64, width: 96 };
-  expect(() => loadable(manifest, "zoom", canvas)).toThrow(/canvases of its own/);
+  refused(served, undefined, { height: 32, width: 32 });
+  refused(/canvases of its own/, "zoom", { height: 64, width: 96 });
 });
