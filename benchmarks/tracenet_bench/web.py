@@ -45,17 +45,19 @@ _PHOTO = "photo-of-the-benchmark"
 
 # The mask is read, here and natively, because it is made at its first use.
 _TAP_ALL = """async taps => {
-  const { segmenter } = window.tracenet;
   const taken = [];
   for (const [x, y] of taps) {
     const start = performance.now();
-    const result = await segmenter.tap(x, y);
+    const result = await window.session.tap(x, y);
     const size = result.mask.length;
     taken.push({ milliseconds: performance.now() - start, stages: result.timingsMs, size });
   }
   return taken;
 }"""
-_ENCODE = f"async () => window.tracenet.segmenter.encode(await (await fetch('{_PHOTO}')).blob())"
+_OPEN = f"""async () => {{
+  const photo = await (await fetch('{_PHOTO}')).blob();
+  window.session = await window.tracenet.segmenter.open(photo);
+}}"""
 
 Tap = tuple[int, int]
 Stages = Mapping[str, float]
@@ -131,7 +133,7 @@ def _run(arguments: argparse.Namespace) -> None:
         threads = page.evaluate("window.tracenet.segmenter.engineReport.threads")
         if threads != arguments.threads:
             raise BrowserError(f"The page runs on {threads} threads; give --threads {threads}.")
-        page.evaluate(_ENCODE)
+        page.evaluate(_OPEN)
         taken = _in_turn(
             {
                 IN_BROWSER: partial(_tap_in_browser, page),
