@@ -13,13 +13,8 @@
  * page's address choose what is loaded, for measurements.
  */
 
-import {
-  PhotoError,
-  TapOutsidePhoto,
-  TraceNetError,
-  type TapResult,
-  type TapSegmenter,
-} from "../src/index.ts";
+import type { TapResult, TapSegmenter } from "../src/index.ts";
+import { PhotoError, TapOutsidePhoto, TraceNetError } from "../src/index.ts";
 import { answerInWords, showAnswer, showLegend } from "./answer.ts";
 import { StyleControls } from "./cutoutStyle.ts";
 import { element } from "./dom.ts";

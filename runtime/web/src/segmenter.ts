@@ -80,7 +80,7 @@ export class TapSegmenter {
   }
 
   /**
-   * The thing at a pixel of a photo, of which nothing is kept: x is the column, (0, 0) the top left.
+   * The thing at a pixel of a photo, of which nothing is kept: x is the column, (0, 0) top left.
    *
    * Rejects as `open` and `PhotoSession.tap` do.
    */

@@ -42,7 +42,8 @@ function checkOutputs(meaning: Meaning, { name, graph, keyStride }: Schedule): v
   for (const role of ["score", "box", "filter"] as const) {
     if (!sameNames(graph.outputs[role], levels.map((level) => level[role]))) {
       throw contradiction(
-        `the outputs of the schedule '${name}' are not scores, boxes and filters of the same levels`,
+        `the outputs of the schedule '${name}' are not scores, boxes and filters of the same ` +
+          "levels",
       );
     }
   }

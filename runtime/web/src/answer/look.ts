@@ -66,7 +66,8 @@ export class Look {
     const { replay, placement, photo, tile } = view;
     const answering = level === undefined ? this.best : this.levelNamed(level);
     const maskIndex = replay.chooseMask(query, answering);
-    const { regions, macs, ...mask } = await replay.computeMask(query, answering, maskIndex, timings);
+    const computed = await replay.computeMask(query, answering, maskIndex, timings);
+    const { regions, macs, ...mask } = computed;
     const candidates = query.levels.map((answer) => this.candidate(answer));
     return {
       ...this.candidate(answering),
@@ -197,8 +198,7 @@ export class Viewer {
 
   private replay(choice: Choice): Replay {
     const { schedule, canvas } = choice;
-    const planned = `${schedule.canvas.height} ${schedule.canvas.width}`;
-    const key = `${planned} ${canvas.height} ${canvas.width} ${schedule.name}`;
+    const key = JSON.stringify([schedule.name, schedule.canvas, canvas]);
     let replay = this.replays.get(key);
     if (replay === undefined) {
       checkChoice(this.programs, this.meaning, choice);

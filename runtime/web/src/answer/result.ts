@@ -13,7 +13,6 @@ export interface Candidate {
 /** A window that a program of the tap read, as the receptive-field table placed it. */
 export interface ComputedRegion {
   readonly program: string;
-  readonly input: string;
   /** In photo pixels, clipped to the photo; of a zoom, each look's windows on what it looked at. */
   readonly box: Box;
   /** 0 for a first look (or the only one), 1 for the closer look of a zoom. */

@@ -31,23 +31,17 @@ export async function fetchListed(
 
 /** The bytes of a file that is not listed, `most` of them; `BundleError` when it is missing. */
 export async function fetchUnlisted(base: string, path: string, most: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
   for await (const chunk of fetchChunks(base, path)) {
     chunks.push(chunk);
     length += chunk.length;
     if (length > most) throw new BundleError(`${path} is larger than a bundle's may be.`);
   }
-  const data = new Uint8Array(length);
-  let position = 0;
-  for (const chunk of chunks) {
-    data.set(chunk, position);
-    position += chunk.length;
-  }
-  return data;
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
-async function* fetchChunks(base: string, path: string): AsyncGenerator<Uint8Array> {
+async function* fetchChunks(base: string, path: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   try {
     const response = await fetch(new URL(path, base));
     if (!response.ok || response.body === null) {

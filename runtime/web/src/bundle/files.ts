@@ -1,6 +1,6 @@
 /** The bundle on a server: fetched as far as it is needed, checked byte for byte, never trusted. */
 
-import { BundleError, firstLine } from "../errors.ts";
+import { BundleError } from "../errors.ts";
 import type { ProgramFiles } from "../graph/program.ts";
 import type { Size } from "../rectangles.ts";
 import { programsOf, type Strategy } from "../strategies/strategy.ts";
@@ -9,7 +9,6 @@ import { parseJson } from "./checkedJson.ts";
 import { chooseStrategy, ownStrategy } from "./choice.ts";
 import { fetchListed, fetchUnlisted } from "./download.ts";
 import { parseGolden, type Golden } from "./golden.ts";
-import { externalLocations } from "./onnxFiles.ts";
 import { parseManifest } from "./parser.ts";
 import { MANIFEST_NAME, type Manifest } from "./records.ts";
 
@@ -35,7 +34,7 @@ export interface Bundle {
  *
  * `onBytes` is told how many bytes have come, of how many. Throws a `BundleError` when the bundle
  * is missing, damaged, altered, malformed, of another schema version, has no such schedule, serves
- * no such canvas, or names files that it does not list.
+ * no such canvas, or uses files that it does not list.
  */
 export async function fetchBundle(
   base: string,
@@ -51,40 +50,31 @@ export async function fetchBundle(
   const strategy = chooseStrategy(manifest, own, schedule, canvas);
 
   const names = programsOf(strategy).filter((name) => manifest.programs.has(name));
-  const models = new Set(names.map((name) => manifest.programs.get(name)!.file));
+  const fileOf = (name: string) => manifest.programs.get(name)!.file;
+  const weights = filesBeside(manifest, names.map(fileOf));
   const { tableFile, goldenFile, goldenPhoto } = manifest;
-  const needed = new Set([tableFile, goldenFile, goldenPhoto, ...models]);
+  const used = [tableFile, goldenFile, goldenPhoto, ...names.map(fileOf), ...weights];
+  const needed = [...new Set(used)];
+  const total = needed.reduce((sum, path) => sum + manifest.files.get(path)!.bytes, 0);
   let done = 0;
-  let total = sizeOf(manifest, [...needed, ...possibleWeights(manifest)]);
-  const fetchAll = async (paths: Iterable<string>) => {
-    const fetched = [...paths].map(async (path) => {
-      const data = await fetchListed(base, path, manifest.files.get(path)!, (count) => {
-        done += count;
-        onBytes(done, total);
-      });
-      return [path, data] as const;
+  const fetched = needed.map(async (path) => {
+    const data = await fetchListed(base, path, manifest.files.get(path)!, (count) => {
+      done += count;
+      onBytes(done, total);
     });
-    return new Map(await Promise.all(fetched));
-  };
+    return [path, data] as const;
+  });
+  const files = new Map(await Promise.all(fetched));
 
-  const files = await fetchAll(needed);
   checkManifest(manifest, parseTable(files.get(tableFile)!, manifest));
-  const golden = parseGolden(
-    parseJson(files.get(goldenFile)!, goldenFile),
-    manifest.schedules.length,
-  );
-  const locations = new Map(
-    names.map((name) => [name, weightsOf(manifest, name, files)] as const),
-  );
-  const weightFiles = new Set([...locations.values()].flatMap((paths) => [...paths.values()]));
-  total = sizeOf(manifest, [...needed, ...weightFiles]);
-  const weights = await fetchAll(weightFiles);
+  const { length } = manifest.schedules;
+  const golden = parseGolden(parseJson(files.get(goldenFile)!, goldenFile), length);
   const programs = names.map((name): [string, ProgramFiles] => {
-    const externalData = [...locations.get(name)!].map(([path, file]) => ({
-      path,
-      data: weights.get(file)!,
-    }));
-    return [name, { model: files.get(manifest.programs.get(name)!.file)!, externalData }];
+    const folder = folderOf(fileOf(name));
+    const externalData = weights
+      .filter((path) => folderOf(path) === folder)
+      .map((path) => ({ path: path.slice(folder.length), data: files.get(path)! }));
+    return [name, { model: files.get(fileOf(name))!, externalData }];
   });
   return {
     manifest,
@@ -97,45 +87,13 @@ export async function fetchBundle(
   };
 }
 
-/** Listed files beside the models that are no models themselves. */
-function possibleWeights(manifest: Manifest): string[] {
-  const models = [...manifest.programs.values()].map((program) => program.file);
+/** Listed files in the folders of models that are no models themselves: what these may name. */
+function filesBeside(manifest: Manifest, models: readonly string[]): string[] {
+  const allModels = new Set([...manifest.programs.values()].map(({ file }) => file));
   const folders = new Set(models.map(folderOf));
   return [...manifest.files.keys()].filter(
-    (path) => folders.has(folderOf(path)) && folderOf(path) !== "" && !models.includes(path),
+    (path) => folderOf(path) !== "" && folders.has(folderOf(path)) && !allModels.has(path),
   );
-}
-
-/** The external data of a program: location in the model -> path in the bundle. */
-function weightsOf(
-  manifest: Manifest,
-  program: string,
-  files: ReadonlyMap<string, Uint8Array>,
-): Map<string, string> {
-  const { file } = manifest.programs.get(program)!;
-  const paths = new Map<string, string>();
-  for (const location of locationsIn(program, files.get(file)!)) {
-    const path = folderOf(file) + location;
-    if (!manifest.files.has(path)) {
-      throw new BundleError(
-        `The program '${program}' keeps weights in '${location}', which the bundle does not ` +
-          "list; export the bundle again.",
-      );
-    }
-    paths.set(location, path);
-  }
-  return paths;
-}
-
-function locationsIn(program: string, model: Uint8Array): Set<string> {
-  try {
-    return externalLocations(model);
-  } catch (error) {
-    throw new BundleError(
-      `The program '${program}' is not an ONNX model (${firstLine(error)}); ` +
-        "export the bundle again.",
-    );
-  }
 }
 
 function parseTable(data: Uint8Array, manifest: Manifest): Int32Array {
@@ -152,8 +110,4 @@ function parseTable(data: Uint8Array, manifest: Manifest): Int32Array {
 /** With the slash at its end; empty for the bundle itself. */
 function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/") + 1);
-}
-
-function sizeOf(manifest: Manifest, paths: Iterable<string>): number {
-  return [...new Set(paths)].reduce((sum, path) => sum + manifest.files.get(path)!.bytes, 0);
 }

@@ -2,7 +2,8 @@
  * Reads manifest.json into the records.
  *
  * Parsing checks each value by itself: its type, its range, the form of a path. Whether the values
- * fit together is checked in check.ts.
+ * fit together is checked in check.ts. What a browser has no use for is not looked at: where the
+ * bundle comes from, and what was measured of it.
  */
 
 import type { Level, Meaning } from "../answer/levels.ts";
@@ -54,11 +55,9 @@ export function parseManifest(root: JsonValue): Manifest {
   checkVersionAndTarget(root);
   const preprocessing = root.get("preprocessing");
   checkPreprocessing(preprocessing);
-  checkProvenance(root);
   const canvasMultiple = sideOf(root.get("canvas_multiple"));
   const [red, green, blue] = preprocessing.get("pad_value").tupleOf(3);
   const schedules = root.get("schedules").elements(1, MAX_SCHEDULES);
-  const fullnetIou = root.get("answer").get("fullnet_iou").elements();
   const [table, golden] = [root.get("table"), root.get("golden")];
   return {
     identity: parseSha256(root.get("identity")),
@@ -70,13 +69,11 @@ export function parseManifest(root: JsonValue): Manifest {
     programs: mapOf(root.get("programs"), parseProgram),
     schedules: schedules.map((schedule) => parseSchedule(schedule, canvasMultiple)),
     meaning: parseMeaning(root.get("answer")),
-    exact: fullnetIou.map((iou) => iou.orNull(checkFullNetIou) === null),
     strategy: ofKind(root.get("strategy"), STRATEGIES),
     tableFile: parsePath(table.get("file")),
     tableCount: table.get("count").integer(1, MAX_TABLE),
     goldenFile: parsePath(golden.get("file")),
     goldenPhoto: parsePath(golden.get("photo")),
-    parityFile: parsePath(root.get("parity")),
     files: parseFiles(root.get("files")),
   };
 }
@@ -99,7 +96,6 @@ function checkVersionAndTarget(root: JsonValue): void {
 }
 
 function checkPreprocessing(preprocessing: JsonValue): void {
-  preprocessing.get("text").prose();
   preprocessing.get("color").textAmong("RGB");
   preprocessing.get("dtype").textAmong("float32");
   preprocessing.get("layout").textAmong("NCHW");
@@ -110,18 +106,7 @@ function checkPreprocessing(preprocessing: JsonValue): void {
   }
 }
 
-/** Where the bundle comes from: it must be said, but nothing here depends on it. */
-function checkProvenance(root: JsonValue): void {
-  root.get("checked_by").prose();
-  for (const [, version] of root.get("producer").members()) version.text();
-  root.get("network").members();
-  parseSha256(root.get("weights_sha256"));
-}
-
 function parseProgram(program: JsonValue): Program {
-  if (program.get("signature").value !== null) {
-    program.get("signature").refuse("must be null in an ONNX bundle");
-  }
   program.get("layout").textAmong("NCHW");
   return {
     file: parsePath(program.get("file")),
@@ -137,11 +122,10 @@ function parseTensors(tensors: JsonValue): Map<string, TensorSpec> {
     const name = tensor.get("name").text();
     if (specs.has(name)) tensor.refuse("has the name of another tensor");
     const [batch, channels, height, width] = tensor.get("shape").tupleOf(4);
-    specs.set(name, {
-      name,
-      shape: [batch.integer(1, 1), channelsOf(channels), sideOf(height), sideOf(width)],
-      dtype: tensor.get("dtype").textAmong("float32", "float16"),
-    });
+    // The programs of an ONNX bundle take and give nothing else, whatever they compute in.
+    tensor.get("dtype").textAmong("float32");
+    const sides = [sideOf(height), sideOf(width)] as const;
+    specs.set(name, { name, shape: [batch.integer(1, 1), channelsOf(channels), ...sides] });
   }
   return specs;
 }
@@ -151,8 +135,6 @@ function parseSchedule(schedule: JsonValue, canvasMultiple: number): Schedule {
   const rows = schedule.get("rows").elements(1, MAX_ROWS);
   const halo = schedule.get("halo").positiveNumber();
   if (halo > 1) schedule.get("halo").refuse("must be at most 1");
-  // To compare with; nothing here depends on it.
-  schedule.get("full_macs").integer(1, MAX_MACS);
   return {
     name: schedule.get("name").text(),
     canvas: { height: sideOf(canvas.get("height")), width: sideOf(canvas.get("width")) },
@@ -262,14 +244,6 @@ function parseLevel(level: JsonValue): Level {
     box: level.get("box").text(),
     filter: level.get("filter").text(),
   };
-}
-
-/** It is checked, but nothing here depends on it. */
-function checkFullNetIou(iou: JsonValue): void {
-  for (const share of [iou.get("mean"), iou.get("p5")]) {
-    const value = share.number();
-    if (value < 0 || value > 1) share.refuse("must be from 0 to 1");
-  }
 }
 
 function parseSingle(single: JsonValue): StrategyRule {

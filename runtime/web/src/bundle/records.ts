@@ -28,13 +28,10 @@ export interface Manifest {
   readonly programs: ReadonlyMap<string, Program>;
   readonly schedules: readonly Schedule[];
   readonly meaning: Meaning;
-  /** For each schedule, whether no IoU with FullNet is given, as for those that are exact. */
-  readonly exact: readonly boolean[];
   readonly strategy: StrategyRule;
   readonly tableFile: string;
   readonly tableCount: number;
   readonly goldenFile: string;
   readonly goldenPhoto: string;
-  readonly parityFile: string;
   readonly files: ReadonlyMap<string, FileRecord>;
 }

@@ -63,7 +63,6 @@ export class OnnxRuntimeEngine implements Engine {
     const sessions = new Map<string, ort.InferenceSession>();
     for (const [name, stored] of files) {
       onOpened(sessions.size, files.size);
-      checkDtypes(name, programs.get(name)!);
       sessions.set(name, await openSession(name, stored));
     }
     onOpened(sessions.size, files.size);
@@ -108,17 +107,6 @@ function checkBrowser(): void {
       "This browser has no WebAssembly SIMD, which the programs need; " +
         "update it or use a current Chrome, Firefox or Safari.",
     );
-  }
-}
-
-function checkDtypes(name: string, { inputs, outputs }: Program): void {
-  for (const spec of [...inputs.values(), ...outputs.values()]) {
-    if (spec.dtype !== "float32") {
-      throw new BundleError(
-        `The tensor '${spec.name}' of the program '${name}' is ${spec.dtype} and a browser ` +
-          "passes float32 only; export the bundle again.",
-      );
-    }
   }
 }
 

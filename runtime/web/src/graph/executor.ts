@@ -33,7 +33,6 @@ export interface Engine {
 /** A window that a program reads, in canvas pixels. */
 export interface CanvasRegion {
   readonly program: string;
-  readonly input: string;
   readonly box: Box;
 }
 
@@ -120,9 +119,8 @@ export class Executor {
       return call.inputs.map((window) => {
         const cell = cellOf(this.choice.schedule, call, window);
         const [left, top] = [window.step * x * cell.width, window.step * y * cell.height];
-        const [right, bottom] = [window.width * cell.width, window.height * cell.height];
-        const box: Box = [left, top, left + right, top + bottom];
-        return { program: call.program, input: window.name, box };
+        const [width, height] = [window.width * cell.width, window.height * cell.height];
+        return { program: call.program, box: [left, top, left + width, top + height] };
       });
     });
   }

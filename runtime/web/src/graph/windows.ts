@@ -8,7 +8,7 @@
 import { IMAGE, PROBABILITY_STRIDE } from "../contract.ts";
 import { contradiction } from "../errors.ts";
 import type { Size } from "../rectangles.ts";
-import type { Dtype, Program } from "./program.ts";
+import type { Program } from "./program.ts";
 import {
   callsOf,
   cellOf,
@@ -22,18 +22,17 @@ import {
   type Window,
 } from "./schedule.ts";
 
-/** Where an array starts for each key cell of an axis: `step` times the entry of a table row. */
-interface Starts {
-  readonly step: number;
-  readonly row: Int32Array;
+/** A row of the table for each axis. */
+interface Origin {
+  readonly height: Int32Array;
+  readonly width: Int32Array;
 }
 
-/** An array as its call leaves it, in cells of `cell` canvas pixels. */
+/** An array as its call leaves it, in cells of `cell` canvas pixels: starts at step * origin. */
 export interface Extent extends Size {
-  readonly startY: Starts;
-  readonly startX: Starts;
+  readonly origin: Origin;
+  readonly step: number;
   readonly channels: number;
-  readonly dtype: Dtype;
   readonly cell: Size;
 }
 
@@ -43,7 +42,7 @@ export type Extents = ReadonlyMap<string, Extent>;
 /**
  * Throw a `BundleError` unless a schedule can be replayed for every tap of a canvas.
  *
- * Every program and array that it names must be there with the shape and dtype it is used with,
+ * Every program and array that it names must be there with the shape it is used with,
  * and every window inside its array. The graph must have passed `checkStructure`, and the schedule
  * serve the canvas. Returns what the tap phase leaves.
  */
@@ -78,13 +77,13 @@ export function covers(
   array: Extent,
   needed: (key: number, side: "height" | "width") => readonly [first: number, stop: number],
 ): boolean {
-  return (["height", "width"] as const).every((side) => {
-    const { step, row } = side === "height" ? array.startY : array.startX;
-    return row.every((entry, key) => {
+  return (["height", "width"] as const).every((side) =>
+    array.origin[side].every((entry, key) => {
       const [first, stop] = needed(key, side);
-      return first >= step * entry && stop <= step * entry + array[side];
-    });
-  });
+      const start = array.step * entry;
+      return first >= start && stop <= start + array[side];
+    }),
+  );
 }
 
 /** Whether two lists have the same names, each as often. */
@@ -112,15 +111,16 @@ class Checker {
 
   image(): Extent {
     const { schedule, canvas } = this.choice;
-    const zeros = (side: number) => ({ step: 0, row: new Int32Array(side / schedule.keyStride) });
-    const [startY, startX] = [zeros(canvas.height), zeros(canvas.width)];
-    return { ...canvas, startY, startX, channels: 3, dtype: "float32", cell: { height: 1, width: 1 } };
+    const zeros = (side: number) => new Int32Array(side / schedule.keyStride);
+    const origin = { height: zeros(canvas.height), width: zeros(canvas.width) };
+    return { ...canvas, origin, step: 1, channels: 3, cell: { height: 1, width: 1 } };
   }
 
   /** What runs once per photo must not depend on the tap. */
   checkConstant(call: Call): void {
     if (call.kind !== "program") return;
-    for (const row of this.origin(call)) {
+    const { height, width } = this.origin(call);
+    for (const row of [height, width]) {
       if (row.some((start) => start !== row[0])) {
         this.refuse(`the call of '${call.program}' per photo depends on the tap`);
       }
@@ -162,7 +162,7 @@ class Checker {
     }
     for (const window of call.inputs) this.checkInput(call, window, program, arrays);
     this.checkVectors(call, program);
-    const [rowY, rowX] = this.origin(call);
+    const origin = this.origin(call);
     for (const window of call.outputs) {
       const spec = program.outputs.get(window.name);
       if (spec === undefined) this.refuse(`'${call.program}' has no output '${window.name}'`);
@@ -173,15 +173,8 @@ class Checker {
       if (window.array === IMAGE || arrays.has(window.array)) {
         this.refuse(`the array '${window.array}' is made twice`);
       }
-      arrays.set(window.array, {
-        startY: { step: window.step, row: rowY },
-        startX: { step: window.step, row: rowX },
-        channels,
-        height,
-        width,
-        dtype: spec.dtype,
-        cell: cellOf(this.choice.schedule, call, window),
-      });
+      const cell = cellOf(this.choice.schedule, call, window);
+      arrays.set(window.array, { height, width, origin, step: window.step, channels, cell });
     }
   }
 
@@ -198,13 +191,9 @@ class Checker {
     if (channels !== array.channels || height !== window.height || width !== window.width) {
       this.refuse(`the input '${window.name}' of '${call.program}' has the wrong shape`);
     }
-    // The canvas is converted to what the program takes.
-    if (spec.dtype !== array.dtype && window.array !== IMAGE) {
-      this.refuse(`the input '${window.name}' of '${call.program}' has the wrong dtype`);
-    }
-    const [rowY, rowX] = this.origin(call);
+    const origin = this.origin(call);
     const isCovered = covers(array, (key, side) => {
-      const first = window.step * (side === "height" ? rowY : rowX)[key]!;
+      const first = window.step * origin[side][key]!;
       return [first, first + window[side]];
     });
     if (!isCovered) {
@@ -215,25 +204,26 @@ class Checker {
   }
 
   private checkVectors(call: ProgramCall, { inputs }: Program): void {
-    const { dtype } = inputs.get(call.inputs[0]!.name)!;
     for (const [tensor, vector] of call.vectors) {
       const spec = inputs.get(tensor)!;
       const kind = this.choice.schedule.graph.inputs.get(vector);
       const channels = kind?.kind === "vector" ? kind.channels : 0;
-      if (spec.shape.join() !== [1, channels, 1, 1].join() || spec.dtype !== dtype) {
+      if (spec.shape.join() !== [1, channels, 1, 1].join()) {
         this.refuse(`the input '${tensor}' of '${call.program}' does not fit '${vector}'`);
       }
     }
   }
 
-  private origin(call: ProgramCall): [y: Int32Array, x: Int32Array] {
-    return [this.row(call.originY, "y"), this.row(call.originX, "x")];
+  private origin(call: ProgramCall): Origin {
+    return { height: this.row(call.originY, "y"), width: this.row(call.originX, "x") };
   }
 
   private row(number: number, axis: Axis): Int32Array {
     const { rows } = this.choice.schedule;
     if (number >= rows.length) this.refuse(`it uses row ${number} and has ${rows.length} rows`);
-    if (rows[number]!.axis !== axis) this.refuse(`row ${number} is used for the wrong axis, ${axis}`);
+    if (rows[number]!.axis !== axis) {
+      this.refuse(`row ${number} is used for the wrong axis, ${axis}`);
+    }
     return this.starts[number]!;
   }
 

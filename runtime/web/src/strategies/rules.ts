@@ -34,8 +34,8 @@ export type StrategyRule = SingleRule | ZoomRule;
 /**
  * What of the photo is looked at again, in whole photo pixels; null where once is enough.
  *
- * `canvas` is the second look's, `first` where the photo lies on the first's; `at` is the
- * tapped photo pixel, and `box` what the first look answered, clipped to the photo, in photo pixels.
+ * `canvas` is the second look's, `first` where the photo lies on the first's; (x, y) is the tapped
+ * photo pixel, and `box` what the first look answered, clipped to the photo, in photo pixels.
  */
 export function chooseTile(
   rule: ZoomRule,

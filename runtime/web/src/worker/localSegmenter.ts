@@ -33,19 +33,14 @@ export class LocalSegmenter {
     { base, schedule, canvas, threads, verify }: BundleRequest,
     onProgress: (progress: LoadProgress) => void,
   ): Promise<LocalSegmenter> {
-    const bundle = await fetchBundle(base, schedule, canvas, (done, total) =>
-      onProgress({ stage: "download", done, total }),
-    );
-    const { programs } = bundle.manifest;
-    const engine = await OnnxRuntimeEngine.open(programs, bundle.programs, threads, (done, total) =>
-      onProgress({ stage: "open", done, total }),
-    );
+    const tell = (stage: LoadProgress["stage"]) => (done: number, total: number) =>
+      onProgress({ stage, done, total });
+    const bundle = await fetchBundle(base, schedule, canvas, tell("download"));
+    const { manifest, programs } = bundle;
+    const opened = tell("open");
+    const engine = await OnnxRuntimeEngine.open(manifest.programs, programs, threads, opened);
     const segmenter = new LocalSegmenter(bundle, engine);
-    if (verify) {
-      await segmenter.replayGolden(1, (done, total) =>
-        onProgress({ stage: "verify", done, total }),
-      );
-    }
+    if (verify) await segmenter.replayGolden(1, tell("verify"));
     return segmenter;
   }
 
@@ -59,11 +54,9 @@ export class LocalSegmenter {
         precision: manifest.precision,
         identity: manifest.identity,
         bytes,
-        schedules: strategy.schedules.map(({ name, canvas, halo }) => ({
-          name,
-          canvas,
-          exact: halo === 1,
-        })),
+        schedules: strategy.schedules.map((v) => {
+          return { name: v.name, canvas: v.canvas, exact: v.halo === 1 };
+        }),
         strategy: strategy.name,
       },
       engineReport: this.engine.report,
@@ -138,9 +131,10 @@ export class LocalSegmenter {
       strategy: new Single([schedule], schedule.canvas),
       taps: golden.schedules[number]!,
     }));
+    const own = { name: "the strategy", strategy, taps: golden.strategy };
     return [
       ...runs.filter((run) => strategy.schedules.includes(run.strategy.schedules[0]!)),
-      ...(strategy === ownStrategy ? [{ name: "the strategy", strategy, taps: golden.strategy }] : []),
+      ...(strategy === ownStrategy ? [own] : []),
     ];
   }
 }
