@@ -37,7 +37,7 @@ CHROMIUM = next(
 )
 """Of the system; where it has none, Playwright's own is used, if it was installed."""
 
-IN_BROWSER, ENCODED, COLD = "Chromium", "native, photo encoded", "native, photo new to each tap"
+IN_BROWSER, OPEN, COLD = "Chromium", "native, photo open", "native, photo new to each tap"
 
 _WARM_UP = 2
 _SEED = 0
@@ -137,7 +137,7 @@ def _run(arguments: argparse.Namespace) -> None:
         taken = _in_turn(
             {
                 IN_BROWSER: partial(_tap_in_browser, page),
-                ENCODED: partial(_tap_natively, native.open(photo).tap),
+                OPEN: partial(_tap_natively, native.open(photo).tap),
                 COLD: partial(_tap_natively, partial(native.tap, photo)),
             },
             taps,
@@ -186,7 +186,7 @@ def _table(taken: Mapping[str, Taken], taps: int) -> str:
         ratio = with_interval(*paired_ratio(in_browser, times, taps, _SEED))
         shares = [percent(way.stages.get(stage, 0.0) / sum(times)) for stage in names]
         rows.append(Row(name, (median, NONE if name == IN_BROWSER else ratio, *shares)))
-    note = f"{BLOCKS} times {taps} taps in turn, in Chromium on an encoded photo."
+    note = f"{BLOCKS} times {taps} taps in turn, in Chromium on an open photo."
     headings = ("", "median tap, ms", "Chromium takes times that", *names)
     return table_markdown(Table(headings, tuple(rows), (note,)))
 
