@@ -4,7 +4,7 @@ import { BundleError, UnknownLevel } from "../errors.ts";
 import type { Arrays } from "../graph/arrays.ts";
 import type { CanvasRegion, Engine } from "../graph/executor.ts";
 import type { Program } from "../graph/program.ts";
-import { windowsOf, type Choice } from "../graph/schedule.ts";
+import type { Choice } from "../graph/schedule.ts";
 import { CanvasImage, type PadValue } from "../image/canvas.ts";
 import { boxToPhoto, toCanvas, type Placement } from "../image/geometry.ts";
 import type { Pixels } from "../image/pixels.ts";
@@ -67,7 +67,7 @@ export class Look {
     const answering = level === undefined ? this.best : this.levelNamed(level);
     const maskIndex = replay.chooseMask(query, answering);
     const computed = await replay.computeMask(query, answering, maskIndex, timings);
-    const { regions, macs, ...mask } = computed;
+    const { maskWindow, regions, macs, ...mask } = computed;
     const candidates = query.levels.map((answer) => this.candidate(answer));
     return {
       ...this.candidate(answering),
@@ -75,7 +75,7 @@ export class Look {
       probability: { ...mask, placement, photo, tile },
       candidates: candidates.sort((a, b) => b.score - a.score),
       schedule: account.schedule,
-      maskWindow: windowsOf(replay.choice.schedule.graph)[maskIndex]!.name,
+      maskWindow,
       canvas: replay.choice.canvas,
       macs: account.macs + macs,
       tile: account.closer,

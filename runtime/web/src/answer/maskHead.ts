@@ -8,7 +8,7 @@ import type { LevelAnswer } from "./levels.ts";
 
 /** The calls of a window phase that take vectors: one, where `checkChoice` has passed. */
 export function maskHeads(phase: Phase): ProgramCall[] {
-  return programCalls(phase).filter(({ vectors }) => vectors.size > 0);
+  return programCalls(phase.calls).filter(({ vectors }) => vectors.size > 0);
 }
 
 /**

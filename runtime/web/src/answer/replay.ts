@@ -31,6 +31,8 @@ export interface MaskAnswer extends Size {
   readonly probability: Float32Array;
   /** The canvas pixels that they fill; outside, the mask is empty. */
   readonly window: Box;
+  /** The name of the mask window that it was computed in. */
+  readonly maskWindow: string;
   readonly regions: readonly CanvasRegion[];
   readonly macs: number;
 }
@@ -57,7 +59,7 @@ export class Replay {
     this.query = callsOf(graph, "tap");
     this.windows = windowsOf(graph);
     this.heads = this.windows.map((phase) => maskHeads(phase)[0]!);
-    this.reaches = this.windows.map((phase) => masksPlaced(phase)[0]!.reach ?? Infinity);
+    this.reaches = this.windows.map((phase) => masksPlaced(phase.calls)[0]!.reach ?? Infinity);
   }
 
   /** Score, box and filter of every asked level at a pixel of the canvas. */
@@ -89,7 +91,7 @@ export class Replay {
     maskIndex: number,
     timings: Timings,
   ): Promise<MaskAnswer> {
-    const [{ calls }, head] = [this.windows[maskIndex]!, this.heads[maskIndex]!];
+    const [{ name, calls }, head] = [this.windows[maskIndex]!, this.heads[maskIndex]!];
     const vectors = timed(timings, "mask", () => {
       const { step } = head.inputs[0]!;
       const { x, y } = this.executor.origin(head, tap);
@@ -97,8 +99,8 @@ export class Replay {
       return headVectors(answer, tap, start, this.meaning.featureStride);
     });
     const after = await this.executor.runWindow(maskIndex, tap, arrays, vectors, timings);
-    const name = this.choice.schedule.graph.outputs.mask[maskIndex]!;
-    const { tensor, x0, y0 } = after.get(name) as PlacedArray;
+    const { mask } = this.choice.schedule.graph.outputs;
+    const { tensor, x0, y0 } = after.get(mask[maskIndex]!) as PlacedArray;
     const [, , height, width] = tensor.shape;
     const window = [x0, y0, x0 + width, y0 + height].map((cell) => cell * PROBABILITY_STRIDE);
     return {
@@ -106,6 +108,7 @@ export class Replay {
       height,
       width,
       window: window as [...Box],
+      maskWindow: name,
       regions: this.executor.regions(calls, tap),
       macs: this.executor.macs(calls),
     };

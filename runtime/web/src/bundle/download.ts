@@ -1,6 +1,6 @@
 /** Files of a bundle, fetched and checked byte for byte. */
 
-import { BundleError, OutOfMemory } from "../errors.ts";
+import { BundleError } from "../errors.ts";
 import type { FileRecord } from "./records.ts";
 import { sha256 } from "./sha256.ts";
 
@@ -11,7 +11,7 @@ export async function fetchListed(
   record: FileRecord,
   onBytes: (count: number) => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const data = allocate(record.bytes);
+  const data = new Uint8Array(record.bytes);
   let length = 0;
   for await (const chunk of fetchChunks(base, path)) {
     if (length + chunk.length > record.bytes) throw wrongSize(path, "more than", record);
@@ -56,17 +56,6 @@ async function* fetchChunks(base: string, path: string): AsyncGenerator<Uint8Arr
     if (error instanceof BundleError) throw error;
     throw new BundleError(
       `${path} of the bundle cannot be fetched; check the connection and try again.`,
-    );
-  }
-}
-
-function allocate(bytes: number): Uint8Array<ArrayBuffer> {
-  try {
-    return new Uint8Array(bytes);
-  } catch {
-    throw new OutOfMemory(
-      `The browser refused ${bytes} bytes for a file of the bundle; ` +
-        "close other tabs and try again.",
     );
   }
 }

@@ -2,7 +2,7 @@
 
 import { IMAGE } from "../contract.ts";
 import type { Box, Point } from "../rectangles.ts";
-import { timed, timedAsync, type Timings } from "../timing.ts";
+import { timed, type Timings } from "../timing.ts";
 import { PlacedArray, type Arrays, type Cuttable, type Tensor, type Vectors } from "./arrays.ts";
 import { placeMask } from "./operations.ts";
 import type { Program } from "./program.ts";
@@ -10,6 +10,7 @@ import {
   callsOf,
   cellOf,
   makes,
+  programCalls,
   reads,
   startsOf,
   windowsOf,
@@ -113,8 +114,7 @@ export class Executor {
 
   /** The windows that calls read at a tap, in their order. */
   regions(calls: readonly Call[], tap: Point): CanvasRegion[] {
-    const programs = calls.filter((call) => call.kind === "program");
-    return programs.flatMap((call) => {
+    return programCalls(calls).flatMap((call) => {
       const { x, y } = this.origin(call, tap);
       return call.inputs.map((window) => {
         const cell = cellOf(this.choice.schedule, call, window);
@@ -127,8 +127,8 @@ export class Executor {
 
   /** Multiply-adds of calls. */
   macs(calls: readonly Call[]): number {
-    const ran = calls.filter((call) => call.kind === "program");
-    return ran.reduce((sum, { program }) => sum + this.programs.get(program)!.macs, 0);
+    const add = (sum: number, call: ProgramCall) => sum + this.programs.get(call.program)!.macs;
+    return programCalls(calls).reduce(add, 0);
   }
 
   /** What steps leave; `before` stays as it is. */
@@ -169,7 +169,7 @@ export class Executor {
     for (const [tensor, vector] of step.vectors) inputs.set(tensor, vectors.get(vector)!);
     for (const name of step.unread) arrays.delete(name);
     const wanted = step.kept.map(({ name }) => name);
-    const outputs = await timedAsync(timings, `engine/${step.program}`, () =>
+    const outputs = await timed(timings, `engine/${step.program}`, () =>
       this.engine.run(step.program, inputs, wanted),
     );
     for (const window of step.kept) {

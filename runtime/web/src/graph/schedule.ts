@@ -123,13 +123,13 @@ export function makes(call: Call): string[] {
   return call.kind === "program" ? call.outputs.map((window) => window.array) : [call.output];
 }
 
-/** Those calls of a phase that run programs. */
-export function programCalls({ calls }: Phase): ProgramCall[] {
+/** Those calls that run programs. */
+export function programCalls(calls: readonly Call[]): ProgramCall[] {
   return calls.filter((call) => call.kind === "program");
 }
 
-/** Those calls of a phase that place masks; of a window's there is one. */
-export function masksPlaced({ calls }: Phase): PlaceMask[] {
+/** Those calls that place masks; of a window's phase there is one. */
+export function masksPlaced(calls: readonly Call[]): PlaceMask[] {
   return calls.filter((call) => call.kind === "place_mask");
 }
 

@@ -31,17 +31,18 @@ function* problems({ inputs, phases, outputs }: Graph): Generator<string> {
   if (isRepeated(Object.values(outputs).flat())) yield "one of its outputs has two roles";
   for (const phase of phases) {
     const who = `the phase '${phase.name}'`;
-    if (masksPlaced(phase).length !== (phase.when === "window" ? 1 : 0)) {
+    if (masksPlaced(phase.calls).length !== (phase.when === "window" ? 1 : 0)) {
       yield `${who} does not place one mask where it is a window's`;
     }
-    for (const vector of programCalls(phase).flatMap(({ vectors }) => [...vectors.values()])) {
+    const taken = programCalls(phase.calls).flatMap(({ vectors }) => [...vectors.values()]);
+    for (const vector of taken) {
       if (phase.when !== "window") yield `${who} takes vectors, which are for those of windows`;
       if (inputs.get(vector)?.kind !== "vector") {
         yield `${who} takes the vector '${vector}', which is no input`;
       }
     }
   }
-  const placed = windows.flatMap(masksPlaced);
+  const placed = masksPlaced(windows.flatMap(({ calls }) => calls));
   const isInOrder = placed.every(({ output }, i) => output === outputs.mask[i]);
   if (!isInOrder || placed.length !== outputs.mask.length) {
     yield "its masks are not what its windows place, in their order";

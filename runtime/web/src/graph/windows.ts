@@ -23,10 +23,7 @@ import {
 } from "./schedule.ts";
 
 /** A row of the table for each axis. */
-interface Origin {
-  readonly height: Int32Array;
-  readonly width: Int32Array;
-}
+type Origin = Readonly<Record<keyof Size, Int32Array>>;
 
 /** An array as its call leaves it, in cells of `cell` canvas pixels: starts at step * origin. */
 export interface Extent extends Size {
@@ -75,7 +72,7 @@ export function checkWindows(programs: ReadonlyMap<string, Program>, choice: Cho
 /** Whether an array has, for every key cell of an axis, the cells [first, stop). */
 export function covers(
   array: Extent,
-  needed: (key: number, side: "height" | "width") => readonly [first: number, stop: number],
+  needed: (key: number, side: keyof Size) => readonly [first: number, stop: number],
 ): boolean {
   return (["height", "width"] as const).every((side) =>
     array.origin[side].every((entry, key) => {

@@ -37,6 +37,6 @@ export interface Strategy {
 
 /** The names of all programs that may run. */
 export function programsOf({ schedules }: Strategy): string[] {
-  const calls = schedules.flatMap(({ graph }) => graph.phases.flatMap(programCalls));
-  return [...new Set(calls.map(({ program }) => program))].sort();
+  const calls = schedules.flatMap(({ graph }) => graph.phases.flatMap((v) => v.calls));
+  return [...new Set(programCalls(calls).map(({ program }) => program))].sort();
 }

@@ -9,7 +9,7 @@ import { readPhoto, type Photo } from "../image/photo.ts";
 import type { Size } from "../rectangles.ts";
 import { Single } from "../strategies/single.ts";
 import type { Strategy, View } from "../strategies/strategy.ts";
-import { timedAsync, type Timings } from "../timing.ts";
+import { timed, type Timings } from "../timing.ts";
 import { LocalSession } from "./localSession.ts";
 import type { BundleRequest, Loaded, LoadProgress, Methods, Opened } from "./protocol.ts";
 
@@ -67,7 +67,7 @@ export class LocalSegmenter {
   /** Read a photo, and run once what all taps on it share. */
   async open(photo: Photo): Promise<Opened> {
     const timings: Timings = {};
-    return timedAsync(timings, "total", async () => {
+    return timed(timings, "total", async () => {
       const { view, size } = await this.view(photo, timings);
       const session = this.opened++;
       this.sessions.set(session, new LocalSession(view));
@@ -79,7 +79,7 @@ export class LocalSegmenter {
   async tap({ on, at, level }: Methods["tap"]["arguments"]): Promise<Answer> {
     if (typeof on === "number") return this.sessions.get(on)!.tap(at, level);
     const timings: Timings = {};
-    return timedAsync(timings, "total", async () => {
+    return timed(timings, "total", async () => {
       const { view } = await this.view(on, timings);
       const answer = await (await view.look(at, timings)).result(timings, level);
       return { ...answer, macs: answer.macs + view.macs };
@@ -97,7 +97,7 @@ export class LocalSegmenter {
   }
 
   private async view(photo: Photo, timings: Timings): Promise<{ view: View; size: Size }> {
-    const pixels = await timedAsync(timings, "decode", () => readPhoto(photo));
+    const pixels = await timed(timings, "decode", () => readPhoto(photo));
     const view = await this.bundle.strategy.open(this.viewer, pixels, timings);
     return { view, size: { height: pixels.height, width: pixels.width } };
   }

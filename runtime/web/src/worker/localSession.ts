@@ -4,7 +4,7 @@ import type { Look } from "../answer/look.ts";
 import type { Answer } from "../answer/result.ts";
 import type { Point } from "../rectangles.ts";
 import type { View } from "../strategies/strategy.ts";
-import { timedAsync, type Timings } from "../timing.ts";
+import { timed, type Timings } from "../timing.ts";
 
 /** What all taps on a photo share, and the look at its last tap. */
 export class LocalSession {
@@ -15,7 +15,7 @@ export class LocalSession {
   /** What is at a photo pixel; another level of the same one right after costs a mask only. */
   tap(at: Point, level?: string): Promise<Answer> {
     const timings: Timings = {};
-    return timedAsync(timings, "total", async () => {
+    return timed(timings, "total", async () => {
       if (this.last === null || this.last.at.x !== at.x || this.last.at.y !== at.y) {
         this.last = null; // its arrays are free while the next ones are computed
         this.last = { at, look: await this.view.look(at, timings) };
