@@ -7,18 +7,20 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tracenet.model import save_checkpoint, untrained_network
-from tracenet_export import bundle as bundle_module
 from tracenet_export import check, cli, schedule
-from tracenet_export.manifest import Source
+from tracenet_export import exporting as exporting_module
+from tracenet_export.assemble import Assembly, assemble
+from tracenet_export.draft import Draft, Source
 from tracenet_export.plan import partition
 from tracenet_export.schedule import SchedulePlan
+from tracenet_runtime.strategies.rules import SingleRule
 
 CANVAS = (256, 384)
 """Of the schedules `all` and `full`."""
@@ -38,8 +40,19 @@ class SmallExport:
     folder: Path
     checkpoint: Path
     report: dict[str, Any]
-    source: Source
+    draft: Draft
     plans: dict[str, SchedulePlan]
+
+    @property
+    def source(self) -> Source:
+        """The network."""
+        return self.draft.source
+
+    def drafted(self, *names: str) -> Draft:
+        """A draft of some of the plans, by default of all, made again."""
+        plans = [self.plans[name] for name in names or self.plans]
+        strategy = SingleRule(tuple(range(len(plans))))
+        return replace(self.draft, assembly=assemble(plans), strategy=strategy)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -58,7 +71,9 @@ class SmallExport:
 def few_programs() -> Iterator[None]:
     """Plans with fewer, larger programs: each takes a second to convert; and every mask window."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partition, "MACS_PER_CALL", 20_000_000)
+        patch.setattr(
+            partition.CostModel, "cost", lambda self, macs, cut: macs + 20_000_000 + 9 * cut
+        )
         patch.setattr(schedule, "WORTHWHILE", -1.0)
         yield
 
@@ -80,14 +95,16 @@ def export_small(folder: Path) -> SmallExport:
         "--schedule", "all", f"P3@{OPEN_CANVAS[0]}x{OPEN_CANVAS[1]}", f"warm@{WARM_CANVAS[0]}",
         "full", "--threads", "1", "--out", str(out), "--json",
     ]  # fmt: skip
-    made = []
-    export_bundle = bundle_module.export_bundle
+    planned, made = [], []
+    export_bundle = exporting_module.export_bundle
 
-    def recording(
-        source: Source, plans: Sequence[SchedulePlan], *others: Any, **options: Any
-    ) -> dict[str, Any]:
-        made.append((source, plans))
-        return export_bundle(source, plans, *others, **options)
+    def assembling(plans: Sequence[SchedulePlan]) -> Assembly:
+        planned.extend(plans)
+        return assemble(plans)
+
+    def exporting(draft: Draft, *others: Any, **options: Any) -> dict[str, Any]:
+        made.append(draft)
+        return export_bundle(draft, *others, **options)
 
     stdout = io.StringIO()
     with (
@@ -95,12 +112,45 @@ def export_small(folder: Path) -> SmallExport:
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(stdout),
     ):
-        patch.setattr(bundle_module, "export_bundle", recording)
+        patch.setattr(exporting_module, "assemble", assembling)
+        patch.setattr(exporting_module, "export_bundle", exporting)
         patch.setattr(check, "REPLAYED_TAPS", 28)
         assert cli.main(arguments) == 0
-    ((source, plans),) = made
-    by_name = {plan.name: plan for plan in plans}
-    return SmallExport(out, checkpoint, json.loads(stdout.getvalue()), source, by_name)
+    (draft,) = made
+    plans = {plan.name: plan for plan in planned}
+    return SmallExport(out, checkpoint, json.loads(stdout.getvalue()), draft, plans)
+
+
+def calls_of(schedule: dict[str, Any], when: str | None = None) -> list[dict[str, Any]]:
+    """The program calls of a schedule's phases, or of those of one time."""
+    return [
+        call
+        for phase in schedule["graph"]["phases"]
+        if when in (None, phase["when"])
+        for call in phase["calls"]
+        if call["kind"] == "program"
+    ]
+
+
+def windows_of(schedule: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The calls of each mask window: those before the head, the head, and ``place_mask``."""
+    phases = schedule["graph"]["phases"]
+    return {phase["name"]: phase["calls"] for phase in phases if phase["when"] == "window"}
+
+
+def macs_of(bundle: SmallExport, name: str) -> dict[str, Any]:
+    """What the programs of a schedule's phases add up to, and FullNet."""
+    schedule, programs = bundle.schedule(name), bundle.manifest["programs"]
+
+    def total(calls: list[dict[str, Any]]) -> int:
+        return sum(programs[call["program"]]["macs"] for call in calls)
+
+    return {
+        "full": schedule["full_macs"],
+        "encode": total(calls_of(schedule, "photo")),
+        "query": total(calls_of(schedule, "tap")),
+        "masks": {window: total(calls[:-1]) for window, calls in windows_of(schedule).items()},
+    }
 
 
 def snapshot(folder: Path) -> dict[str, str]:

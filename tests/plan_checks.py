@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracenet.rft import Span
-from tracenet_export.plan import PlacedPiece, Plan, Wanted
+from tracenet_export.plan import PlacedPiece, Plan, Wanted, check_plan, make_plan
 from tracenet_export.programs import PieceModule
+
+
+def proven_plan(*arguments: Any, **options: Any) -> Plan:
+    """What ``make_plan`` makes, after ``check_plan`` has proven it."""
+    plan = make_plan(*arguments, **options)
+    check_plan(plan)
+    return plan
 
 
 class Replay:

@@ -31,14 +31,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.checked_json import JsonValue
-from tracenet_runtime.choose import Loadable
-from tracenet_runtime.consistency import checked_table
-from tracenet_runtime.manifest import Manifest, parse_manifest
-from tracenet_runtime.replay import Replay
-from tracenet_runtime.schedule import Schedule
+from tracenet_runtime.answer.check import check_choice
+from tracenet_runtime.answer.replay import Replay
+from tracenet_runtime.bundle.checked_json import JsonValue
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.bundle.parser import parse_manifest
+from tracenet_runtime.bundle.records import Manifest
+from tracenet_runtime.graph.schedule import Choice, Schedule
 from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.strategies.single import Single
 
 HEIGHT, WIDTH = 64, 96
 P3_CANVAS = (96, 144)
@@ -46,6 +47,7 @@ MACS = 10**9  # of each call, whatever it does
 STRIDES = {"p3": 8, "p4": 16}
 SIZES_OF_INTEREST = {"p3": 64, "p4": 128}
 FEATURES, FILTER = 8, 169
+VECTORS = {"filter": FILTER, "offset": 2, "inverse_size": 1}
 
 
 def _random_weights() -> dict[str, np.ndarray]:
@@ -197,18 +199,22 @@ class _Rows:
 
 def _trunk(rows: _Rows) -> dict[str, Any]:
     return {
+        "kind": "program",
         "program": "trunk",
         "origin": rows.origin(16, 3, 3, [-1, -1], 1),
         "inputs": [_window("image", "image", 16, 48, 48)],
+        "vectors": {},
         "outputs": [_window("p3", "p3", 2, 6, 6), _window("p4", "p4", 1, 3, 3)],
     }
 
 
 def _trunk_whole(rows: _Rows) -> dict[str, Any]:
     return {
+        "kind": "program",
         "program": "trunk_whole",
         "origin": rows.origin(16, 4, 6, [0], 0),
         "inputs": [_window("image", "image", 16, HEIGHT, WIDTH)],
+        "vectors": {},
         "outputs": [_window("p3", "p3", 2, 8, 12), _window("p4", "p4", 1, 4, 6)],
     }
 
@@ -217,9 +223,11 @@ def _query(level: str, rows: _Rows) -> dict[str, Any]:
     size = {"p3": 2, "p4": 1}[level]
     origin = {"p3": (8, 2, 2, [-1], 1), "p4": (16, 1, 1, [0, 0], 1)}[level]
     return {
+        "kind": "program",
         "program": f"query_{level[1]}",
         "origin": rows.origin(*origin),
         "inputs": [_window("cells", level, 1, size, size)],
+        "vectors": {},
         "outputs": [
             _window(kind, f"{level}_{kind}", 1, size, size) for kind in ("score", "box", "filter")
         ],
@@ -231,24 +239,38 @@ def _mask(name: str, reach: int | None, source: dict[str, Any], rows: _Rows) -> 
     h, w = (3, 3) if near else (8, 12)
     origin = rows.origin(8, h, w, [-1], 1) if near else rows.origin(8, h, w, [0], 0)
     program = {"near": "near", "all": "all" if source["array"] == "image" else "whole"}[name]
-    return {
-        "name": name,
-        "reach": reach,
-        "calls": [
+    return _phase(
+        name,
+        "window",
+        [
             {
+                "kind": "program",
                 "program": f"features_{program}",
                 "origin": origin,
                 "inputs": [source],
+                "vectors": {},
                 "outputs": [_window("features", "features", 1, h, w)],
-            }
+            },
+            {
+                "kind": "program",
+                "program": f"head_{name}",
+                "origin": origin,
+                "inputs": [_window("features", "features", 1, h, w)],
+                "vectors": {name: name for name in VECTORS},
+                "outputs": [_window("mask", "probability", 4, 4 * h, 4 * w)],
+            },
+            {
+                "kind": "place_mask",
+                "input": "probability",
+                "output": f"{name}/mask",
+                "reach": reach,
+            },
         ],
-        "head": {
-            "program": f"head_{name}",
-            "origin": origin,
-            "inputs": [_window("features", "features", 1, h, w)],
-            "outputs": [_window("mask", "mask", 4, 4 * h, 4 * w)],
-        },
-    }
+    )
+
+
+def _phase(name: str, when: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"name": name, "when": when, "calls": calls}
 
 
 def _schedules() -> list[dict[str, Any]]:
@@ -258,27 +280,33 @@ def _schedules() -> list[dict[str, Any]]:
     only = {"height": [HEIGHT, HEIGHT], "width": [WIDTH, WIDTH]}
 
     def schedule(
-        name: str, canvas: tuple[int, int], serves: dict[str, Any], rows: _Rows, **calls: Any
+        name: str,
+        canvas: tuple[int, int],
+        serves: dict[str, Any],
+        rows: _Rows,
+        *phases: dict[str, Any],
     ) -> dict[str, Any]:
+        levels = ["p3"] if name == "P3" else ["p3", "p4"]
+        windows = [phase["name"] for phase in phases if phase["when"] == "window"]
         return {
             "name": name,
             "canvas": {"height": canvas[0], "width": canvas[1]},
             "serves": serves,
             "halo": 1,
-            "exact": True,
-            "fullnet_iou": None,
-            "miou_t": None,
-            "levels": ["P3"] if name == "P3" else ["P3", "P4"],
-            "key_level": "P3",
+            "key_stride": STRIDES["p3"],
             "rows": rows.rows,
-            **calls,
-            "reach_slack": 1.0,
-            "macs": {
-                "full": 10 * MACS,
-                "encode": MACS * len(calls["encode"]),
-                "query": MACS * len(calls["query"]),
-                "masks": {mask["name"]: MACS for mask in calls["masks"]},
+            "graph": {
+                "inputs": {
+                    "image": {"kind": "image"},
+                    **{n: {"kind": "vector", "channels": c} for n, c in VECTORS.items()},
+                },
+                "phases": list(phases),
+                "outputs": {
+                    **{k: [f"{v}_{k}" for v in levels] for k in ("score", "box", "filter")},
+                    "mask": [f"{window}/mask" for window in windows],
+                },
             },
+            "full_macs": 10 * MACS,
         }
 
     rows, p3_rows, warm_rows = _Rows(), _Rows(), _Rows()
@@ -288,27 +316,27 @@ def _schedules() -> list[dict[str, Any]]:
             (HEIGHT, WIDTH),
             only,
             rows,
-            encode=[],
-            query=[_trunk(rows), _query("p3", rows), _query("p4", rows)],
-            masks=[_mask("near", 8, cells, rows), _mask("all", None, whole_image, rows)],
+            _phase("query", "tap", [_trunk(rows), _query("p3", rows), _query("p4", rows)]),
+            _mask("near", 8, cells, rows),
+            _mask("all", None, whole_image, rows),
         ),
         schedule(
             "P3",
             P3_CANVAS,
             {"height": [48, 128], "width": [48, 192]},
             p3_rows,
-            encode=[],
-            query=[_trunk(p3_rows), _query("p3", p3_rows)],
-            masks=[_mask("near", 8, cells, p3_rows)],
+            _phase("query", "tap", [_trunk(p3_rows), _query("p3", p3_rows)]),
+            _mask("near", 8, cells, p3_rows),
         ),
         schedule(
             "warm",
             (HEIGHT, WIDTH),
             only,
             warm_rows,
-            encode=[_trunk_whole(warm_rows)],
-            query=[_query("p3", warm_rows), _query("p4", warm_rows)],
-            masks=[_mask("near", 8, cells, warm_rows), _mask("all", None, whole_p3, warm_rows)],
+            _phase("encode", "photo", [_trunk_whole(warm_rows)]),
+            _phase("query", "tap", [_query("p3", warm_rows), _query("p4", warm_rows)]),
+            _mask("near", 8, cells, warm_rows),
+            _mask("all", None, whole_p3, warm_rows),
         ),
     ]
 
@@ -323,7 +351,7 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             side = schedule["canvas"]["height" if row["axis"] == "y" else "width"]
             table += row_by_the_formula(row, side)
     manifest = {
-        "schema_version": 4,
+        "schema_version": 5,
         "identity": "0" * 64,
         "checked_by": "numpy",
         "name": "tiny",
@@ -343,17 +371,6 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             "pad_value": [124, 116, 104],
         },
         "canvas_multiple": 16,
-        "levels": [
-            {
-                "name": name.upper(),
-                "stride": stride,
-                "size_of_interest": SIZES_OF_INTEREST[name],
-                "score": f"{name}_score",
-                "box": f"{name}_box",
-                "filter": f"{name}_filter",
-            }
-            for name, stride in STRIDES.items()
-        ],
         "programs": {
             name: {
                 "file": f"programs/{name}.onnx",
@@ -365,7 +382,23 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             for name, tensors in _programs().items()
         },
         "schedules": schedules,
-        "zoom": None,
+        "answer": {
+            "levels": [
+                {
+                    "name": name.upper(),
+                    "stride": stride,
+                    "size_of_interest": SIZES_OF_INTEREST[name],
+                    "score": f"{name}_score",
+                    "box": f"{name}_box",
+                    "filter": f"{name}_filter",
+                }
+                for name, stride in STRIDES.items()
+            ],
+            "feature_stride": 8,
+            "reach_slack": 1.0,
+            "fullnet_iou": [None for _ in schedules],
+        },
+        "strategy": {"kind": "single", "schedules": list(range(len(schedules)))},
         "table": {"file": "table.bin", "count": len(table)},
         "golden": {"file": "golden.json", "photo": "golden.png"},
         "parity": "parity.json",
@@ -391,20 +424,24 @@ def tiny_schedule(name: str) -> Schedule:
 
 
 def folded(manifest: Manifest) -> Schedule:
-    """``warm`` without encode calls: its trunk is a call of the query, the same for every tap."""
+    """``warm`` without a photo phase: its trunk is a call per tap, the same for every tap."""
     (warm,) = (v for v in manifest.schedules if v.name == "warm")
-    macs = replace(warm.macs, encode=0, query=warm.macs.encode + warm.macs.query)
-    query = (*warm.encode, *warm.query)
-    return replace(warm, name="folded", encode=(), query=query, macs=macs)
+    encode, query, *windows = warm.graph.phases
+    tap = replace(query, calls=(*encode.calls, *query.calls))
+    return replace(warm, name="folded", graph=replace(warm.graph, phases=(tap, *windows)))
 
 
 def tiny_replay(name: str, canvas: tuple[int, int] | None = None, engine: Any = None) -> Replay:
     """The schedule of this name, or ``folded``, on its own canvas or another that it serves."""
     manifest, _ = parsed_tiny()
     schedule = folded(manifest) if name == "folded" else tiny_schedule(name)
-    height, width = canvas or schedule.canvas
-    table = checked_table(manifest, schedule, height, width)
-    return Replay(manifest, schedule, height, width, table, engine or NumpyEngine())
+    return replay_of(manifest, Choice(schedule, *(canvas or schedule.canvas)), engine)
+
+
+def replay_of(manifest: Manifest, choice: Choice, engine: Any = None) -> Replay:
+    """A schedule on a canvas, once it is checked."""
+    check_choice(manifest.programs, manifest.meaning, choice)
+    return Replay(manifest.programs, manifest.meaning, choice, engine or NumpyEngine())
 
 
 def random_photo(seed: int, height: int, width: int) -> np.ndarray:
@@ -414,9 +451,9 @@ def random_photo(seed: int, height: int, width: int) -> np.ndarray:
     return np.array(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def write_tiny_bundle(folder: Path, zoom: dict[str, Any] | None = None) -> Path:
+def write_tiny_bundle(folder: Path, strategy: dict[str, Any] | None = None) -> Path:
     manifest, table = tiny_manifest_and_table()
-    manifest["zoom"] = zoom
+    manifest["strategy"] = strategy or manifest["strategy"]
     (folder / "programs").mkdir(parents=True)
     for name, model in _onnx_models().items():
         path = folder / "programs" / f"{name}.onnx"
@@ -431,15 +468,15 @@ def write_tiny_bundle(folder: Path, zoom: dict[str, Any] | None = None) -> Path:
     photo = random_photo(3, 90, 120)
     Image.fromarray(photo).save(folder / "golden.png")
 
-    parsed = parse_manifest(JsonValue(manifest, "manifest.json"))
-    bundle = Bundle(folder, parsed, table)
-    answers = [
-        golden_taps(segmenter_of(bundle, [schedule], schedule.canvas), photo)
-        for schedule in parsed.schedules
-    ]
-    if parsed.zoom is not None:
-        answers.append(golden_taps(TapSegmenter(bundle, NumpyEngine()), photo))
-    (folder / "golden.json").write_text(json.dumps({"answers": answers}))
+    bundle = Bundle(folder, parse_manifest(JsonValue(manifest, "manifest.json")))
+    golden = {
+        "schedules": [
+            golden_taps(segmenter_of(bundle, [schedule], schedule.canvas), photo)
+            for schedule in bundle.manifest.schedules
+        ],
+        "strategy": golden_taps(TapSegmenter(bundle, NumpyEngine()), photo),
+    }
+    (folder / "golden.json").write_text(json.dumps(golden))
     write_manifest(folder, manifest)
     return folder
 
@@ -451,7 +488,7 @@ def segmenter_of(
     engine: Any = None,
 ) -> TapSegmenter:
     """One that answers with these schedules only."""
-    return TapSegmenter(bundle, engine or NumpyEngine(), Loadable(tuple(schedules), None), canvas)
+    return TapSegmenter(bundle, engine or NumpyEngine(), Single(tuple(schedules), canvas))
 
 
 def golden_taps(segmenter: TapSegmenter, photo: np.ndarray) -> list[dict[str, Any]]:

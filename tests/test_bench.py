@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import psutil
 import pytest
-from export_fixtures import CANVAS, WARM_CANVAS, SmallExport
+from export_fixtures import CANVAS, WARM_CANVAS, SmallExport, calls_of, macs_of, windows_of
 from onnx import numpy_helper
 from PIL import Image
 from tool_checks import assert_one_sentence
@@ -29,8 +29,8 @@ from tracenet_bench.projections import Projected, project_subjects
 from tracenet_bench.report_file import read_report, write_report
 from tracenet_bench.schema import Accuracy, Failure, Measured, Report
 from tracenet_bench.statistics import paired_ratio
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.schedule import Call, Window
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.graph.schedule import ProgramCall, Window
 
 SEGMENT = """
 import os
@@ -135,7 +135,7 @@ def test_figures_of_a_bundle(run: Run, small: SmallExport) -> None:
         assert steady.p50 <= steady.p90 <= steady.p99
         assert len(steady.by_photo) == 2
         assert not steady.converged or steady.interval[1] - steady.interval[0] < 0.03 * steady.p50
-        macs = small.schedule(schedule)["macs"]
+        macs = macs_of(small, schedule)
         possible = [macs["encode"] + macs["query"] + mask for mask in macs["masks"].values()]
         assert found.macs is not None
         assert min(possible) <= found.macs <= max(possible)
@@ -479,9 +479,11 @@ def test_one_program_gives_what_the_programs_give(small: SmallExport, schedule: 
     picture = generate_scene(height, width, seed=2)
     for tap in ((width // 2, height // 2), (width - 1, 0)):
         costs = measure_cuts(bundle, found, picture, [tap], threads=1, warm_up=0)
-        assert [cost.mask for cost in costs] == [mask.name for mask in found.masks]
-        for cost, mask in zip(costs, found.masks, strict=True):
-            assert cost.calls == len(found.query) + len(mask.calls)
+        windows = found.graph.windows
+        assert [cost.mask for cost in costs] == [window.name for window in windows]
+        for cost, window in zip(costs, windows, strict=True):
+            # All but the mask head.
+            assert cost.calls == len(found.graph.tap) + len(window.program_calls) - 1
             assert min(cost.cut_ms, cost.one_ms) > 0
             assert cost.cost == pytest.approx(cost.cut_ms / cost.one_ms - 1)
 
@@ -494,7 +496,7 @@ def test_one_program_that_differs_is_noticed(
     (schedule,) = (v for v in bundle.manifest.schedules if v.name == "warm")
     run, start, load = cuts._OneProgram.run, cuts._OneProgram._start, onnx.load_model
 
-    def one_cell_off(self: Any, call: Call, window: Window, tap: Any) -> tuple[int, int]:
+    def one_cell_off(self: Any, call: ProgramCall, window: Window, tap: Any) -> tuple[int, int]:
         y, x = start(self, call, window, tap)
         return y, x - (x > 0)
 
@@ -528,9 +530,10 @@ def test_cuts_as_json(small: SmallExport, tmp_path: Path) -> None:
     assert (report["threads"], report["taps"]) == (1, 2)
     schedule = small.schedule("all")
     assert [cost["mask_window"] for cost in report["cuts"]] == ["64px", "128px", "all"]
-    for cost, mask in zip(report["cuts"], schedule["masks"], strict=True):
+    query = calls_of(schedule, "tap")
+    for cost, calls in zip(report["cuts"], windows_of(schedule).values(), strict=True):
         assert set(cost) == {"mask_window", "calls", "cut_ms", "one_program_ms", "cost_of_cuts"}
-        assert cost["calls"] == len(schedule["query"]) + len(mask["calls"])
+        assert cost["calls"] == len(query) + len(calls[:-2])  # without head and place_mask
         assert min(cost["cut_ms"], cost["one_program_ms"]) > 0
 
 

@@ -19,7 +19,7 @@ from tracenet_bench import environment, memory, peak, photos
 from tracenet_bench.environment import Activity
 from tracenet_bench.limits import Limits
 from tracenet_runtime.errors import OutputError, PhotoError
-from tracenet_runtime.photo import load_photo
+from tracenet_runtime.image.photo import load_photo
 
 # The machine
 

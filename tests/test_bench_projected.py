@@ -18,7 +18,7 @@ from tracenet_bench import projected, roofline
 from tracenet_bench.devices import Cluster, Profile, Source
 from tracenet_bench.projected import Roofline, calibrate, fitted
 from tracenet_bench.roofline import KINDS, Operator, Roof, RooflineError, Work, work_of
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 
 if TYPE_CHECKING:
     from export_fixtures import SmallExport
@@ -195,7 +195,7 @@ def phone(**changes: Any) -> Profile:
 def planted(small: SmallExport) -> tuple[Roofline, Any, Bundle]:
     bundle = Bundle.open(small.folder)
     (schedule,) = (v for v in bundle.manifest.schedules if v.name == "all")
-    works = roofline.work_of_bundle(bundle, schedule.programs())
+    works = roofline.work_of_bundle(bundle, schedule.graph.programs())
     return fitted(works, planted_seconds(works), ROOF, threads=1), schedule, bundle
 
 
@@ -210,7 +210,8 @@ def test_a_projection(small: SmallExport) -> None:
     model, schedule, _ = planted(small)
     one = model.project("the bundle", schedule, phone())
     assert (one.subject, one.device, one.fits) == ("the bundle", "mine", True)
-    calls = [*schedule.query, *schedule.masks[-1].calls, schedule.masks[-1].head]
+    query, *_, largest = schedule.graph.phases
+    calls = [*query.program_calls, *largest.program_calls]
     roof = Roof(16e9, 10e9)
     seconds = sum(
         model.slowness.per_operator * ROOF.macs / roof.macs
@@ -226,7 +227,7 @@ def test_a_projection(small: SmallExport) -> None:
 
 def test_a_tap_that_does_not_fit(small: SmallExport) -> None:
     model, schedule, _ = planted(small)
-    loaded = [model.work[name] for name in schedule.programs()]
+    loaded = [model.work[name] for name in schedule.graph.programs()]
     needed = sum(work.weights for work in loaded) + max(work.activations for work in loaded)
     assert model.project("", schedule, phone(memory=2 * needed)).fits
     assert not model.project("", schedule, phone(memory=2 * needed - 2)).fits

@@ -246,7 +246,8 @@ def test_a_damaged_bundle_is_found_before_anything_is_measured(
 
 def test_a_zoom_is_one_subject_on_both_canvases(tmp_path: Path) -> None:
     rule = {
-        "first": 0, "tile": 1, "extent": 40, "enlarge": 4, "gain": 1.1, "inside": 0.8, "trust": 0.7,
+        "kind": "zoom", "first": 0, "tile": 1, "extent": 40, "enlarge": 4, "gain": 1.1,
+        "inside": 0.8, "trust": 0.7,
     }  # fmt: skip
     folder = write_tiny_bundle(tmp_path / "bundle", rule)
     for asked in ({}, {"schedules": ("zoom",)}):

@@ -24,7 +24,7 @@ def test_taps_in_the_browser_beside_native_ones(
     assert 4 < loaded <= 9
     assert {"median tap, ms", "canvas", "engine"} <= {v.strip() for v in heading.split("|")}
     names, medians, ratios = zip(*(row.split(" | ")[:3] for row in rows), strict=True)
-    assert names == tuple(f"| {name}" for name in (web.IN_BROWSER, web.ENCODED, web.COLD))
+    assert names == tuple(f"| {name}" for name in (web.IN_BROWSER, web.OPEN, web.COLD))
     milliseconds = [float(median.split()[0]) for median in medians]
     assert all(0 < value < 10_000 for value in milliseconds)
     assert ratios[0] == "-"

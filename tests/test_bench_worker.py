@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from export_fixtures import SmallExport
+from export_fixtures import SmallExport, calls_of, macs_of
 
 from tracenet_bench import models
 from tracenet_bench.limits import Limits
@@ -144,8 +144,8 @@ def test_a_bundle_names_the_call_that_was_running(
     assert loaded["engine_says"]["threads"] == 1
     server.answer({"command": "photo", "path": str(photo.path)})
     tapped = server.answer({"command": "tap", "at": [3, 3]})
-    (encode,) = small.schedule("full")["encode"]
-    head = small.schedule("full")["masks"][0]["head"]["program"]
+    (encode,) = calls_of(small.schedule("full"), "photo")
+    (head,) = (call["program"] for call in calls_of(small.schedule("full"), "window"))
     assert said == [{"stage": f"engine/{name}"} for name in (encode["program"], head)]
     assert (tapped["stages"], tapped["macs"]) == ({}, None)  # asked for, they might take memory
     server.answer({"command": "load", "model": model, "observed": False})
@@ -155,7 +155,7 @@ def test_a_bundle_names_the_call_that_was_running(
         "canvas", "cut", "mask", "paste", f"engine/{encode['program']}", f"engine/{head}",
     }  # fmt: skip
     assert 0 < sum(tapped["stages"].values()) <= tapped["milliseconds"]
-    macs = small.schedule("full")["macs"]
+    macs = macs_of(small, "full")
     assert tapped["macs"] == macs["encode"] + macs["query"] + macs["masks"]["all"]
 
 

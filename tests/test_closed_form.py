@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_checks import Pyramid, around, assert_exact
+from plan_checks import Pyramid, around, assert_exact, proven_plan
 
 from tracenet.model import untrained_network
 from tracenet.rft import capture
@@ -15,14 +15,14 @@ from tracenet_export.errors import PlanError
 from tracenet_export.plan import (
     ClosedForm,
     Plan,
-    Row,
     Setting,
     check_plan,
     find_closed_form,
-    make_plan,
     on_canvas,
 )
-from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+from tracenet_export.requests import parse_schedule
+from tracenet_export.schedule import captured, plan_schedule
+from tracenet_runtime.graph.schedule import Row
 
 STRIDE = 16
 PERIOD = 8
@@ -48,7 +48,7 @@ def model() -> Pyramid:
 @pytest.fixture(scope="module")
 def planned(model: Pyramid) -> tuple[Plan, ClosedForm, Setting]:
     own = setting(model, (768, 640))
-    plan = make_plan(own.graph, own.query, own.alternatives)
+    plan = proven_plan(own.graph, own.query, own.alternatives)
     form = find_closed_form(plan, setting(model, (2048, 2048)), PERIOD)
     return plan, form, own
 
@@ -95,7 +95,7 @@ def test_a_smaller_canvas_is_refused(
 
 def test_windows_of_a_small_canvas_do_not_serve_larger_ones(model: Pyramid) -> None:
     own = setting(model, (96, 768))
-    plan = make_plan(own.graph, own.query, own.alternatives)
+    plan = proven_plan(own.graph, own.query, own.alternatives)
     large = setting(model, (2048, 2048))
     form = find_closed_form(plan, large, PERIOD)
     check_plan(on_canvas(plan, form, own))
@@ -105,7 +105,7 @@ def test_windows_of_a_small_canvas_do_not_serve_larger_ones(model: Pyramid) -> N
 
 
 def test_the_formula() -> None:
-    row = Row(unit=8, size=5, phases=(-3, -3, -2), advance=2)
+    row = Row("y", unit=8, size=5, phases=(-3, -3, -2), advance=2)
     expected = [min(max((-3, -3, -2)[k % 3] + 2 * (k // 3), 0), 160 // 8 - 5) for k in range(40)]
     assert row.starts(160, 40).tolist() == expected
     assert np.all(np.diff(row.starts(160, 40)) >= 0)

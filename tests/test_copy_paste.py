@@ -15,7 +15,7 @@ from scenes import Scenes, annotated, make_scene
 from skimage.measure import label
 
 from tracenet.data import AnnotatedPhoto, Augmentation, CopyPaste, Recipe, TapBatch, TapDataset
-from tracenet.data.augment import MINIMUM_AREA, Crop, drop_specks, random_crop
+from tracenet.data.augment import KEPT_AREA, Crop, drop_specks, random_crop
 from tracenet.data.copy_paste import copy_paste
 from tracenet.data.taps import NOTHING
 
@@ -94,7 +94,7 @@ def check_canvas(crop: Crop) -> None:
     assert crop.masks.shape == (len(crop.tapped), SIZE, SIZE)
     assert crop.ignore.shape == (SIZE, SIZE)
     assert crop.masks.dtype == crop.ignore.dtype == crop.tapped.dtype == np.bool_
-    assert all(mask.sum() >= MINIMUM_AREA for mask in crop.masks)
+    assert all(mask.sum() >= KEPT_AREA for mask in crop.masks)
 
 
 def check_pixels(before: Crop, after: Crop, covered: npt.NDArray[np.bool_]) -> None:
@@ -104,13 +104,16 @@ def check_pixels(before: Crop, after: Crop, covered: npt.NDArray[np.bool_]) -> N
     inner = ~grown(~np.pad(covered, 4), 4)[4:-4, 4:-4]
     assert (after.photo[inner] == PASTED).all()
     outside = ~grown(covered, 1)
+    # What lies just beyond the border may be wider, and blends into the border's own pixels.
+    border = np.pad(np.zeros((SIZE - 2, SIZE - 2), np.bool_), 1, constant_values=True)
+    outside &= ~(border & grown(covered, 2))
     assert np.array_equal(after.photo[outside], before.photo[outside])
 
 
 def check_others(before: Crop, after: Crop, covered: npt.NDArray[np.bool_]) -> None:
     """What the canvas showed already loses what is covered; too little left is ignored."""
     left = before.masks & ~covered
-    kept = left.sum((1, 2)) >= MINIMUM_AREA
+    kept = left.sum((1, 2)) >= KEPT_AREA
     assert np.array_equal(after.masks[:-1], left[kept])
     specks = left[~kept].any(0)
     assert np.array_equal(after.ignore, (before.ignore & ~covered) | specks)
@@ -243,12 +246,14 @@ def test_exclusion(seed: int, things: int, high: float) -> None:
     after = paste(before, only("exclusion", extent=(0.1, high)), seed)
     check_canvas(after)
     assume(not after.tapped.all())  # no place where it hides a part only
-    assume((~after.tapped[-1:]).all())  # of the pasted thing the canvas shows too little
     covered = after.masks[-1]
+    # Of the pasted thing the canvas may show too little.
+    assume((after.photo[covered] == PASTED).all(-1).any())
+    assert not after.tapped[-1]
     check_pixels(before, after, covered)
     check_others(before, after, covered)
     left = before.masks & ~covered
-    kept = left.sum((1, 2)) >= MINIMUM_AREA
+    kept = left.sum((1, 2)) >= KEPT_AREA
     hidden = (before.masks & covered).any((1, 2))
     assert after.tapped[:-1].tolist() == hidden[kept].tolist()
     assert after.tapped.any()
@@ -272,7 +277,7 @@ def test_union(seed: int, things: int, high: float) -> None:
     victims = [mask for mask in before.masks if np.array_equal(mask | covered, joined[0])]
     assert len(victims) == 1
     assert (victims[0] & covered).any()
-    assert (victims[0] & ~covered).sum() >= MINIMUM_AREA
+    assert (victims[0] & ~covered).sum() >= KEPT_AREA
     assert sum(mask[covered].any() for mask in union.masks) == 1
     assert union.tapped.all()
     assert len(union.masks) == len(exclusion.masks) - 1
@@ -294,7 +299,7 @@ def test_what_cannot_be_hidden_in_part_is_pasted_beside_or_over(mode: str) -> No
     pixels = np.zeros((SIZE, SIZE), np.uint8)
     pixels[40:48, 40:44] = 1  # just large enough: not a pixel may be hidden
     small = random_crop(annotated(pixels), SIZE, PAD, STILL, np.random.default_rng(0))
-    assert small.masks.sum() == MINIMUM_AREA
+    assert small.masks.sum() == KEPT_AREA
     beside = 0
     for seed in range(20):
         after = paste(small, only(mode, extent=(0.5, 0.5)), seed)
@@ -314,7 +319,7 @@ def test_exclusion_leaves_enough_of_its_target() -> None:
         if not after.tapped.all():
             assert after.tapped.tolist() == [True, False]
             assert (before.masks[0] & after.masks[1]).any()
-            assert after.masks[0].sum() >= MINIMUM_AREA
+            assert after.masks[0].sum() >= KEPT_AREA
 
 
 def test_specks_are_dropped_with_their_taps() -> None:

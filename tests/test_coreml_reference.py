@@ -21,7 +21,7 @@ from tracenet.model import TraceNet
 from tracenet.model.backbones import ResNet
 from tracenet.model.config import CONFIGS, TraceNetConfig
 from tracenet_export.errors import ExportError
-from tracenet_export.programs import Program, TensorShape
+from tracenet_export.programs import Program
 from tracenet_export.targets import coreml, coreml_reference
 from tracenet_export.targets.coreml_compact import MODEL
 from tracenet_export.targets.coreml_reference import (
@@ -32,6 +32,7 @@ from tracenet_export.targets.coreml_reference import (
     open_engine,
 )
 from tracenet_runtime.engines import EngineSettings
+from tracenet_runtime.graph.program import TensorSpec
 
 SHAPE = (1, 4, 6, 10)
 
@@ -49,9 +50,9 @@ class Function(nn.Module):
 
 def program_of(function: Callable[..., Tensor], *shapes: tuple[int, int, int, int]) -> Program:
     result = function(*map(torch.zeros, shapes))
-    inputs = tuple(TensorShape(f"input_{i}", shape) for i, shape in enumerate(shapes))
+    inputs = tuple(TensorSpec(f"input_{i}", shape) for i, shape in enumerate(shapes))
     batch, channels, height, width = result.shape
-    outputs = (TensorShape("output_0", (batch, channels, height, width)),)
+    outputs = (TensorSpec("output_0", (batch, channels, height, width)),)
     module = function if isinstance(function, nn.Module) else Function(function)
     return Program("small", module.eval(), inputs, outputs, 0)
 
@@ -318,8 +319,8 @@ def program_of_image(module: nn.Module) -> Program:
     shape = (1, 3, 128, 128)
     with torch.inference_mode():
         values = module(torch.zeros(shape))
-    outputs = (TensorShape(f"output_{i}", tuple(v.shape)) for i, v in enumerate(values))
-    return Program("small", module, (TensorShape("image", shape),), tuple(outputs), 0)
+    outputs = (TensorSpec(f"output_{i}", tuple(v.shape)) for i, v in enumerate(values))
+    return Program("small", module, (TensorSpec("image", shape),), tuple(outputs), 0)
 
 
 def test_bilinear_by_hand() -> None:
@@ -449,7 +450,7 @@ def test_inputs_that_are_not_declared(
 
 def test_engine(relu_package: Path) -> None:
     class Paths:
-        def program_path(self, program: str) -> Path:
+        def path(self, program: str) -> Path:
             assert program == "half"
             return relu_package
 

@@ -24,7 +24,7 @@ from tracenet.data import (
     TapDataset,
 )
 from tracenet.data import taps as taps_module
-from tracenet.data.augment import MINIMUM_AREA, Crop, random_crop
+from tracenet.data.augment import KEPT_AREA, Crop, random_crop
 from tracenet.data.taps import NOTHING, TARGET_STRIDE, level_of
 
 PAD = (1, 2, 3)
@@ -78,7 +78,7 @@ def test_photo_masks_and_ignore_stay_together(
     assert crop.photo.dtype == np.uint8
     assert crop.masks.dtype == crop.ignore.dtype == np.bool_
     assert crop.complete
-    assert all(mask.sum() >= MINIMUM_AREA for mask in crop.masks)
+    assert all(mask.sum() >= KEPT_AREA for mask in crop.masks)
 
     # The photo is a rectangle on the canvas, beside it is padding, and nothing is marked there.
     content = (crop.photo != PAD).any(2)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,8 +10,10 @@ from tracenet.model import DEFAULT_CANVAS, LEVELS, load_checkpoint, shipped_chec
 from tracenet.model.config import FILTER_SIZE
 from tracenet_export.assemble import Assembly, assemble
 from tracenet_export.programs import Program
-from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+from tracenet_export.requests import parse_schedule
+from tracenet_export.schedule import captured, plan_schedule
 from tracenet_runtime.engines import COMPUTE_UNITS
+from tracenet_runtime.graph.schedule import ProgramCall, Schedule
 
 CANVAS = DEFAULT_CANVAS
 PREFIX = f"all_{CANVAS[0]}x{CANVAS[1]}_"
@@ -47,8 +48,14 @@ def assembly() -> Assembly:
 
 
 @pytest.fixture(scope="module")
-def schedule(assembly: Assembly) -> dict[str, Any]:
+def schedule(assembly: Assembly) -> Schedule:
     return assembly.schedules[0]
+
+
+@pytest.fixture(scope="module")
+def query(schedule: Schedule) -> tuple[ProgramCall, ...]:
+    (phase,) = (phase for phase in schedule.graph.phases if phase.when == "tap")
+    return phase.program_calls
 
 
 @pytest.fixture(scope="module")
@@ -77,18 +84,18 @@ def numbers(program: Program) -> int:
     return sum(math.prod(output.shape) for output in program.outputs)
 
 
-def test_sizes(page: str, assembly: Assembly, schedule: dict[str, Any]) -> None:
-    rows, entries = len(schedule["rows"]), CANVAS[0] // LEVELS[0].stride
-    assert len(assembly.table) == rows * entries
-    assert f"| {rows} rows of {entries} int32, {assembly.table.nbytes} bytes" in page
+def test_sizes(page: str, assembly: Assembly, schedule: Schedule) -> None:
+    rows, entries = len(schedule.rows), CANVAS[0] // LEVELS[0].stride
+    assert f"| {rows} rows of {entries} int32, {4 * rows * entries} bytes" in page
     assert f"of P3: {LEVELS[0].stride} canvas pixels, {entries} x {entries} of them" in page
     assert f"`table[{entries} * row + cell]`" in page
-    assert f"at least {schedule['reach_slack']} times" in page
+    assert f"at least {assembly.meaning.reach_slack} times" in page
     assert f"the filter, {FILTER_SIZE} numbers" in page
-    assert schedule["key_level"] == "P3"
-    assert schedule["canvas"] == {"height": CANVAS[0], "width": CANVAS[1]}
+    assert schedule.key_stride == LEVELS[0].stride
+    assert schedule.canvas == CANVAS
     # "it serves one canvas"
-    assert schedule["serves"] == {"height": [CANVAS[0]] * 2, "width": [CANVAS[1]] * 2}
+    for served, side in zip((schedule.serves.height, schedule.serves.width), CANVAS, strict=True):
+        assert (served.least, served.most) == (side, side)
 
 
 def test_levels(page: str) -> None:
@@ -102,25 +109,21 @@ def test_levels(page: str) -> None:
 
 
 def test_query(
-    page: str, device: str, schedule: dict[str, Any], programs: dict[str, Program]
+    page: str, device: str, query: tuple[ProgramCall, ...], programs: dict[str, Program]
 ) -> None:
     wanted = []
-    for index, call in enumerate(schedule["query"], 1):
+    for index, call in enumerate(query, 1):
         shapes = {
             tensor.name: by(laid_out(tensor.shape, device)[1:])
-            for tensor in programs[call["program"]].inputs
+            for tensor in programs[call.program].inputs
         }
-        inputs = [
-            f"`{w['name']}` {shapes[w['name']]} of `{w['array']}`, step {w['step']}"
-            for w in call["inputs"]
-        ]
-        origin = call["origin"]
+        inputs = [f"`{w.name}` {shapes[w.name]} of `{w.array}`, step {w.step}" for w in call.inputs]
         wanted.append(
-            f"| {index} | `{call['program']}` | {origin['y']}, {origin['x']} "
-            f"| {'; '.join(inputs)} | {len(call['outputs'])} |"
+            f"| {index} | `{call.program}` | {call.origin_y}, {call.origin_x} "
+            f"| {'; '.join(inputs)} | {len(call.outputs)} |"
         )
     assert table(page, "call") == wanted
-    names = [call["program"] for call in schedule["query"]]
+    names = [call.program for call in query]
     kind = "signatures" if device == "android" else "programs"
     assert f"{len(set(names))} {kind} in {len(wanted)} calls" in page
     assert names.count(f"{PREFIX}query_3") == 2
@@ -128,30 +131,32 @@ def test_query(
         assert f"`{PREFIX}query_3` runs twice in a tap" in page
 
 
-def test_what_is_said_of_the_calls(ios: str, assembly: Assembly, schedule: dict[str, Any]) -> None:
+def test_what_is_said_of_the_calls(
+    ios: str, schedule: Schedule, query: tuple[ProgramCall, ...]
+) -> None:
     """Which outputs do not depend on the tap, and which calls wait for which."""
-    query = schedule["query"]
-    entries = CANVAS[0] // LEVELS[0].stride
-    for row in query[0]["origin"].values():
-        assert not assembly.table[entries * row : entries * (row + 1)].any()
-    maker = {w["array"]: number for number, call in enumerate(query, 1) for w in call["outputs"]}
-    waits = [{maker.get(window["array"]) for window in call["inputs"]} for call in query]
+    starts = schedule.starts(*CANVAS)
+    for row in (query[0].origin_y, query[0].origin_x):
+        assert not starts[row].any()
+    maker = {name: number for number, call in enumerate(query, 1) for name in call.makes}
+    waits = [{maker.get(name) for name in call.reads} for call in query]
     assert waits == [{None}, {1}, {1}, {2}, {1}, {3}]
-    assert query[3]["program"] == query[4]["program"]
+    assert query[3].program == query[4].program
     text = " ".join(ios.split())
     assert "Calls 2, 3 and 5 wait for call 1 only, call 4 for call 2 as well" in text
     assert "and call 6 for call 3. Calls 4 and 5, one model on two windows" in text
 
 
-def test_mask_windows(page: str, schedule: dict[str, Any]) -> None:
+def test_mask_windows(page: str, schedule: Schedule) -> None:
     wanted = []
-    for mask in schedule["masks"]:
-        head = mask["head"]
-        names = [f"`{call['program'].removeprefix(PREFIX)}`" for call in mask["calls"]]
+    for phase in schedule.graph.windows:
+        *calls, head = phase.program_calls
+        names = [f"`{call.program.removeprefix(PREFIX)}`" for call in calls]
+        features, mask = head.inputs[0], head.outputs[0]
         wanted.append(
-            f"| `{mask['name']}` | {mask['reach'] or 'all'} | {', '.join(names)} "
-            f"| `{head['program']}` | {by(head['inputs'][0]['size'])} "
-            f"| {by(head['outputs'][0]['size'])} |"
+            f"| `{phase.name}` | {phase.reach or 'all'} | {', '.join(names)} "
+            f"| `{head.program}` | {by([features.height, features.width])} "
+            f"| {by([mask.height, mask.width])} |"
         )
     assert table(page, "window") == wanted
 
@@ -170,16 +175,18 @@ def test_mask_head(page: str, device: str, programs: dict[str, Program]) -> None
         assert found == shapes
 
 
-def test_memory(page: str, schedule: dict[str, Any], programs: dict[str, Program]) -> None:
+def test_memory(
+    page: str, schedule: Schedule, query: tuple[ProgramCall, ...], programs: dict[str, Program]
+) -> None:
     kept = numbers(programs[f"{PREFIX}query_0"])
     assert f"`{PREFIX}query_0` are {kept} numbers, {4 * kept / 2**20:.1f} MiB" in page
-    others = sum(numbers(programs[call["program"]]) for call in schedule["query"][1:])
+    others = sum(numbers(programs[call.program]) for call in query[1:])
     assert f"The other calls of the query give {4 * others / 2**20:.1f} MiB" in " ".join(
         page.split()
     )
     most = max(
-        sum(numbers(programs[call["program"]]) for call in mask["calls"])
-        for mask in schedule["masks"]
+        sum(numbers(programs[call.program]) for call in phase.program_calls[:-1])
+        for phase in schedule.graph.windows
     )
     assert f"give at most {4 * most / 2**20:.1f} MiB more" in page.replace("\n  ", " ")
     assert f"The image is {4 * 3 * math.prod(CANVAS) / 2**20:.1f} MiB" in page

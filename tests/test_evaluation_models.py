@@ -24,8 +24,8 @@ from tracenet.evaluation.regions import RegionReplay
 from tracenet.evaluation.scores import PhotoScore
 from tracenet.model import LEVELS, untrained_network
 from tracenet_runtime import TapSegmenter
-from tracenet_runtime.canvas import Canvas
 from tracenet_runtime.errors import BundleError
+from tracenet_runtime.image.canvas import Canvas
 
 Mask = npt.NDArray[np.bool_]
 
@@ -152,7 +152,7 @@ def test_fullnet_and_replay_agree(small: SmallExport) -> None:
     taps = [(0, 0), (139, 99), (70, 50), (33, 71)]
     full = FullNet(small.source.network, Canvas(*CANVAS, small.source.network.pad_value))
     segmenter = TapSegmenter.load(small.folder, threads=1, schedule="all")
-    replay = BundleReplay(segmenter)
+    replay = BundleReplay(segmenter.viewer, segmenter.strategy)
     pairs = zip(taps, answers_of(full, photo, taps), answers_of(replay, photo, taps), strict=True)
     for tap, whole, windowed in pairs:
         assert whole.levels == windowed.levels == tuple(level.name for level in LEVELS)
@@ -178,7 +178,8 @@ def test_what_a_schedule_answers(
     photo = make_scene(90, 140, seed=4).photo
     taps = [(0, 0), (139, 89), (70, 50), (71, 50)]
     full = FullNet(small.source.network, Canvas(*canvas, small.source.network.pad_value))
-    replay = BundleReplay(TapSegmenter.load(small.folder, threads=1, schedule=schedule))
+    segmenter = TapSegmenter.load(small.folder, threads=1, schedule=schedule)
+    replay = BundleReplay(segmenter.viewer, segmenter.strategy)
     answers = answers_of(replay, photo, taps)
     for whole, answer in zip(answers_of(full, photo, taps), answers, strict=True):
         asked = whole.masks[:1] if schedule == "P3" else whole.masks
@@ -197,7 +198,7 @@ def test_what_a_schedule_answers(
 def test_a_canvas_that_is_asked_for(small: SmallExport) -> None:
     photo = make_scene(30, 40).photo
     segmenter = TapSegmenter.load(small.folder, threads=1, schedule="P3", canvas=(128, 1152))
-    (answer,) = answers_of(BundleReplay(segmenter), photo, [(5, 5)])
+    (answer,) = answers_of(BundleReplay(segmenter.viewer, segmenter.strategy), photo, [(5, 5)])
     assert answer.masks[0].shape == (30, 40)
     with pytest.raises(BundleError, match="does not serve a canvas of 256 x 1152"):
         TapSegmenter.load(small.folder, threads=1, schedule="P3", canvas=(256, 1152))
@@ -205,12 +206,13 @@ def test_a_canvas_that_is_asked_for(small: SmallExport) -> None:
 
 def test_a_zoom_answers_with_what_it_gives_users(tmp_path: Path) -> None:
     rule = {
-        "first": 0, "tile": 0, "extent": 40, "enlarge": 4, "gain": 0.1, "inside": 0.8, "trust": 0.7,
+        "kind": "zoom", "first": 0, "tile": 0, "extent": 40, "enlarge": 4, "gain": 0.1,
+        "inside": 0.8, "trust": 0.7,
     }  # fmt: skip
     segmenter = TapSegmenter.load(write_tiny_bundle(tmp_path / "bundle", rule), threads=1)
     photo = random_photo(2, 300, 400)
     taps = [(10, 20), (399, 150)]
-    opened = BundleReplay(segmenter).open(photo, "photo")
+    opened = BundleReplay(segmenter.viewer, segmenter.strategy).open(photo, "photo")
     assert not opened.many
     for tap, levels, chosen in zip(
         taps, opened.every_level(taps), opened.chosen_level(taps), strict=True

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from export_fixtures import CANVAS, OPEN_CANVAS, WARM_CANVAS, SmallExport
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plan_checks import proven_plan
 from scenes import TINY
 from torch import Tensor, nn
 
@@ -37,30 +37,28 @@ from tracenet_export.parity import (
     check_replay,
     parity_taps,
 )
-from tracenet_export.plan import PlacedPiece, make_plan
+from tracenet_export.plan import PlacedPiece
 from tracenet_export.plan.partition import Partition
-from tracenet_export.programs import TensorShape
+from tracenet_export.requests import Size, parse_schedule
 from tracenet_export.schedule import (
     Graphs,
     SchedulePlan,
-    Size,
     captured,
     mask_spans,
-    parse_schedule,
     plan_schedule,
     tap_macs,
 )
 from tracenet_runtime import TapSegmenter
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas
-from tracenet_runtime.checked_json import parse_json
-from tracenet_runtime.consistency import check_consistency, checked_table
+from tracenet_runtime.answer.check import check_choice, check_meaning
+from tracenet_runtime.answer.replay import Replay
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.contract import IMAGE, MAX_SIDE
 from tracenet_runtime.engines import EngineSettings, load_engine
-from tracenet_runtime.manifest import MAX_SIDE, Manifest, parse_manifest
-from tracenet_runtime.mask import place_mask
-from tracenet_runtime.replay import Replay
-from tracenet_runtime.table import row_offsets
-from tracenet_runtime.windows import IMAGE
+from tracenet_runtime.graph.executor import Engine, _ProgramStep
+from tracenet_runtime.graph.schedule import Choice
+from tracenet_runtime.graph.structure import check_structure
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.mask import place_mask
 
 KINDS: tuple[Literal["score", "box", "filter"], ...] = ("score", "box", "filter")
 DTYPES = {"fp32": (torch.float32, 1e-5), "fp64": (torch.float64, 1e-12)}
@@ -187,48 +185,20 @@ def in_double(*plans: SchedulePlan) -> Assembly:
     return assembly
 
 
-def manifest_of(assembly: Assembly) -> Manifest:
-    """What the runtime needs of a manifest, checked by the runtime's own consistency check."""
-
-    def tensors(specs: Sequence[TensorShape]) -> list[dict[str, Any]]:
-        return [{"name": s.name, "shape": list(s.shape), "dtype": "float32"} for s in specs]
-
-    content = {
-        "schema_version": 4, "identity": "0" * 64, "checked_by": "c",
-        "name": "n", "licence": "l", "target": "t", "precision": "fp32",
-        "producer": {}, "network": {}, "weights_sha256": "0" * 64,
-        "preprocessing": {
-            "text": "t", "color": "RGB", "dtype": "float32", "range": [0, 255], "layout": "NCHW",
-            "resize": "thinned-pillow-bilinear", "pad_value": [0, 0, 0],
-        },
-        "canvas_multiple": 128,
-        "levels": [
-            {"name": level.name, "stride": level.stride, "size_of_interest": level.size_of_interest,
-             **{kind: level.output(kind) for kind in KINDS}}
-            for level in LEVELS
-        ],
-        "programs": {
-            p.name: {"file": p.name, "signature": None, "layout": "NCHW", "macs": p.macs,
-                     "inputs": tensors(p.inputs), "outputs": tensors(p.outputs)}
-            for p in assembly.programs
-        },
-        "schedules": list(assembly.schedules), "zoom": None,
-        "table": {"file": "t", "count": len(assembly.table)},
-        "golden": {"file": "g", "photo": "p"}, "parity": "p", "files": {},
-    }  # fmt: skip
-    manifest = parse_manifest(parse_json(json.dumps(content).encode(), "manifest.json"))
-    check_consistency(manifest, assembly.table)
-    return manifest
-
-
 def replay_of(plan: SchedulePlan, canvas: Size | None = None) -> Replay:
     """A plan on a canvas, by default its own, as the runtime replays it with PyTorch."""
     assembly = in_double(plan)
-    manifest = manifest_of(assembly)
-    (schedule,) = manifest.schedules
-    height, width = canvas or plan.canvas
-    table = checked_table(manifest, schedule, height, width)
-    return Replay(manifest, schedule, height, width, table, TorchEngine(assembly.programs))
+    return replay_on(assembly, Choice(assembly.schedules[0], *(canvas or plan.canvas)))
+
+
+def replay_on(assembly: Assembly, choice: Choice, engine: Engine | None = None) -> Replay:
+    """A schedule of an assembly, after the runtime's own checks."""
+    check_structure(choice.schedule)
+    check_meaning(assembly.meaning, assembly.schedules)
+    programs = assembly.described()
+    check_choice(programs, assembly.meaning, choice)
+    engine = engine or TorchEngine(assembly.programs)
+    return Replay(programs, assembly.meaning, choice, engine)
 
 
 def compared(
@@ -279,8 +249,7 @@ def test_schedules_with_mask_features_at_stride_4(
 ) -> None:
     plan = planned(fine, text, canvas, ladder)
     compared(fine, plan)
-    (schedule,) = manifest_of(in_double(plan)).schedules
-    assert {schedule.feature_stride(mask) for mask in schedule.masks} == {4}
+    assert in_double(plan).meaning.feature_stride == 4
 
 
 CLOSED_CANVASES = {"square": (256, 256), "wide": (128, 1024), "tall": (1024, 128)}
@@ -459,21 +428,20 @@ def test_the_comparison_sees(tiny: Exact, disturbed: str) -> None:
     canvas = (128, 256)
     plan = planned(tiny, "warm", canvas)
     assembly = in_double(plan)
-    manifest = manifest_of(assembly)
-    (schedule,) = manifest.schedules
-    table = checked_table(manifest, schedule, *canvas)
+    replay = replay_on(assembly, Choice.own(assembly.schedules[0]))
     if disturbed == "table":
-        call = next(
-            call for call in schedule.query
-            if any(window.array == "p3_filter" for window in call.outputs)
-        )  # fmt: skip
-        offsets = row_offsets(schedule, *canvas)
-        starts = table[offsets[call.origin_x] : offsets[call.origin_x + 1]]
+        steps = replay._executor._tap_many
+        index = next(
+            index
+            for index, step in enumerate(steps)
+            if isinstance(step, _ProgramStep) and "p3_filter" in step.call.makes
+        )
+        starts = np.array(steps[index].origin_x)
         starts[(starts > 0) & (starts < starts.max())] -= 1
+        steps[index] = replace(steps[index], origin_x=starts.tolist())
     else:
         with torch.no_grad():
             next(assembly.programs[0].module.buffers()).add_(1e-3)
-    replay = Replay(manifest, schedule, *canvas, table, TorchEngine(assembly.programs))
     found = check_replay(replay, [(tiny.oracle(canvas), some_taps(canvas))])
     assert max(found.relative_error.values()) > 1e-5
 
@@ -512,7 +480,7 @@ def test_merging_pieces_never_closes_a_circle(monkeypatch: pytest.MonkeyPatch) -
     # So much is wanted of x that merging it with y moves no window that a or b reads or writes.
     cells = Span(np.arange(16), np.arange(16) + 1)
     around = Span(cells.lo - 5, cells.hi + 5).clip(16)
-    plan = make_plan(graph, {"x": (around, around), "b": (cells, cells)})
+    plan = proven_plan(graph, {"x": (around, around), "b": (cells, cells)})
     assert set(gains) <= set(merged), "both pairs are considered"
     pieces = [{part_of[node] for node in placed.piece.nodes} for placed in plan.query]
     assert {x, "y"} in pieces
@@ -550,10 +518,10 @@ def test_photos_of_any_size(
     small: SmallExport, segmenter: TapSegmenter, height: int, width: int
 ) -> None:
     photo = generate_scene(height, width, seed=height)
-    (schedule,) = segmenter.schedules
+    (schedule,) = segmenter.strategy.schedules
     network = small.source.network
     canvas = Canvas(*schedule.canvas, network.pad_value)
-    reaches = {mask.name: mask.reach for mask in schedule.masks}
+    reaches = {window.name: window.reach for window in schedule.graph.windows}
     pixels, placement = canvas.fit(photo)
     with torch.inference_mode():
         outputs = network(torch.from_numpy(pixels).permute(2, 0, 1)[None].float())
@@ -569,7 +537,7 @@ def test_photos_of_any_size(
             placement.box_to_photo(tuple(answers.box[0, best].tolist())),
             abs=0.1,
         )
-        window = promised_window(canvas, tap, reaches[result.mask_schedule])
+        window = promised_window(canvas, tap, reaches[result.mask_window])
         x0, y0, x1, y1 = (side // 2 for side in window)
         mask = place_mask(answers.mask[0, best, y0:y1, x0:x1].numpy(), window, placement)
         # Rounding may move a pixel over 0.5.
@@ -604,12 +572,11 @@ def test_parity_taps_are_corners_edges_and_others() -> None:
     ],
 )
 def test_onnx_runtime(small: SmallExport, name: str, canvas: Size, count: int) -> None:
-    manifest = Bundle.open(small.folder).manifest
-    (schedule,) = (v for v in manifest.schedules if v.name == name)
-    engine, _ = load_engine(
-        "onnxruntime", Bundle.open(small.folder), EngineSettings(1), sorted(schedule.programs())
-    )
-    replay = Replay(manifest, schedule, *canvas, checked_table(manifest, schedule, *canvas), engine)
+    bundle = Bundle.open(small.folder)
+    (schedule,) = (v for v in bundle.manifest.schedules if v.name == name)
+    programs = sorted(schedule.graph.programs())
+    engine, _ = load_engine("onnxruntime", bundle.program_files, EngineSettings(1), programs)
+    replay = replay_on(small.draft.assembly, Choice(schedule, *canvas), engine)
     oracle = FullNetOracle(small.source.network, generate_scene(*canvas, seed=5))
     found = check_replay(replay, [(oracle, parity_taps(*canvas, count=count, seed=5))])
     assert found.taps == count
@@ -620,9 +587,8 @@ def test_onnx_runtime_without_the_comparison(small: SmallExport) -> None:
     """The same by hand, for one tap, so that the comparison itself is compared."""
     bundle = Bundle.open(small.folder)
     schedule = bundle.manifest.schedules[0]
-    table = checked_table(bundle.manifest, schedule, *CANVAS)
-    engine, _ = load_engine("onnxruntime", bundle, EngineSettings(1))
-    replay = Replay(bundle.manifest, schedule, *CANVAS, table, engine)
+    engine, _ = load_engine("onnxruntime", bundle.program_files, EngineSettings(1))
+    replay = replay_on(small.draft.assembly, Choice.own(schedule), engine)
     picture, (x, y) = generate_scene(*CANVAS, seed=6), (201, 75)
     with torch.inference_mode():
         outputs = small.source.network(torch.from_numpy(picture).permute(2, 0, 1)[None].float())

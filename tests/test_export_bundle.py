@@ -8,6 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,8 +24,11 @@ from export_fixtures import (
     OPEN_CANVAS,
     WARM_CANVAS,
     SmallExport,
+    calls_of,
     few_programs,
+    macs_of,
     snapshot,
+    windows_of,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,17 +43,13 @@ from tracenet_export.assemble import assemble
 from tracenet_export.plan import make_piece
 from tracenet_export.plan.piece import place
 from tracenet_export.programs import PieceModule
-from tracenet_export.schedule import (
-    Graphs,
-    captured,
-    parse_schedule,
-    plan_schedule,
-)
+from tracenet_export.requests import parse_schedule
+from tracenet_export.schedule import Graphs, captured, plan_schedule
 from tracenet_export.targets import open_target
+from tracenet_export.write import write_schedule
 from tracenet_runtime import TapSegmenter
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.manifest import MAX_SIDE
-from tracenet_runtime.table import make_table
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.contract import MAX_SIDE
 
 PARITY_TAPS = 28
 KINDS: tuple[Literal["score", "box", "filter"], ...] = ("score", "box", "filter")
@@ -61,14 +61,6 @@ KEY_STRIDE = 8
 @pytest.fixture(scope="module")
 def graphs(small: SmallExport) -> Graphs:
     return captured(load_checkpoint(small.checkpoint))
-
-
-def calls_of(schedule: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        *schedule["encode"],
-        *schedule["query"],
-        *(call for mask in schedule["masks"] for call in (*mask["calls"], mask["head"])),
-    ]
 
 
 # Files and manifest
@@ -90,7 +82,7 @@ def test_files_are_listed_with_their_hashes(small: SmallExport) -> None:
 
 def test_manifest(small: SmallExport) -> None:
     manifest, network = small.manifest, small.source.network
-    assert manifest["schema_version"] == 4
+    assert manifest["schema_version"] == 5
     assert manifest["name"] == "mobilenetv2-fpn"
     assert (manifest["target"], manifest["precision"]) == ("onnx", "fp32")
     assert manifest["licence"] == LICENCE == checkpoint_licence(small.checkpoint)
@@ -104,7 +96,11 @@ def test_manifest(small: SmallExport) -> None:
         "color": "RGB", "dtype": "float32", "range": [0, 255], "layout": "NCHW",
         "resize": "thinned-pillow-bilinear", "pad_value": [128, 128, 128],
     }  # fmt: skip
-    assert manifest["levels"] == [
+    answer = manifest["answer"]
+    assert (answer["feature_stride"], answer["fullnet_iou"]) == (8, [None] * len(NAMES))
+    assert answer["reach_slack"] >= 1
+    assert manifest["strategy"] == {"kind": "single", "schedules": [0, 1, 2, 3]}
+    assert answer["levels"] == [
         {
             "name": f"P{i}", "stride": 2**i, "size_of_interest": 2 ** (i + 3),
             "score": f"p{i}_score", "box": f"p{i}_box", "filter": f"p{i}_filter",
@@ -127,10 +123,13 @@ def test_schedules_stand_in_the_order_of_the_command_line(small: SmallExport) ->
     for schedule in schedules:
         height, width = CANVASES[schedule["name"]]  # asked for: 250x257, 128x1024 and 256
         assert schedule["canvas"] == {"height": height, "width": width}
-        assert schedule["key_level"] == "P3"
-        assert schedule["reach_slack"] >= 1
-        asked = ["P3"] if schedule["name"] == "P3" else ["P3", "P4", "P5", "P6", "P7"]
-        assert schedule["levels"] == asked
+        assert schedule["key_stride"] == KEY_STRIDE
+        asked = ["p3"] if schedule["name"] == "P3" else ["p3", "p4", "p5", "p6", "p7"]
+        outputs = schedule["graph"]["outputs"]
+        assert outputs == {
+            **{kind: [f"{level}_{kind}" for level in asked] for kind in KINDS},
+            "mask": [f"{window}/mask" for window in windows_of(schedule)],
+        }
 
 
 @pytest.mark.parametrize(
@@ -145,15 +144,15 @@ def test_schedules_stand_in_the_order_of_the_command_line(small: SmallExport) ->
 def test_masks_reach_four_pixels_less_than_their_window(
     small: SmallExport, name: str, reaches: dict[str, int | None]
 ) -> None:
-    masks = small.schedule(name)["masks"]
+    windows = windows_of(small.schedule(name))
     canvas = CANVASES[name]
-    assert [(mask["name"], mask["reach"]) for mask in masks] == list(reaches.items())
-    for mask in masks:
-        (features,) = mask["head"]["inputs"]
-        (probability,) = mask["head"]["outputs"]
+    assert [(n, calls[-1]["reach"]) for n, calls in windows.items()] == list(reaches.items())
+    for *_, head, placed in windows.values():
+        (features,), (probability,), reach = head["inputs"], head["outputs"], placed["reach"]
         assert probability["size"] == [4 * side for side in features["size"]]
+        assert probability["array"] == placed["input"]
         # The window to both sides and the tapped cell.
-        largest = math.inf if mask["reach"] is None else 2 * (mask["reach"] + 4) // 8 + 1
+        largest = math.inf if reach is None else 2 * (reach + 4) // 8 + 1
         assert features["size"] == [min(largest, side // 8) for side in canvas]
 
 
@@ -169,47 +168,36 @@ def test_what_they_serve(small: SmallExport) -> None:
 def test_what_is_encoded_and_what_taps_run(small: SmallExport) -> None:
     schedules = {name: small.schedule(name) for name in NAMES}
     for name in ("all", "P3"):
-        assert schedules[name]["encode"] == []
+        assert calls_of(schedules[name], "photo") == []
     for name in ("warm", "full"):
-        (encode,) = schedules[name]["encode"]
+        (encode,) = calls_of(schedules[name], "photo")
         assert [window["array"] for window in encode["inputs"]] == ["image"]
         assert encode["inputs"][0]["size"] == list(CANVASES[name])
-        (mask,) = schedules[name]["masks"]
-        assert mask["calls"] == []
-        assert mask["head"]["inputs"][0]["array"] == "mask_features"
-        later = [*schedules[name]["query"], mask["head"]]
+        ((head, _),) = windows_of(schedules[name]).values()
+        assert head["inputs"][0]["array"] == "mask_features"
+        later = [*calls_of(schedules[name], "tap"), head]
         assert all(window["array"] != "image" for call in later for window in call["inputs"])
-    assert schedules["warm"]["query"]
-    assert schedules["full"]["query"] == []
+    assert calls_of(schedules["warm"], "tap")
+    assert [v["when"] for v in schedules["full"]["graph"]["phases"]] == ["photo", "window"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_multiply_adds(small: SmallExport, name: str) -> None:
     schedule, plan = small.schedule(name), small.plans[name].plan
-    macs = schedule["macs"]
+    macs = macs_of(small, name)
     of_head = {
-        mask["name"]: (10 * 8 + 8 * 8 + 8) * math.prod(mask["head"]["inputs"][0]["size"])
-        for mask in schedule["masks"]
+        window: (10 * 8 + 8 * 8 + 8) * math.prod(head["inputs"][0]["size"])
+        for window, (*_, head, _) in windows_of(schedule).items()
     }
     whole_head = (10 * 8 + 8 * 8 + 8) * math.prod(side // 8 for side in CANVASES[name])
     assert macs["full"] == plan.graph.full_macs + whole_head
     assert macs["query"] == plan.query_macs
     assert macs["encode"] == plan.encode_macs
     assert macs["masks"] == {n: plan.alternative_macs(n) + of_head[n] for n in of_head}
-    # What the programs of a schedule say of themselves adds up to the same.
-    programs = small.manifest["programs"]
-
-    def total(calls: list[dict[str, Any]]) -> int:
-        return sum(programs[call["program"]]["macs"] for call in calls)
-
-    assert total(schedule["encode"]) == macs["encode"]
-    assert total(schedule["query"]) == macs["query"]
-    for mask in schedule["masks"]:
-        assert total([*mask["calls"], mask["head"]]) == macs["masks"][mask["name"]]
 
 
 def test_multiply_adds_of_fullnet_and_of_a_tap(small: SmallExport) -> None:
-    macs = {name: small.schedule(name)["macs"] for name in NAMES}
+    macs = {name: macs_of(small, name) for name in NAMES}
     assert macs["full"]["encode"] == small.plans["full"].plan.graph.full_macs
     assert macs["full"]["query"] == 0
     assert macs["all"]["encode"] == macs["P3"]["encode"] == 0
@@ -259,7 +247,7 @@ def test_planner_and_runtime_make_the_same_table_of_a_served_canvas(
     schedule = small.schedule("P3")
     expected = table_of(schedule, OPEN_CANVAS[0], width)
     (parsed,) = (v for v in Bundle.open(small.folder).manifest.schedules if v.name == "P3")
-    assert make_table(parsed, OPEN_CANVAS[0], width).tolist() == expected
+    assert np.concatenate(parsed.starts(OPEN_CANVAS[0], width)).tolist() == expected
     form = small.plans["P3"].form
     starts = {
         (axis, tuple(row.starts(side, side // KEY_STRIDE).tolist()))
@@ -283,8 +271,8 @@ def test_every_window_lies_in_its_feature_map(small: SmallExport, name: str) -> 
         for key, node in graph.nodes.items()
     }
     extents |= {output: graph.nodes[node].extent for output, node in graph.outputs.items()}
-    extents |= {"image": canvas, "mask": (canvas[0] // 2, canvas[1] // 2)}
-    scopes = tuple(f"{mask['name']}/" for mask in schedule["masks"])
+    extents |= {"image": canvas, "probability": (canvas[0] // 2, canvas[1] // 2)}
+    scopes = tuple(f"{window}/" for window in windows_of(schedule))
     used, moving = set(), 0
     for call in calls_of(schedule):
         for axis, key in enumerate("yx"):
@@ -316,7 +304,7 @@ def test_programs_are_shared_by_levels_and_by_schedules(small: SmallExport) -> N
     assert set().union(*programs.values()) == set(manifest["programs"])
     makers = {
         output["array"]: call["program"]
-        for call in small.schedule("warm")["query"]
+        for call in calls_of(small.schedule("warm"), "tap")
         for output in call["outputs"]
     }
     assert makers["p3_filter"] == makers["p4_filter"]
@@ -337,10 +325,9 @@ def test_another_canvas_that_a_schedule_serves_takes_no_new_programs(
     alone, both = assemble([small.plans["P3"]]), assemble([small.plans["P3"], wider])
     assert [p.name for p in both.programs] == [p.name for p in alone.programs]
     first, second = both.schedules
-    for key in ("rows", "query", "masks", "serves"):
-        assert first[key] == second[key]
-    assert first["canvas"] != second["canvas"]
-    assert second["table_offset"] == len(alone.table) < len(both.table)
+    assert (first.rows, first.graph, first.serves) == (second.rows, second.graph, second.serves)
+    assert first.canvas != second.canvas
+    assert second.table_offset == sum(map(len, first.starts(*first.canvas)))
 
 
 class TwoPools(nn.Module):
@@ -412,8 +399,10 @@ def test_planning_again_gives_the_same_schedules(small: SmallExport, graphs: Gra
         ]
     plans = small.plans | {plan.name: plan for plan in again}
     first, second = (assemble(list(some.values())) for some in (small.plans, plans))
-    assert list(second.schedules) == small.manifest["schedules"]
-    assert second.table.tobytes() == (small.folder / "table.bin").read_bytes()
+    written = json.dumps([write_schedule(v) for v in second.schedules])
+    assert json.loads(written) == small.manifest["schedules"]
+    draft = replace(small.draft, assembly=second)
+    assert draft.table.tobytes() == (small.folder / "table.bin").read_bytes()
     assert [p.name for p in second.programs] == [p.name for p in first.programs]
     for before, after in zip(first.programs, second.programs, strict=True):
         if isinstance(before.module, PieceModule):
@@ -460,7 +449,8 @@ def test_parity_report(small: SmallExport) -> None:
     for name, checked in parity_schedules(small):
         replay = checked["replay"]
         assert replay["taps"] == PARITY_TAPS
-        levels = [level for level in LEVELS if level.name in small.schedule(name)["levels"]]
+        asked = small.schedule(name)["graph"]["outputs"]["score"]
+        levels = [level for level in LEVELS if level.output("score") in asked]
         assert set(replay["relative_error"]) == {
             level.output(kind) for level in levels for kind in KINDS
         } | {"mask"}
@@ -521,14 +511,15 @@ def test_whole_masks_lose_nothing(small: SmallExport) -> None:
 
 
 def test_golden_taps(small: SmallExport) -> None:
-    golden = json.loads((small.folder / "golden.json").read_text())["answers"]
-    assert [len(answers) for answers in golden] == [4] * len(NAMES)
-    for name, answers in zip(NAMES, golden, strict=True):
-        segmenter = TapSegmenter.load(small.folder, threads=1, schedule=name)
-        segmenter.check_golden()
-        assert {tap["level"] for tap in answers} <= set(small.schedule(name)["levels"])
-    assert [[tap.at for tap in taps] for taps in Bundle.open(small.folder).golden_taps()] == [
-        [tuple(tap["at"]) for tap in answers] for answers in golden
+    golden = json.loads((small.folder / "golden.json").read_text())
+    lists = [*golden["schedules"], golden["strategy"]]
+    assert [len(answers) for answers in lists] == [4] * (len(NAMES) + 1)
+    for name in NAMES:
+        TapSegmenter.load(small.folder, threads=1, schedule=name).check_golden()
+    assert {tap["level"] for tap in golden["schedules"][1]} == {"P3"}
+    read = Bundle.open(small.folder).golden()
+    assert [[tap.at for tap in taps] for taps in (*read.schedules, read.strategy)] == [
+        [tuple(tap["at"]) for tap in answers] for answers in lists
     ]
 
 
@@ -538,7 +529,7 @@ def test_report(small: SmallExport) -> None:
     assert report["target"] == "onnx"
     for name, said in zip(NAMES, report["schedules"], strict=True):
         schedule = small.schedule(name)
-        macs = schedule["macs"]
+        macs = macs_of(small, name)
         assert (said["schedule"], said["canvas"]) == (name, list(CANVASES[name]))
         assert said["serves"] == schedule["serves"]
         # The mask head is in the manifest's figures, and not in the report's.

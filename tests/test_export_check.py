@@ -17,7 +17,6 @@ from tracenet.model import LEVELS, load_checkpoint, shipped_checkpoint
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_export import parity as parity_module
 from tracenet_export import photos as photos_package
-from tracenet_export.assemble import assemble
 from tracenet_export.calibration import (
     FEWEST_PHOTOS,
     MOST_PHOTOS,
@@ -27,11 +26,10 @@ from tracenet_export.calibration import (
 from tracenet_export.check import checking_engine
 from tracenet_export.engine_process import EngineProcess
 from tracenet_export.errors import ExportError, ParityError
+from tracenet_export.limits import Limits
 from tracenet_export.parity import (
-    LIMITS,
     Differences,
     FullNetOracle,
-    Limits,
     ReplayParity,
     TorchEngine,
     check_replay,
@@ -40,11 +38,17 @@ from tracenet_export.parity import (
 )
 from tracenet_export.photos import parity_photos
 from tracenet_export.targets import TARGETS
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.errors import EngineUnavailable, PhotoError
-from tracenet_runtime.replay import Engine, Replay
-from tracenet_runtime.table import make_table
+from tracenet_runtime.graph.executor import Engine
+from tracenet_runtime.graph.schedule import Choice
+
+LIMITS = {
+    (name, precision): row.limits
+    for name, target in TARGETS.items()
+    for precision, row in target.precisions.items()
+}
 
 
 def inputs_of(bundle: Bundle, program: str) -> dict[str, np.ndarray]:
@@ -62,8 +66,8 @@ def test_the_process_gives_what_the_engine_gives(
     small: SmallExport, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bundle = Bundle.open(small.folder)
-    here, report = load_engine("onnxruntime", bundle, EngineSettings(1))
-    with EngineProcess("onnxruntime", bundle, EngineSettings(1)) as there:
+    here, report = load_engine("onnxruntime", bundle.program_files, EngineSettings(1))
+    with EngineProcess("onnxruntime", bundle.program_files, EngineSettings(1)) as there:
         assert there.report == report
         for program in list(bundle.manifest.programs)[-3:]:
             inputs = inputs_of(bundle, program)
@@ -76,7 +80,9 @@ def test_the_process_gives_what_the_engine_gives(
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
 def test_no_torch_in_the_process(small: SmallExport) -> None:
-    with EngineProcess("onnxruntime", Bundle.open(small.folder), EngineSettings(1)) as engine:
+    with EngineProcess(
+        "onnxruntime", Bundle.open(small.folder).program_files, EngineSettings(1)
+    ) as engine:
         loaded = Path(f"/proc/{engine._process.pid}/maps").read_text()
     assert "onnxruntime" in loaded
     assert "torch" not in loaded
@@ -85,7 +91,7 @@ def test_no_torch_in_the_process(small: SmallExport) -> None:
 def test_a_crash_is_one_sentence(small: SmallExport) -> None:
     bundle = Bundle.open(small.folder)
     program = list(bundle.manifest.programs)[-1]
-    with EngineProcess("onnxruntime", bundle, EngineSettings(1)) as engine:
+    with EngineProcess("onnxruntime", bundle.program_files, EngineSettings(1)) as engine:
         engine._process.kill()
         engine._process.wait(10)
         with pytest.raises(ParityError, match=rf"onnxruntime crashed in the program {program}"):
@@ -95,9 +101,9 @@ def test_a_crash_is_one_sentence(small: SmallExport) -> None:
 def test_errors_come_through(small: SmallExport) -> None:
     bundle = Bundle.open(small.folder)
     with pytest.raises(EngineUnavailable, match="litert runs litert bundles"):
-        EngineProcess("litert", bundle, EngineSettings(1))
+        EngineProcess("litert", bundle.program_files, EngineSettings(1))
     program = list(bundle.manifest.programs)[-1]
-    with EngineProcess("onnxruntime", bundle, EngineSettings(1)) as engine:
+    with EngineProcess("onnxruntime", bundle.program_files, EngineSettings(1)) as engine:
         with pytest.raises(Exception, match="cannot run the program"):
             engine.run(program, {})
         engine.run(program, inputs_of(bundle, program))  # it is still there
@@ -106,7 +112,7 @@ def test_errors_come_through(small: SmallExport) -> None:
 def test_ctrl_c_is_for_the_exporter_alone(small: SmallExport) -> None:
     bundle = Bundle.open(small.folder)
     program = list(bundle.manifest.programs)[-1]
-    with EngineProcess("onnxruntime", bundle, EngineSettings(1)) as engine:
+    with EngineProcess("onnxruntime", bundle.program_files, EngineSettings(1)) as engine:
         # What a terminal sends at Ctrl-C goes to the exporter's group of processes.
         assert os.getpgid(engine._process.pid) != os.getpgid(0)
         engine.run(program, inputs_of(bundle, program))
@@ -151,14 +157,9 @@ def test_too_few_photos(tmp_path: Path) -> None:
 
 
 def test_a_broken_photo(small: SmallExport, tmp_path: Path) -> None:
-    manifest = Bundle.open(small.folder).manifest
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
-    programs = assemble(list(small.plans.values())).programs
-    with (
-        pytest.raises(PhotoError, match=r"broken\.jpg"),
-        calibrated(manifest, programs, [broken]),
-    ):
+    with pytest.raises(PhotoError, match=r"broken\.jpg"), calibrated(small.draft, [broken]):
         pass
 
 
@@ -167,9 +168,8 @@ def test_calibration_sees_what_the_programs_see(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     manifest = Bundle.open(small.folder).manifest
-    programs = assemble(list(small.plans.values())).programs
     photos = sorted(Path(photos_package.__file__).parent.glob("*.jpg"))[:2]
-    with calibrated(manifest, programs, photos) as samples:
+    with calibrated(small.draft, photos) as samples:
         assert set(samples) == set(manifest.programs)
         for name, program in manifest.programs.items():
             assert len(samples[name]) >= len(photos), name
@@ -181,7 +181,7 @@ def test_calibration_sees_what_the_programs_see(
         # Not the same tap twice, and photos as they are: levels from 0 to 255.
         filters = {sample["filter"].tobytes() for sample in samples["mask_head_32x32"]}
         assert len(filters) > len(photos)
-        image = samples[manifest.schedules[0].query[0].program][0]
+        image = samples[manifest.schedules[0].graph.phases[0].program_calls[0].program][0]
         assert any(value.shape[1] == 3 and value.max() > 200 for value in image.values())
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
@@ -191,11 +191,10 @@ def test_large_windows_are_recorded_on_fewer_photos(
     small: SmallExport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracenet_export.calibration._MOST_BYTES", 1)
-    manifest = Bundle.open(small.folder).manifest
     photo = sorted(Path(photos_package.__file__).parent.glob("*.jpg"))[0]
-    programs = assemble(list(small.plans.values())).programs
-    with calibrated(manifest, programs, [photo] * (FEWEST_PHOTOS + 2)) as samples:
-        encodes = samples[manifest.schedules[-1].encode[0].program]
+    with calibrated(small.draft, [photo] * (FEWEST_PHOTOS + 2)) as samples:
+        photo_phase = small.draft.assembly.schedules[-1].graph.phases[0]
+        encodes = samples[photo_phase.program_calls[0].program]
         assert len(encodes) == FEWEST_PHOTOS
 
 
@@ -218,24 +217,24 @@ class ChangingEngine:
 
 def compared(small: SmallExport, change: tuple[str, float] | None, count: int = 20) -> ReplayParity:
     """`warm` on a photo, with something added to one of its outputs, by array."""
-    manifest = Bundle.open(small.folder).manifest
-    (schedule,) = (s for s in manifest.schedules if s.name == "warm")
+    draft = small.draft
+    (schedule,) = (v for v in draft.assembly.schedules if v.name == "warm")
     changes = {}
     if change:
         array, shift = change
         changes = {
             f"{call.program}/{window.name}": shift
-            for call in (*schedule.encode, *schedule.tap_calls())
+            for phase in schedule.graph.phases
+            for call in phase.program_calls
             for window in call.outputs
             if window.array == array
         }
         assert changes
-    assembly = assemble(list(small.plans.values()))
+    assembly = draft.assembly
     engine = ChangingEngine(TorchEngine(assembly.programs), changes)
-    table = make_table(schedule, *WARM_CANVAS)
     photo = parity_photos()[0][: WARM_CANVAS[0], : WARM_CANVAS[1]]
     oracle = FullNetOracle(small.source.network, np.ascontiguousarray(photo))
-    replay = Replay(manifest, schedule, *WARM_CANVAS, table, engine)
+    replay = draft.viewer(assembly.described(), engine).replay(Choice.own(schedule))
     return check_replay(replay, [(oracle, parity_taps(*WARM_CANVAS, count))])
 
 
@@ -339,9 +338,6 @@ def test_single_cells_of_masks_are_limited_where_borders_must_not_move() -> None
 
 
 def test_every_target_and_precision_has_limits() -> None:
-    assert set(LIMITS) == {
-        (name, precision) for name, target in TARGETS.items() for precision in target.precisions
-    }
     for (_, precision), limits in LIMITS.items():
         if precision == "fp32":
             assert limits.program_error <= 1e-3

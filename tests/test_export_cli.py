@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from export_fixtures import CANVAS, SmallExport
@@ -13,29 +15,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tool_checks import assert_one_sentence
 
+import tracenet_export
 from tracenet.model import DEFAULT_CANVAS, LEVELS, Level, untrained_network
 from tracenet_export import check, cli
 from tracenet_export.errors import ExportError
-from tracenet_export.schedule import (
-    LADDER,
-    WORTHWHILE,
+from tracenet_export.recipes.levels import LADDER, Levels
+from tracenet_export.requests import (
     ScheduleRequest,
-    captured,
+    parse_canvas,
     parse_levels,
+    parse_requests,
     parse_schedule,
-    plan_schedule,
-    tap_macs,
+    parse_windows,
 )
+from tracenet_export.schedule import WORTHWHILE, captured, plan_schedule, tap_macs
 from tracenet_export.targets import open_target
 from tracenet_runtime.engines import ENGINES
-from tracenet_runtime.zoom_rule import ZoomRule
+from tracenet_runtime.strategies.rules import SingleRule, StrategyRule, ZoomRule
 
 # Targets
 
 
 def test_targets() -> None:
     target, precision, converter = open_target("onnx", None)
-    assert (target.calibrated, precision) == (("int8",), "fp32")
+    assert [name for name, v in target.precisions.items() if v.calibrated] == ["int8"]
+    assert precision == "fp32"
     assert callable(converter.convert)
 
 
@@ -137,6 +141,28 @@ def test_a_target_that_cannot_be_checked(
     assert_one_sentence(cli.main, arguments, said, capsys)
 
 
+# From Python
+
+
+def test_an_export_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is what the command does, and says the same of what is wrong."""
+    with pytest.raises(ExportError, match="no target 'tflite'"):
+        tracenet_export.export(tmp_path / "bundle", target="tflite")
+    parameters = inspect.signature(tracenet_export.export).parameters
+    given: list[dict[str, Any]] = []
+
+    def export(**options: Any) -> dict[str, Any]:
+        given.append(options)
+        return {}
+
+    monkeypatch.setattr("tracenet_export.exporting.export", export)
+    monkeypatch.setattr(cli, "_readable", lambda _: "")
+    assert cli.main(["--schedule", "P4@256", "--out", "there", "--threads", "1"]) == 0
+    (options,) = given
+    assert options.keys() == parameters.keys()
+    assert (options["schedules"], options["out"]) == (["P4@256"], Path("there"))
+
+
 # The command line
 
 
@@ -152,13 +178,13 @@ def test_a_target_that_cannot_be_checked(
     ],
 )
 def test_canvas(text: str, canvas: tuple[int, int]) -> None:
-    assert cli.parse_canvas(text) == canvas
+    assert parse_canvas(text) == canvas
 
 
 @pytest.mark.parametrize("text", ["", "x", "640x", "0", "00x640", "640x0", "-1", "6.4", "16385"])
 def test_no_canvas(text: str) -> None:
     with pytest.raises(ExportError, match=r"is no canvas; give height x width"):
-        cli.parse_canvas(text)
+        parse_canvas(text)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +197,13 @@ def test_no_canvas(text: str) -> None:
     ],
 )
 def test_windows(text: str, reaches: tuple[int | None, ...]) -> None:
-    assert cli.parse_windows(text) == reaches
+    assert parse_windows(text) == reaches
 
 
 @pytest.mark.parametrize("text", ["", "64,", "60", "0", "-8", "64px", "all64", "²"])
 def test_no_windows(text: str) -> None:
     with pytest.raises(ExportError, match="is no mask window; give multiples of 8"):
-        cli.parse_windows(text)
+        parse_windows(text)
 
 
 def test_windows_must_fit_the_finest_level() -> None:
@@ -264,20 +290,21 @@ def test_the_coarsest_level_alone_has_windows_that_fit_it() -> None:
     assert parse_schedule("P7", CANVAS).ladder == (128, 256, None)
 
 
-def requests_and_zoom(*arguments: str) -> tuple[list[ScheduleRequest], ZoomRule | None]:
-    return cli.parse_requests(cli.build_parser().parse_args(arguments))
+def requests_and_zoom(*arguments: str) -> tuple[list[ScheduleRequest], StrategyRule]:
+    asked = cli.build_parser().parse_args(arguments)
+    return parse_requests(asked.schedules, asked.canvas, asked.windows, asked.halo)
 
 
 def requests_of(*arguments: str) -> list[ScheduleRequest]:
     requests, zoom = requests_and_zoom(*arguments)
-    assert zoom is None
+    assert zoom == SingleRule(tuple(range(len(requests))))
     return requests
 
 
 def test_without_a_schedule_a_bundle_zooms_or_has_the_canvas_that_is_named() -> None:
     assert requests_and_zoom() == requests_and_zoom("--schedule", "zoom")
     assert requests_of("--canvas", "512") == [
-        ScheduleRequest("all", LEVELS, DEFAULT_CANVAS, LADDER)
+        ScheduleRequest(Levels(LEVELS), DEFAULT_CANVAS, LADDER)
     ]
     assert requests_of("--canvas", "512") == requests_of("--schedule", "all")
 
@@ -309,7 +336,7 @@ def test_a_zoom_brings_the_schedules_of_its_looks(
 ) -> None:
     requests, zoom = requests_and_zoom("--schedule", *schedules)
     assert [(v.name, v.canvas) for v in requests] == [(name, (s, s)) for name, s in canvases]
-    assert zoom is not None
+    assert isinstance(zoom, ZoomRule)
     assert (zoom.first, zoom.tile) == looks
     assert zoom.extent <= 256
 
@@ -430,7 +457,7 @@ def test_a_wrong_place_is_refused_before_the_work(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "notes.txt").write_text("notes")
-    monkeypatch.setattr("tracenet_export.cli.open_source", lambda _: pytest.fail("worked"))
+    monkeypatch.setattr("tracenet_export.exporting.open_source", lambda *_: pytest.fail("worked"))
     arguments = ["--untrained", "--out", str(tmp_path)]
     assert_one_sentence(cli.main, arguments, "exists and is no bundle", capsys)
 

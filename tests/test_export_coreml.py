@@ -23,11 +23,13 @@ from tracenet.options import DEFAULT_NETWORK
 from tracenet_export import cli
 from tracenet_export.assemble import assemble
 from tracenet_export.errors import ExportError
-from tracenet_export.programs import Program, TensorShape
-from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+from tracenet_export.programs import Program
+from tracenet_export.requests import parse_schedule
+from tracenet_export.schedule import captured, plan_schedule
 from tracenet_export.targets import Converted, coreml, coreml_compact, open_target
 from tracenet_export.targets.coreml_reference import ReferenceProgram
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.graph.program import TensorSpec
 
 CANVAS = (128, 256)
 # Backbone, pyramid and towers; the heads; the mask branch; the mask head (its window not square).
@@ -86,8 +88,8 @@ def conv_relu() -> Program:
     return Program(
         "conv_relu",
         ConvRelu().eval(),
-        (TensorShape("input_0", (1, 16, 6, 10)),),
-        (TensorShape("output_0", (1, 16, 6, 10)),),
+        (TensorSpec("input_0", (1, 16, 6, 10)),),
+        (TensorSpec("output_0", (1, 16, 6, 10)),),
         0,
     )
 
@@ -269,8 +271,8 @@ def test_equal_settings_and_weights_are_stored_once(tmp_path: Path) -> None:
     program = Program(
         "twice",
         Twice().eval(),
-        (TensorShape("v1", shape),),  # like the names that the values within are given
-        (TensorShape("v0", shape),),
+        (TensorSpec("v1", shape),),  # like the names that the values within are given
+        (TensorSpec("v0", shape),),
         0,
     )
     coreml.convert([program], tmp_path, "int8", None)
@@ -362,7 +364,7 @@ def test_coremltools_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_shape_is_refused(tmp_path: Path) -> None:
-    program = dataclasses.replace(conv_relu(), outputs=(TensorShape("output_0", (1, 16, 6, 11)),))
+    program = dataclasses.replace(conv_relu(), outputs=(TensorSpec("output_0", (1, 16, 6, 11)),))
     with pytest.raises(ExportError, match=r"conv_relu.*outputs.*6 x 10.*where.*6 x 11"):
         coreml.convert([program], tmp_path, "fp32", None)
 
@@ -389,7 +391,7 @@ def test_operator_unknown_to_core_ml(tmp_path: Path, capfd: pytest.CaptureFixtur
             return (torch.special.bessel_j0(x),)
 
     program = dataclasses.replace(
-        conv_relu(), module=Bessel(), outputs=(TensorShape("output_0", (1, 16, 6, 10)),)
+        conv_relu(), module=Bessel(), outputs=(TensorSpec("output_0", (1, 16, 6, 10)),)
     )
     with pytest.raises(ExportError, match=r"^conv_relu cannot be converted .*bessel_j0"):
         coreml.convert([program], tmp_path, "fp32", None)

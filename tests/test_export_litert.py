@@ -26,10 +26,12 @@ from tracenet.model import untrained_network
 from tracenet_export.assemble import assemble
 from tracenet_export.errors import ExportError
 from tracenet_export.parity import TorchEngine
-from tracenet_export.programs import Program, TensorShape
-from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+from tracenet_export.programs import Program
+from tracenet_export.requests import parse_schedule
+from tracenet_export.schedule import captured, plan_schedule
 from tracenet_export.targets import Calibration, Converted, litert
 from tracenet_export.targets.quiet import quiet
+from tracenet_runtime.graph.program import TensorSpec
 
 CANVAS = (128, 256)
 # The heads; the mask branch; the mask head (its window not square).
@@ -94,8 +96,8 @@ def conv_relu(name: str = "conv_relu", width: int = 10) -> Program:
     return Program(
         name,
         ConvRelu().eval(),
-        (TensorShape("input_0", (1, 8, 6, width)),),
-        (TensorShape("output_0", (1, 64, 6, width)),),
+        (TensorSpec("input_0", (1, 8, 6, width)),),
+        (TensorSpec("output_0", (1, 64, 6, width)),),
         0,
     )
 
@@ -295,7 +297,7 @@ def test_the_delegate_takes_a_resnets_stem_whole(tmp_path: Path, precision: str)
     program = dataclasses.replace(
         conv_relu(),
         module=Stem().eval(),
-        outputs=(TensorShape("output_0", (1, 64, 3, 5)),),
+        outputs=(TensorSpec("output_0", (1, 64, 3, 5)),),
     )
     seen = {program.name: [random_inputs(program, seed) for seed in range(4)]}
     report = litert.convert([program], tmp_path, precision, seen)[program.name]

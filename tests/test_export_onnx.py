@@ -25,10 +25,12 @@ from tracenet.model import load_checkpoint, shipped_checkpoint
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_export.assemble import assemble
 from tracenet_export.errors import ExportError
-from tracenet_export.programs import Program, TensorShape
-from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+from tracenet_export.programs import Program
+from tracenet_export.requests import parse_schedule
+from tracenet_export.schedule import captured, plan_schedule
 from tracenet_export.targets import Calibration, Converted, onnx_int8, open_target
 from tracenet_export.targets import onnx as target
+from tracenet_runtime.graph.program import TensorSpec
 
 CANVAS = (128, 256)
 # Backbone, pyramid and towers; the heads; the mask branch; the mask head.
@@ -83,8 +85,8 @@ def pyramid(name: str = "pyramid", height: int = 8) -> Program:
     return Program(
         name,
         Pyramid().eval(),
-        tuple(TensorShape(*item) for item in shapes.items()),
-        tuple(TensorShape(*item) for item in outputs.items()),
+        tuple(TensorSpec(*item) for item in shapes.items()),
+        tuple(TensorSpec(*item) for item in outputs.items()),
         0,
     )
 
@@ -279,8 +281,8 @@ def test_int8_shares_weights_that_are_rounded_here_and_by_the_quantiser(tmp_path
     """A layer that ends one program and is inside another is stored once."""
     torch.manual_seed(0)
     first, second = nn.Conv2d(48, 64, 1), nn.Conv2d(64, 48, 3, padding=1)
-    shapes = [TensorShape(f"output_{c}", (1, c, 6, 6)) for c in (64, 48)]
-    inputs = (TensorShape("input_0", (1, 48, 6, 6)),)
+    shapes = [TensorSpec(f"output_{c}", (1, c, 6, 6)) for c in (64, 48)]
+    inputs = (TensorSpec("input_0", (1, 48, 6, 6)),)
     short = Program("short", Outputs(first), inputs, (shapes[0],), 0)
     long = Program("long", Outputs(first, second), inputs, (shapes[1],), 0)
     convert(tmp_path, "int8", short, long)

@@ -6,7 +6,8 @@ import contextlib
 import errno
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,28 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from export_fixtures import SmallExport, snapshot
+from export_fixtures import SmallExport, calls_of, snapshot
 from onnx import helper, numpy_helper
 from tool_checks import assert_one_sentence
 
 from tracenet_export import bundle as bundle_module
 from tracenet_export import cli
-from tracenet_export.assemble import Assembly, assemble
 from tracenet_export.bundle import export_bundle
+from tracenet_export.draft import Draft, Source
 from tracenet_export.errors import ExportError, ParityError
-from tracenet_export.manifest import Source
-from tracenet_export.parity import LIMITS, Differences, refuse_programs
+from tracenet_export.limits import FP32
+from tracenet_export.parity import Differences, refuse_programs
 from tracenet_export.photos import parity_photos
 from tracenet_export.programs import Program, mask_head_program
 from tracenet_export.replacing import replacing_bundle
-from tracenet_export.schedule import SchedulePlan, ScheduleRequest
+from tracenet_export.requests import ScheduleRequest
+from tracenet_export.schedule import SchedulePlan
 from tracenet_export.targets import Converted, open_target
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.errors import BundleError
-from tracenet_runtime.replay import Engine
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.errors import BundleError, TraceNetError
+from tracenet_runtime.graph.executor import Engine
+from tracenet_runtime.graph.program import ProgramFiles
+from tracenet_runtime.graph.schedule import ProgramCall
 
 
 def parity_of(small: SmallExport) -> dict[str, Any]:
@@ -56,11 +60,11 @@ def quick(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> SmallExport:
             shutil.copy(small.folder / "programs" / name, folder)
         return converted
 
-    def plan_schedule(graphs: Any, request: ScheduleRequest) -> SchedulePlan:
+    def plan_schedule(graphs: Any, request: ScheduleRequest, cost: Any) -> SchedulePlan:
         assert small.plans[request.name].canvas == request.canvas
         return small.plans[request.name]
 
-    monkeypatch.setattr("tracenet_export.schedule.plan_schedule", plan_schedule)
+    monkeypatch.setattr("tracenet_export.exporting.plan_schedule", plan_schedule)
     monkeypatch.setattr("tracenet_export.targets.onnx.convert", convert)
     monkeypatch.setattr("tracenet_export.check.REPLAYED_TAPS", 20)
     monkeypatch.setattr("tracenet_export.check.parity_photos", lambda: parity_photos()[:2])
@@ -88,17 +92,7 @@ def arguments_for(small: SmallExport, out: Path, *schedules: str) -> list[str]:
 
 
 def export_again(small: SmallExport, out: Path, *names: str) -> None:
-    plans = [small.plans[name] for name in names or small.plans]
-    export_bundle(small.source, plans, "onnx", None, out, threads=1)
-
-
-def call_of_p3_filter(schedule: dict[str, Any]) -> dict[str, Any]:
-    found: list[dict[str, Any]] = [
-        call for call in schedule["query"]
-        if any(window["array"] == "p3_filter" for window in call["outputs"])
-    ]  # fmt: skip
-    (call,) = found
-    return call
+    export_bundle(small.drafted(*names), out, threads=1)
 
 
 def test_exporting_again_gives_the_same_bundle(quick: SmallExport, tmp_path: Path) -> None:
@@ -140,10 +134,14 @@ def test_a_broken_program(
 
     schedule = quick.schedule("warm")
     if broken == "query":
-        call = call_of_p3_filter(schedule)
-        (output,) = (w["name"] for w in call["outputs"] if w["array"] == "p3_filter")
+        call, output = next(
+            (call, window["name"])
+            for call in calls_of(schedule, "tap")
+            for window in call["outputs"]
+            if window["array"] == "p3_filter"
+        )
     else:
-        call, output = schedule["masks"][0]["head"], "mask"
+        call, output = calls_of(schedule, "window")[-1], "mask"
     convert = target.convert
     program = call["program"]
 
@@ -158,33 +156,29 @@ def test_a_broken_program(
         export_again(quick, out)
 
 
-def disturb_assembly(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Assembly], None]) -> None:
-    def assemble_wrongly(plans: Sequence[SchedulePlan]) -> Assembly:
-        assembly = assemble(plans)
-        disturb(assembly)
-        return assembly
-
-    monkeypatch.setattr("tracenet_export.bundle.assemble", assemble_wrongly)
-
-
-def test_a_wrong_closed_form(
-    quick: SmallExport, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def shift_windows(assembly: Assembly) -> None:
-        (schedule,) = (s for s in assembly.schedules if s["name"] == "warm")
-        row = schedule["rows"][call_of_p3_filter(schedule)["origin"]["x"]]
-        row["phases"] = [phase - 1 for phase in row["phases"]]
-
-    disturb_assembly(monkeypatch, shift_windows)
-    with pytest.raises(ParityError, match=r"p3_\w+ differs from PyTorch"):
-        export_again(quick, out)
+def test_a_wrong_closed_form(quick: SmallExport, out: Path) -> None:
+    draft = quick.drafted()
+    (warm,) = (v for v in draft.assembly.schedules if v.name == "warm")
+    call = next(
+        call
+        for call in warm.graph.tap
+        if isinstance(call, ProgramCall) and "p3_filter" in call.makes
+    )
+    rows = list(warm.rows)
+    row = rows[call.origin_x]
+    rows[call.origin_x] = replace(row, phases=tuple(phase - 1 for phase in row.phases))
+    schedules = tuple(
+        replace(v, rows=tuple(rows)) if v is warm else v for v in draft.assembly.schedules
+    )
+    shifted = replace(draft, assembly=replace(draft.assembly, schedules=schedules))
+    with pytest.raises(TraceNetError, match=r"p3_\w+ differs from PyTorch|misses the cell"):
+        export_bundle(shifted, out, threads=1)
 
 
 def test_a_wrong_table(quick: SmallExport, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def change_one_entry(assembly: Assembly) -> None:
-        assembly.table[assembly.schedules[1]["table_offset"]] += 1
-
-    disturb_assembly(monkeypatch, change_one_entry)
+    table = quick.draft.table
+    table[quick.draft.assembly.schedules[1].table_offset] += 1
+    monkeypatch.setattr(Draft, "table", table)
     with pytest.raises(BundleError, match="the table of the schedule 'P3' is not what its rows"):
         export_again(quick, out)
 
@@ -194,7 +188,7 @@ def test_another_network(quick: SmallExport, out: Path) -> None:
     network = type(quick.source.network)(quick.source.network.config).eval()
     other = Source(network, quick.source.sha256, quick.source.licence)
     with pytest.raises(ParityError):
-        export_bundle(other, [quick.plans["all"]], "onnx", None, out, threads=1)
+        export_bundle(replace(quick.drafted("all"), source=other), out, threads=1)
 
 
 @pytest.mark.parametrize("schedule", [0, 1])
@@ -204,11 +198,11 @@ def test_a_golden_tap_that_does_not_replay(
 ) -> None:  # fmt: skip
     write_golden = bundle_module._write_golden
 
-    def write_wrongly(bundle: Bundle, engine: Engine) -> None:
-        write_golden(bundle, engine)
-        path = bundle.folder / "golden.json"
+    def write_wrongly(draft: Draft, files: ProgramFiles, engine: Engine) -> None:
+        write_golden(draft, files, engine)
+        path = files.folder / "golden.json"
         golden = json.loads(path.read_text())
-        golden["answers"][schedule][-1]["score"] += 0.01
+        golden["schedules"][schedule][-1]["score"] += 0.01
         path.write_text(json.dumps(golden))
 
     monkeypatch.setattr(bundle_module, "_write_golden", write_wrongly)
@@ -385,7 +379,7 @@ def test_relative_difference(value: list[float], reference: list[float], error: 
     accepted = contextlib.nullcontext()
     refused = pytest.raises(ParityError, match="tensor differs from PyTorch")
     with accepted if error <= 1e-4 else refused:
-        refuse_programs(LIMITS["onnx", "fp32"], found)
+        refuse_programs(FP32, found)
 
 
 def test_a_difference_is_relative_to_the_largest_value_of_all() -> None:

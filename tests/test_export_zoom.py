@@ -9,8 +9,9 @@ from tracenet.model import TraceNet, answer_taps, load_checkpoint, shipped_check
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_export.cli import main
 from tracenet_runtime import TapResult, TapSegmenter
-from tracenet_runtime.canvas import Canvas
-from tracenet_runtime.mask import place_mask
+from tracenet_runtime.graph.schedule import Schedule
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.mask import place_mask
 
 
 @pytest.fixture(scope="module", params=[256, pytest.param(384, marks=pytest.mark.slow)])
@@ -82,11 +83,18 @@ def test_each_look_is_fullnets(
 def test_a_large_photo_costs_what_a_small_one_does(segmenter: TapSegmenter) -> None:
     photo = data.astronaut()
     large = np.repeat(np.repeat(photo, 8, axis=0), 8, axis=1)
-    manifest = segmenter.bundle.manifest
-    assert manifest.zoom is not None
-    looks = [manifest.schedules[index] for index in (manifest.zoom.first, manifest.zoom.tile)]
-    limit = sum(look.macs.query for look in looks) + max(
-        max(look.macs.masks.values()) for look in looks
+    programs = segmenter.bundle.manifest.programs
+
+    def macs(schedule: Schedule, *whens: str) -> list[int]:
+        return [
+            sum(programs[call.program].macs for call in phase.program_calls)
+            for phase in schedule.graph.phases
+            if phase.when in whens
+        ]
+
+    schedules = segmenter.strategy.schedules
+    limit = sum(sum(macs(v, "tap")) for v in schedules) + max(
+        max(macs(v, "window")) for v in schedules
     )
     for at in ((220, 100), (20, 20), (500, 400)):
         small = segmenter.tap(photo, at)

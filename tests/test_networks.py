@@ -11,13 +11,14 @@ import networks
 import numpy as np
 import pytest
 import torch
+from plan_checks import proven_plan
 from random_graphs import cut
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracenet.rft import ConvGraph, ReceptiveFieldTracer, Rect, Span, UnsupportedOperator
-from tracenet_export.plan import Plan, make_plan
+from tracenet_export.plan import Plan
 from tracenet_export.programs import PieceModule
 
 TAPS = 48
@@ -144,7 +145,7 @@ def test_windows_of_fixed_size_are_exact(traced: Traced, asked: str) -> None:
     keys = graph.nodes[graph.outputs[finest]].extent
     outputs = traced.full if asked == "all" else [finest]
     wanted = {output: at_key_cells(graph, output, keys) for output in outputs}
-    plan = make_plan(graph, wanted)
+    plan = proven_plan(graph, wanted)
     for row, column in taps(keys, WINDOW_TAPS):
         with torch.no_grad():
             arrays = replay(plan, traced.picture, row, column)

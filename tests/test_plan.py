@@ -10,14 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_checks import Pyramid, around, assert_exact
+from plan_checks import Pyramid, around, assert_exact, proven_plan
 from random_graphs import RandomModel, random_models
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracenet.rft import ConvGraph, capture
 from tracenet_export.errors import PlanError
-from tracenet_export.plan import Plan, check_plan, make_piece, make_plan
+from tracenet_export.plan import Plan, check_plan, make_piece
 from tracenet_export.plan import partition as partition_module
 from tracenet_export.plan.piece import AxisPlacement
 
@@ -27,8 +27,7 @@ def crop_points(request: pytest.FixtureRequest) -> Iterator[None]:
     """Small graphs are one program by default; without costs for cutting they fall apart."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "merged":
-            patch.setattr(partition_module, "MACS_PER_CALL", 0)
-            patch.setattr(partition_module, "MACS_PER_BYTE", 0)
+            patch.setattr(partition_module.CostModel, "cost", lambda self, macs, cut: macs)
         yield
 
 
@@ -50,7 +49,7 @@ def test_a_plan_is_exact_or_refused(
         for r in data.draw(st.sets(st.integers(0, 9), max_size=2))
     }
     try:
-        plan = make_plan(graph, query, alternatives)
+        plan = proven_plan(graph, query, alternatives)
     except PlanError:
         # Only operators that know the whole extent are refused.
         assert not fixed_form_only
@@ -71,7 +70,7 @@ def pyramid_plan(height: int, width: int) -> tuple[Plan, Pyramid, Tensor]:
     key = graph.nodes[graph.outputs["fine"]].extent
     coarse = graph.nodes[graph.outputs["coarse"]].extent
     smooth = graph.nodes[graph.outputs["smooth"]].extent
-    plan = make_plan(
+    plan = proven_plan(
         graph,
         {"fine": around(key, key, 0), "coarse": around(key, coarse, 0)},
         {"near": {"smooth": around(key, smooth, 6)}, "far": {"smooth": around(key, smooth, 30)}},
@@ -102,7 +101,7 @@ def test_what_is_encoded_runs_once_on_the_whole_picture(crop_points: None) -> No
     key = graph.nodes[graph.outputs["fine"]].extent
     smooth = graph.nodes[graph.outputs["smooth"]].extent
     encoded = [name for name, node in graph.nodes.items() if "down" in node.module_path]
-    plan = make_plan(
+    plan = proven_plan(
         graph,
         {"fine": around(key, key, 0)},
         {"near": {"smooth": around(key, smooth, 6)}},
@@ -161,11 +160,11 @@ def test_paths_of_two_resolutions_become_two_programs() -> None:
     graph = capture(TwoResolutions(), (picture,))
     with pytest.raises(PlanError, match="two resolutions"):
         make_piece(graph, [name for name in graph.nodes if name != graph.input_name])
-    plan = make_plan(graph, {"sum": around((32, 32), (32, 32), 1)})
+    plan = proven_plan(graph, {"sum": around((32, 32), (32, 32), 1)})
     assert_exact(plan, TwoResolutions(), picture, [(r, c) for r in range(32) for c in range(32)])
 
 
 def test_a_refusal_names_the_operator_and_the_reason() -> None:
     graph: ConvGraph = capture(Align(), (torch.randn(1, 3, 16, 16),))
     with pytest.raises(PlanError, match=r"upsample_bilinear2d.*align_corners"):
-        make_plan(graph, {"output_0": around((32, 32), (32, 32), 1)})
+        proven_plan(graph, {"output_0": around((32, 32), (32, 32), 1)})

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tracenet_runtime import canvas as canvas_module
-from tracenet_runtime import resize as resize_module
-from tracenet_runtime.canvas import Canvas, Placement
 from tracenet_runtime.errors import PhotoError, TapOutsidePhoto
-from tracenet_runtime.resize import resize_part
+from tracenet_runtime.image import canvas as canvas_module
+from tracenet_runtime.image import resize as resize_module
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Placement
+from tracenet_runtime.image.resize import resize_part
 
 PAD = (124, 116, 104)
 sides = st.integers(1, 20_000)

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 from runtime_fixtures import parsed_tiny, tiny_schedule
 
-from tracenet_runtime.choose import choose, loadable
+from tracenet_runtime.bundle.choice import choose_strategy
+from tracenet_runtime.bundle.records import Manifest
 from tracenet_runtime.errors import BundleError
-from tracenet_runtime.manifest import Manifest
-from tracenet_runtime.schedule import Schedule, Served, SideRange
-from tracenet_runtime.zoom_rule import ZoomRule
+from tracenet_runtime.graph.schedule import Schedule, Served, SideRange
+from tracenet_runtime.strategies.rules import SingleRule, StrategyRule, ZoomRule
+from tracenet_runtime.strategies.single import Single, choose
+from tracenet_runtime.strategies.zoom import Zoom
 
 
 def schedule(name: str, height: int, width: int, least: int = 0, most: int = 0) -> Schedule:
@@ -29,15 +31,16 @@ WARM = replace(tiny_schedule("warm"), name="warm")
 BUNDLE = (SMALL, SMALL_P4, MIDDLE, LARGE, LARGE_P4)
 
 
-def manifest(*schedules: Schedule, zoom: ZoomRule | None = None) -> Manifest:
-    return replace(parsed_tiny()[0], schedules=schedules, zoom=zoom)
+def manifest(*schedules: Schedule, rule: StrategyRule | None = None) -> Manifest:
+    every = SingleRule(tuple(range(len(schedules))))
+    return replace(parsed_tiny()[0], schedules=schedules, strategy=rule or every)
 
 
-def loadable_schedules(
+def chosen_schedules(
     schedules: tuple[Schedule, ...], name: str | None, canvas: tuple[int, int] | None
 ) -> tuple[Schedule, ...]:
-    found = loadable(manifest(*schedules), name, canvas)
-    assert found.zoom is None
+    found = choose_strategy(manifest(*schedules), name, canvas)
+    assert isinstance(found, Single)
     return found.schedules
 
 
@@ -58,12 +61,12 @@ def loadable_schedules(
 def test_largest_that_does_not_enlarge(
     photo: tuple[int, int], expected: tuple[Schedule, int, int]
 ) -> None:
-    choice = choose(BUNDLE, photo)
+    (choice,) = choose_strategy(manifest(*BUNDLE)).choices(photo)
     assert (choice.schedule, choice.height, choice.width) == expected
 
 
 def test_a_canvas_that_is_not_served_turned_stays() -> None:
-    choice = choose(loadable_schedules(BUNDLE, "P4", None), (4000, 3000))
+    choice = choose(chosen_schedules(BUNDLE, "P4", None), (4000, 3000))
     assert (choice.schedule, choice.height, choice.width) == (LARGE_P4, 1536, 2048)
 
 
@@ -82,21 +85,21 @@ def test_scales_are_compared_exactly() -> None:
 
 
 def test_what_may_be_loaded() -> None:
-    assert loadable_schedules(BUNDLE, None, None) == (SMALL, MIDDLE, LARGE)
-    assert loadable_schedules(BUNDLE, "P4", None) == (SMALL_P4, LARGE_P4)
-    assert loadable_schedules(BUNDLE, None, (384, 384)) == (SMALL,)
-    assert loadable_schedules(BUNDLE, "P4", (384, 384)) == (SMALL_P4,)
-    assert loadable_schedules(BUNDLE, None, (640, 640)) == (MIDDLE,)
-    assert loadable_schedules(BUNDLE, None, (2048, 704)) == (LARGE,)
-    choice = choose((LARGE,), (10, 10), (2048, 704))
+    assert chosen_schedules(BUNDLE, None, None) == (SMALL, MIDDLE, LARGE)
+    assert chosen_schedules(BUNDLE, "P4", None) == (SMALL_P4, LARGE_P4)
+    assert chosen_schedules(BUNDLE, None, (384, 384)) == (SMALL,)
+    assert chosen_schedules(BUNDLE, "P4", (384, 384)) == (SMALL_P4,)
+    assert chosen_schedules(BUNDLE, None, (640, 640)) == (MIDDLE,)
+    assert chosen_schedules(BUNDLE, None, (2048, 704)) == (LARGE,)
+    (choice,) = choose_strategy(manifest(*BUNDLE), None, (2048, 704)).choices((10, 10))
     assert (choice.schedule, choice.height, choice.width) == (LARGE, 2048, 704)
-    with pytest.raises(ValueError, match="no schedule serves"):
-        choose((SMALL, MIDDLE), (10, 10), (2048, 704))
+    only = choose_strategy(manifest(*BUNDLE, rule=SingleRule((1, 3))))
+    assert only.schedules == (SMALL_P4, LARGE)
 
 
 def test_an_unknown_name_lists_the_names() -> None:
     with pytest.raises(BundleError, match=r"no schedule 'warm'; it has all, P4\.$"):
-        loadable_schedules(BUNDLE, "warm", None)
+        chosen_schedules(BUNDLE, "warm", None)
 
 
 @pytest.mark.parametrize("canvas", [(640, 656), (608, 640), (2048, 2080), (1, 1)])
@@ -104,21 +107,21 @@ def test_a_canvas_that_nobody_serves_lists_those_that_are(canvas: tuple[int, int
     with pytest.raises(
         BundleError, match="384 x 384, 640 x 640, 640-2048 x 640-2048 in multiples of 32, 1536 x"
     ):
-        loadable_schedules(BUNDLE, None, canvas)
+        chosen_schedules(BUNDLE, None, canvas)
     with pytest.raises(BundleError, match=r"'P4' does not .* serves 384 x 384, 1536 x 2048"):
-        loadable_schedules(BUNDLE, "P4", canvas)
+        chosen_schedules(BUNDLE, "P4", canvas)
 
 
 def test_a_bundle_with_a_zoom_zooms() -> None:
-    zoom = ZoomRule(2, 0, extent=100, enlarge=4, gain=1, inside=0.8, trust=0.5)
-    bundle = manifest(SMALL, SMALL_P4, MIDDLE, WARM, zoom=zoom)
+    rule = ZoomRule(2, 0, extent=100, enlarge=4, gain=1, inside=0.8, trust=0.5)
+    bundle = manifest(SMALL, SMALL_P4, MIDDLE, WARM, rule=rule)
     for name in ("zoom", None):
-        assert loadable(bundle, name, None).zoom is zoom
-    assert loadable(bundle, "zoom", None).schedules == (SMALL, MIDDLE)
-    assert loadable(bundle, None, None).schedules == (SMALL, MIDDLE, WARM)  # to encode with
-    for name, canvas in (("all", None), (None, (640, 640)), ("P4", None)):
-        assert loadable(bundle, name, canvas).zoom is None
+        zoom = choose_strategy(bundle, name)
+        assert zoom == Zoom(MIDDLE, SMALL, rule)
+        assert zoom.schedules == (MIDDLE, SMALL)
+    for name, canvas in (("all", None), (None, (640, 640)), ("P4", None), ("warm", None)):
+        assert isinstance(choose_strategy(bundle, name, canvas), Single)
     with pytest.raises(BundleError, match="canvases of its own"):
-        loadable(bundle, "zoom", (640, 640))
-    with pytest.raises(BundleError, match="no 'zoom'; it has all"):
-        loadable(manifest(SMALL), "zoom", None)
+        choose_strategy(bundle, "zoom", (640, 640))
+    with pytest.raises(BundleError, match="no schedule 'zoom'; it has all"):
+        choose_strategy(manifest(SMALL), "zoom")

@@ -20,10 +20,10 @@ from tracenet_runtime.errors import BundleError
 ComputeUnit = enum.Enum("ComputeUnit", ["ALL", "CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY"])
 
 
-class StandInBundle:
+class StandInFiles:
     """Knows where programs are."""
 
-    def program_path(self, program: str) -> Path:
+    def path(self, program: str) -> Path:
         return Path("bundle", "programs", f"{program}.mlpackage")
 
 
@@ -61,7 +61,7 @@ def _coremltools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(*programs: str, compute_units: str | None = None) -> Any:
     settings = EngineSettings(threads=3, compute_units=compute_units)
-    return open_engine(StandInBundle(), programs, settings)  # type: ignore[arg-type]
+    return open_engine(StandInFiles(), programs, settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("units", [*COMPUTE_UNITS, None])
@@ -174,21 +174,20 @@ def test_core_ml_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     pytest.importorskip("coremltools")
     import torch
 
-    from tracenet_export.programs import Program, TensorShape
+    from tracenet_export.programs import Program
     from tracenet_export.targets import coreml
+    from tracenet_runtime.graph.program import TensorSpec
 
     conv = torch.nn.Conv2d(3, 4, 1)
     program = Program(
         "conv",
         torch.nn.Sequential(conv).eval(),
-        (TensorShape("input_0", (1, 3, 8, 8)),),
-        (TensorShape("output_0", (1, 4, 8, 8)),),
+        (TensorSpec("input_0", (1, 3, 8, 8)),),
+        (TensorSpec("output_0", (1, 4, 8, 8)),),
         0,
     )
     coreml.convert([program], tmp_path, "fp16", None)
-    monkeypatch.setattr(
-        StandInBundle, "program_path", lambda self, name: tmp_path / f"{name}.mlpackage"
-    )
+    monkeypatch.setattr(StandInFiles, "path", lambda self, name: tmp_path / f"{name}.mlpackage")
     x = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
     weight, bias = (p.detach().numpy() for p in (conv.weight[..., 0, 0], conv.bias))
     wanted = np.einsum("oc,nchw->nohw", weight, x) + bias[:, None, None]

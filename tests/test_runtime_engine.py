@@ -18,16 +18,16 @@ from runtime_fixtures import (
     make_model,
     random_photo,
     read_manifest,
+    replay_of,
     write_manifest,
     write_tiny_bundle,
 )
 
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.consistency import checked_table
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.engines.onnx_files import external_locations
 from tracenet_runtime.errors import BundleError, EngineUnavailable, OutOfMemory, is_out_of_memory
-from tracenet_runtime.replay import Replay
+from tracenet_runtime.graph.schedule import Choice
 from tracenet_runtime.segmenter import TapSegmenter
 
 
@@ -43,19 +43,21 @@ def test_onnx_runtime_agrees_with_numpy(
     bundle = Bundle.open(folder)
     schedule = next(v for v in bundle.manifest.schedules if v.name == name)
     height, width = schedule.canvas
-    table = checked_table(bundle.manifest, schedule, height, width)
     photo = random_photo(2, height, width)
     replays = [
-        Replay(bundle.manifest, schedule, height, width, table, engine)
-        for engine in (NumpyEngine(), load_engine("onnxruntime", bundle, EngineSettings(1))[0])
+        replay_of(bundle.manifest, Choice.own(schedule), engine)
+        for engine in (
+            NumpyEngine(),
+            load_engine("onnxruntime", bundle.program_files, EngineSettings(1))[0],
+        )
     ]
     for tap in ((0, 0), (41, 30), (width - 1, height - 1)):
         queries = [replay.answer_query(replay.encode(photo), tap) for replay in replays]
-        for level in range(len(schedule.levels)):
+        for level in range(len(replays[0].levels)):
             assert queries[0].levels[level].score == pytest.approx(
                 queries[1].levels[level].score, abs=1e-5
             )
-            for mask in range(len(schedule.masks)):
+            for mask in range(len(schedule.graph.windows)):
                 a, b = (
                     replay.compute_mask(query, level, mask).probability
                     for replay, query in zip(replays, queries, strict=True)
@@ -67,7 +69,7 @@ def test_onnx_runtime_agrees_with_numpy(
 def test_only_the_programs_asked_for_are_opened(folder: Path) -> None:
     bundle = Bundle.open(folder)
     whole = {"image": np.zeros((1, 3, 64, 96), np.float32)}
-    engine, _ = load_engine("onnxruntime", bundle, EngineSettings(1), ["trunk_whole"])
+    engine, _ = load_engine("onnxruntime", bundle.program_files, EngineSettings(1), ["trunk_whole"])
     assert set(engine.run("trunk_whole", whole)) == {"p3", "p4"}
     with pytest.raises(KeyError):
         engine.run("features_all", whole)
@@ -83,7 +85,7 @@ def test_a_broken_program_of_another_schedule_does_no_harm(folder: Path) -> None
 
 def test_unknown_engine(folder: Path) -> None:
     with pytest.raises(EngineUnavailable, match="engines are coreml, coreml-reference, litert, "):
-        load_engine("tpu", Bundle.open(folder), EngineSettings())
+        load_engine("tpu", Bundle.open(folder).program_files, EngineSettings())
 
 
 def test_engine_for_another_target(folder: Path) -> None:
@@ -142,7 +144,7 @@ def test_memory_that_is_refused_is_no_fault_of_the_bundle(
     session = onnxruntime.InferenceSession
     monkeypatch.setattr(session, "__init__" if does == "open" else "run", refuses)
     with pytest.raises(OutOfMemory, match=f"not enough memory to {does} the program 'trunk_whole'"):
-        load_engine("onnxruntime", bundle, EngineSettings(1), ["trunk_whole"])[0].run(
+        load_engine("onnxruntime", bundle.program_files, EngineSettings(1), ["trunk_whole"])[0].run(
             "trunk_whole", {"image": np.zeros((1, 3, 64, 96), np.float32)}
         )
 

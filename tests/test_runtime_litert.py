@@ -3,8 +3,8 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("litert_torch")
 
-from tracenet_export.programs import Program, TensorShape
+from tracenet_export.programs import Program
 from tracenet_export.targets import litert as target
-from tracenet_runtime import manifest
 from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.engines.litert import LiteRtEngine, open_engine
 from tracenet_runtime.errors import BundleError
+from tracenet_runtime.graph.program import ProgramFiles, StoredProgram, TensorSpec
 
 
 class Two(nn.Module):
@@ -39,8 +39,8 @@ def two(name: str, height: int, width: int) -> Program:
     return Program(
         name,
         Two().eval(),
-        (TensorShape("x", (1, 3, height, width)), TensorShape("y", (1, 5, height, width))),
-        (TensorShape("sum", (1, 5, height, width)), TensorShape("double", (1, 3, height, width))),
+        (TensorSpec("x", (1, 3, height, width)), TensorSpec("y", (1, 5, height, width))),
+        (TensorSpec("sum", (1, 5, height, width)), TensorSpec("double", (1, 3, height, width))),
         0,
     )
 
@@ -55,25 +55,18 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / target.FILE
 
 
-def specs(tensors: tuple[TensorShape, ...]) -> dict[str, manifest.TensorSpec]:
-    return {v.name: manifest.TensorSpec(v.name, v.shape, "float32") for v in tensors}
-
-
-def bundle(file: Path, programs: tuple[Program, ...] = PROGRAMS) -> Any:
-    """As much of a bundle as the engine looks at."""
-    declared = {
-        v.name: manifest.Program(
-            "programs/programs.tflite", v.name, "NHWC", 0, specs(v.inputs), specs(v.outputs)
-        )
-        for v in programs
-    }
-    return SimpleNamespace(
-        manifest=SimpleNamespace(programs=declared), program_path=lambda name: file
+def stored(file: Path, programs: tuple[Program, ...] = PROGRAMS) -> ProgramFiles:
+    return ProgramFiles(
+        file.parent,
+        "litert",
+        {v.name: replace(v.described(), layout="NHWC") for v in programs},
+        {v.name: StoredProgram(file.name, v.name) for v in programs},
+        frozenset([file.name]),
     )
 
 
 def open_all(file: Path, threads: int = 1) -> LiteRtEngine:
-    return open_engine(bundle(file), ["small", "large"], EngineSettings(threads=threads))
+    return open_engine(stored(file), ["small", "large"], EngineSettings(threads=threads))
 
 
 def inputs(program: Program, seed: int = 0) -> dict[str, Any]:
@@ -146,7 +139,7 @@ def test_says_what_it_is(file: Path) -> None:
 
 
 def test_only_the_programs_asked_for_are_opened(file: Path) -> None:
-    engine = open_engine(bundle(file), ["small"], EngineSettings())
+    engine = open_engine(stored(file), ["small"], EngineSettings())
     with pytest.raises(KeyError):
         engine.run("large", inputs(PROGRAMS[1]))
 
@@ -154,15 +147,17 @@ def test_only_the_programs_asked_for_are_opened(file: Path) -> None:
 def test_signature_that_the_file_lacks(file: Path) -> None:
     programs = (*PROGRAMS, two("other", 4, 6))
     with pytest.raises(BundleError, match=r"does not accept the program 'other'.*export .* again"):
-        open_engine(bundle(file, programs), ["small", "other"], EngineSettings())
+        open_engine(stored(file, programs), ["small", "other"], EngineSettings())
 
 
 def test_shapes_and_names_that_are_not_the_declared_ones(file: Path) -> None:
-    declared = bundle(file, (two("small", 4, 7),))
+    declared = stored(file, (two("small", 4, 7),))
     with pytest.raises(BundleError, match=r"The inputs of the program 'small' are .*4, 6, 3"):
         open_engine(declared, ["small"], EngineSettings())
-    declared = bundle(file)
-    declared.manifest.programs["small"].outputs.pop("double")
+    declared = stored(file)
+    small = declared.programs["small"]
+    outputs = {name: spec for name, spec in small.outputs.items() if name != "double"}
+    declared = replace(declared, programs={"small": replace(small, outputs=outputs)})
     with pytest.raises(BundleError, match=r"The outputs of the program 'small' are .*double"):
         open_engine(declared, ["small"], EngineSettings())
 
@@ -180,7 +175,7 @@ def test_file_that_is_no_model(file: Path, tmp_path: Path, kind: str) -> None:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BundleError, match=r"^LiteRT does not accept the program 'small': [^\n]+$"):
-        open_engine(bundle(path), ["small"], EngineSettings())
+        open_engine(stored(path), ["small"], EngineSettings())
 
 
 def test_wrong_number_of_inputs(file: Path) -> None:

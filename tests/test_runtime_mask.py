@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tracenet_runtime import mask as mask_module
-from tracenet_runtime.canvas import Canvas, Placement
-from tracenet_runtime.mask import ProbabilityMap, place_mask
+from tracenet_runtime.image import mask as mask_module
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Placement
+from tracenet_runtime.image.mask import ProbabilityMap, place_mask
 
 PAD = (124, 116, 104)
 

@@ -13,10 +13,11 @@ from oriented_photos import write_oriented
 from PIL import Image, ImageOps, PngImagePlugin, features
 from PIL.PngImagePlugin import PngImageFile
 
-from tracenet_runtime import decode as decode_module
-from tracenet_runtime import photo as photo_module
 from tracenet_runtime.errors import OutOfMemory, PhotoError
-from tracenet_runtime.photo import check_photo, load_photo
+from tracenet_runtime.image import decode as decode_module
+from tracenet_runtime.image import photo as photo_module
+from tracenet_runtime.image.photo import load_photo
+from tracenet_runtime.image.pixels import check_photo
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from tracenet_runtime.errors import PhotoError
-from tracenet_runtime.photo import load_photo, photo_suffixes
-from tracenet_runtime.photo_folder import photos_in
+from tracenet_runtime.image.photo import load_photo, photo_suffixes
+from tracenet_runtime.image.photo_folder import photos_in
 
 
 def save(folder: Path, *names: str) -> None:

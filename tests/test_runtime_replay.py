@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,16 +18,17 @@ from runtime_fixtures import (
     parsed_tiny,
     pool,
     random_photo,
+    replay_of,
     sigmoid,
     tiny_replay,
     tiny_schedule,
 )
 
-from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.answer.levels import LevelAnswer
+from tracenet_runtime.answer.replay import QueryAnswer, Replay
 from tracenet_runtime.errors import BundleError
-from tracenet_runtime.replay import LevelAnswer, QueryAnswer, Replay
-from tracenet_runtime.schedule import Call
-from tracenet_runtime.table import make_table
+from tracenet_runtime.graph.schedule import Call, Choice, Phase, PlaceMask
+from tracenet_runtime.image.canvas import Canvas
 
 LEVELS = list(STRIDES)
 # Both ends of what P3 serves, two between, and the canvases of the others.
@@ -49,6 +49,15 @@ def every_key_cell(replay: Replay) -> list[tuple[int, int]]:
         for y in range(0, replay.canvas_height, 8)
         for x in range(0, replay.canvas_width, 8)
     ]
+
+
+def with_phases(name: str, *phases: Phase) -> Choice:
+    """The schedule of this name with other phases."""
+    schedule = tiny_schedule(name)
+    masks = tuple(f"{phase.name}/mask" for phase in phases if phase.when == "window")
+    outputs = {**schedule.graph.outputs, "mask": masks}
+    graph = replace(schedule.graph, phases=phases, outputs=outputs)
+    return Choice.own(replace(schedule, graph=graph))
 
 
 @pytest.fixture
@@ -86,12 +95,12 @@ def test_replay_equals_the_whole_canvas_for_every_key_cell(
     encoded = replay.encode(canvas)
     for tap in every_key_cell(replay):
         query = replay.answer_query(encoded, tap)
-        assert [v.level.name for v in query.levels] == list(replay.schedule.levels)
+        assert [v.level.name for v in query.levels] == [v.name for v in replay.levels]
         for answer in query.levels:
             check_level(answer, canvas, tap)
         for level_index, answer in enumerate(query.levels):
             whole = full_mask(canvas, answer.level.name.lower(), tap)
-            for mask_index in range(len(replay.schedule.masks)):
+            for mask_index in range(len(replay.schedule.graph.windows)):
                 mask = replay.compute_mask(query, level_index, mask_index)
                 x0, y0, x1, y1 = mask.window
                 assert mask.probability.dtype == np.float64
@@ -132,12 +141,13 @@ def test_valid_windows(replay: Replay) -> None:
 
 def test_reach_needs_not_be_a_multiple_of_the_key_stride() -> None:
     manifest, _ = parsed_tiny()
-    schedule = tiny_schedule("all")
-    masks = (replace(schedule.masks[0], reach=6), schedule.masks[1])
-    table = make_table(schedule, HEIGHT, WIDTH)
-    replay = Replay(manifest, replace(schedule, masks=masks), HEIGHT, WIDTH, table, NumpyEngine())
-    query = replay.answer_query(replay.encode(float_canvas(np.float64)), (50, 3))
-    answer = replay.compute_mask(query, 0, 0)
+    query, near, whole_canvas = tiny_schedule("all").graph.phases
+    *calls, placed = near.calls
+    assert isinstance(placed, PlaceMask)
+    near = replace(near, calls=(*calls, replace(placed, reach=6)))
+    replay = replay_of(manifest, with_phases("all", query, near, whole_canvas))
+    answered = replay.answer_query(replay.encode(float_canvas(np.float64)), (50, 3))
+    answer = replay.compute_mask(answered, 0, 0)
     assert answer.window == (42, 0, 62, 14)
     whole = full_mask(float_canvas(np.float64), "p3", (50, 3))
     np.testing.assert_allclose(answer.probability, whole[0:7, 21:31], atol=1e-12)
@@ -165,14 +175,18 @@ def test_encode_keeps_what_taps_read() -> None:
     assert set(encoded.arrays) == {"p3", "p4"}
     warm.answer_query(encoded, (40, 30))
     assert set(encoded.arrays) == {"p3", "p4"}
-    without_p4 = replace(warm.schedule, levels=("P3",), query=warm.schedule.query[:1])
-    manifest, _ = parsed_tiny()
-    table = make_table(without_p4, HEIGHT, WIDTH)
-    replay = Replay(manifest, without_p4, HEIGHT, WIDTH, table, NumpyEngine())
+    encode, query, *windows = warm.schedule.graph.phases
+    choice = with_phases("warm", encode, replace(query, calls=query.calls[:1]), *windows)
+    graph = choice.schedule.graph
+    outputs = {
+        role: tuple(v for v in names if "p4" not in v) for role, names in graph.outputs.items()
+    }
+    schedule = replace(choice.schedule, graph=replace(graph, outputs=outputs))
+    replay = replay_of(parsed_tiny()[0], Choice.own(schedule))
     assert set(replay.encode(float_canvas(np.float32)).arrays) == {"p3"}
     folded = tiny_replay("folded")
     assert set(folded.encode(float_canvas(np.float32)).arrays) == {"p3", "p4"}
-    assert set(folded.encode_for_one_tap(float_canvas(np.float32)).arrays) == {"image"}
+    assert set(folded.encode(float_canvas(np.float32), one_tap=True).arrays) == {"image"}
 
 
 def with_box(replay: Replay, tap: tuple[int, int], box: tuple[float, ...]) -> int:
@@ -238,14 +252,14 @@ def test_taps_on_an_encoded_canvas_equal_those_on_one_of_their_own(
     small = ["trunk"] if size == (48, 48) else []
     shared = {"warm": ["trunk_whole"], "folded": ["trunk_whole"]}.get(name, small)
     assert engine.calls == shared
-    macs = replay.schedule.macs
+    graph = replay.schedule.graph
     for tap in every_key_cell(replay)[::5]:
-        one = replay.answer_query(replay.encode_for_one_tap(canvas), tap)
+        one = replay.answer_query(replay.encode(canvas, one_tap=True), tap)
         many = replay.answer_query(encoded, tap)
         assert same_query(one, many)
-        assert one.macs == macs.encode + macs.query
+        assert one.macs == MACS * len((*graph.photo, *graph.tap))
         assert many.macs == one.macs - MACS * len(shared)
-        for mask in range(len(replay.schedule.masks)):
+        for mask in range(len(replay.schedule.graph.windows)):
             np.testing.assert_array_equal(
                 replay.compute_mask(one, 0, mask).probability,
                 replay.compute_mask(many, 0, mask).probability,
@@ -263,16 +277,15 @@ def same_query(one: QueryAnswer, other: QueryAnswer) -> bool:
 def test_one_tap_runs_the_query_in_its_order() -> None:
     """A call that is the same for every tap, after one that is not, does not come before it."""
     manifest, _ = parsed_tiny()
-    schedule = tiny_schedule("all")
-    (mask,) = (v for v in schedule.masks if v.name == "all")
-    query = (*schedule.query, *mask.calls)
-    schedule = replace(schedule, query=query, masks=(replace(mask, calls=()),))
+    query, _, window = tiny_schedule("all").graph.phases
+    features, *rest = window.calls
+    tap = replace(query, calls=(*query.calls, features))
+    choice = with_phases("all", tap, replace(window, calls=tuple(rest)))
     engine = NumpyEngine()
-    table = make_table(schedule, HEIGHT, WIDTH)
-    replay = Replay(manifest, schedule, HEIGHT, WIDTH, table, engine)
+    replay = replay_of(manifest, choice, engine)
     canvas = random_photo(11, HEIGHT, WIDTH)
-    one = replay.answer_query(replay.encode_for_one_tap(canvas), (40, 30))
-    assert engine.calls == [call.program for call in query]
+    one = replay.answer_query(replay.encode(canvas, one_tap=True), (40, 30))
+    assert engine.calls == [call.program for call in tap.program_calls]
     engine.calls.clear()
     encoded = replay.encode(canvas)
     assert engine.calls == ["features_all"]
@@ -292,7 +305,7 @@ def test_one_tap_drops_the_canvas_once_it_is_cut() -> None:
     replay = tiny_replay("P3", engine=Watching())
     opened = [Canvas(*replay.schedule.canvas, (0, 0, 0)).open(random_photo(11, 96, 144))]
     images = [weakref.ref(opened[0])]
-    replay.answer_query(replay.encode_for_one_tap(opened.pop()), (40, 30))
+    replay.answer_query(replay.encode(opened.pop(), one_tap=True), (40, 30))
     assert alive == [False, False]
 
 
@@ -304,7 +317,7 @@ def test_best_level_has_the_highest_score(replay: Replay) -> None:
         assert scores[query.best_level] == max(scores)
 
 
-def test_wrong_canvas_tap_and_table(replay: Replay) -> None:
+def test_wrong_canvas_and_tap(replay: Replay) -> None:
     for image in (
         np.zeros((64, 64, 3), np.uint8),
         np.zeros((64, 96), np.uint8),
@@ -316,9 +329,6 @@ def test_wrong_canvas_tap_and_table(replay: Replay) -> None:
     encoded = replay.encode(float_canvas(np.float32))
     with pytest.raises(ValueError, match="not on the canvas"):
         replay.answer_query(encoded, (WIDTH, 0))
-    manifest, _ = parsed_tiny()
-    with pytest.raises(ValueError, match="the table has shape"):
-        Replay(manifest, replay.schedule, 64, 96, np.zeros(3, np.int32), NumpyEngine())
 
 
 def test_program_that_breaks_its_word() -> None:
@@ -333,12 +343,12 @@ def test_program_that_breaks_its_word() -> None:
 
 
 def read_by(calls: Iterable[Call]) -> set[str]:
-    return {window.array for call in calls for window in call.inputs}
+    return {name for call in calls for name in call.reads}
 
 
-@pytest.mark.parametrize("encode", [Replay.encode, Replay.encode_for_one_tap])
+@pytest.mark.parametrize("one_tap", [False, True])
 @pytest.mark.parametrize("name", ["all", "P3", "warm", "folded"])
-def test_arrays_live_no_longer_than_they_are_read(name: str, encode: Any) -> None:
+def test_arrays_live_no_longer_than_they_are_read(name: str, one_tap: bool) -> None:
     made: list[weakref.ref[np.ndarray]] = []
 
     class Watched(NumpyEngine):
@@ -351,19 +361,19 @@ def test_arrays_live_no_longer_than_they_are_read(name: str, encode: Any) -> Non
         return sum(one() is not None for one in made)
 
     replay = tiny_replay(name, engine=Watched())
-    schedule = replay.schedule
-    levels = [v for v in parsed_tiny()[0].levels if v.name in schedule.levels]
-    answers = {array for v in levels for array in (v.score, v.box, v.filter)}
-    by_masks = read_by(call for mask in schedule.masks for call in (*mask.calls, mask.head))
+    graph = replay.schedule.graph
+    answers = {array for v in replay.levels for array in (v.score, v.box, v.filter)}
+    by_windows = read_by(call for phase in graph.windows for call in phase.calls)
 
-    encoded = encode(replay, random_photo(3, replay.canvas_height, replay.canvas_width))
+    canvas = random_photo(3, replay.canvas_height, replay.canvas_width)
+    encoded = replay.encode(canvas, one_tap=one_tap)
     arrays = set(encoded.arrays)
     if "image" not in arrays:
-        assert arrays <= read_by(schedule.tap_calls())
+        assert arrays <= read_by(graph.tap) | by_windows
         assert alive() == len(arrays)
     made.clear()
     query = replay.answer_query(encoded, (20, 20))
-    assert set(query.arrays) - arrays <= by_masks | answers
+    assert set(query.arrays) - arrays <= by_windows | answers
     assert alive() == len(set(query.arrays) - arrays)
     made.clear()
     mask = replay.compute_mask(query, 0, 0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from tracenet_runtime.rle import decode_rle, encode_rle
+from tracenet_runtime.image.rle import decode_rle, encode_rle
 
 
 @st.composite

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tracenet_runtime.scratch as scratch_module
-from tracenet_runtime.scratch import Scratch
+import tracenet_runtime.graph.scratch as scratch_module
+from tracenet_runtime.graph.scratch import Scratch
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runtime_fixtures import parsed_tiny, tiny_schedule
 
-from tracenet_runtime.schedule import Row, Schedule
-from tracenet_runtime.table import make_table, row_offsets
+from tracenet_runtime.graph.schedule import Row, Schedule
 
 
 def by_the_formula(schedule: Schedule, height: int, width: int) -> list[list[int]]:
@@ -49,19 +48,13 @@ def test_table_equals_the_formula(
 ) -> None:
     schedule = schedule_with(rows, key_stride)
     expected = by_the_formula(schedule, height, width)
-    table = make_table(schedule, height, width)
-    assert table.dtype == np.int32
-    offsets = row_offsets(schedule, height, width)
-    assert offsets[-1] == len(table)
-    assert len(offsets) == len(rows) + 1
-    for start, stop, row in zip(offsets[:-1], offsets[1:], expected, strict=True):
-        assert table[start:stop].tolist() == row
+    assert [row.tolist() for row in schedule.starts(height, width)] == expected
 
 
 @pytest.mark.parametrize("name", ["all", "P3", "warm"])
 def test_the_bundle_holds_the_table_of_the_canvas(name: str) -> None:
     _, table = parsed_tiny()
     schedule = tiny_schedule(name)
-    made = make_table(schedule, *schedule.canvas)
+    made = np.concatenate(schedule.starts(*schedule.canvas))
     start = schedule.table_offset
     np.testing.assert_array_equal(table[start : start + len(made)], made)

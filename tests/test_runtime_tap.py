@@ -5,6 +5,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,17 +18,17 @@ from tracenet_runtime import (
     PhotoError,
     TapOutsidePhoto,
     TapSegmenter,
-    consistency,
+    UnknownLevel,
     load_photo,
 )
 from tracenet_runtime import cli as cli_module
-from tracenet_runtime import segmenter as segmenter_module
+from tracenet_runtime.answer import look as look_module
+from tracenet_runtime.answer.replay import Replay
 from tracenet_runtime.cli import main
-from tracenet_runtime.manifest import Manifest
-from tracenet_runtime.overlay import overlay_bands
-from tracenet_runtime.picture_file import BAND_ROWS, write_jpeg, write_png
-from tracenet_runtime.rle import encode_rle
-from tracenet_runtime.schedule import Schedule
+from tracenet_runtime.graph.schedule import Choice
+from tracenet_runtime.image.overlay import overlay_bands
+from tracenet_runtime.image.picture_file import BAND_ROWS, write_jpeg, write_png
+from tracenet_runtime.image.rle import encode_rle
 from tracenet_runtime.tool import canvas_size, thread_count
 
 
@@ -93,7 +94,7 @@ def test_another_level_may_answer(segmenter: TapSegmenter) -> None:
         assert result.candidates == best.candidates
     one, other = answers.values()
     assert not np.array_equal(one.probability.probability, other.probability.probability)
-    with pytest.raises(BundleError, match="does not ask the level 'P9'; it asks P3, P4"):
+    with pytest.raises(UnknownLevel, match="does not ask the level 'P9'; it asks P3, P4"):
         segmenter.tap(photo, (75, 45), level="P9")
 
 
@@ -128,9 +129,9 @@ def test_schedule_and_canvas_that_answer(
     segmenter = TapSegmenter.load(bundle, threads=1, schedule=name, canvas=asked_canvas)
     result = segmenter.tap(random_photo(4, *photo), (20, 30))
     assert (result.schedule, result.canvas) == expected
-    choice = segmenter.choice(*photo)
+    (choice,) = segmenter.strategy.choices(photo)
     assert (choice.schedule.name, (choice.height, choice.width)) == expected
-    assert result.mask_schedule in {mask.name for mask in choice.schedule.masks}
+    assert result.mask_window in {phase.name for phase in choice.schedule.graph.windows}
 
 
 def test_a_canvas_is_turned_with_the_photo(tmp_path: Path) -> None:
@@ -150,14 +151,14 @@ def test_wrong_names_and_canvases(bundle: Path) -> None:
         TapSegmenter.load(bundle, canvas=(640, 640))
 
 
-def test_one_table_for_each_canvas(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_replay_for_each_canvas(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def checked_table(manifest: Manifest, schedule: Schedule, height: int, width: int) -> object:
-        made.append((schedule.name, height, width))
-        return consistency.checked_table(manifest, schedule, height, width)
+    def replay(programs: Any, meaning: Any, choice: Choice, engine: Any) -> Replay:
+        made.append((choice.schedule.name, choice.height, choice.width))
+        return Replay(programs, meaning, choice, engine)
 
-    monkeypatch.setattr(segmenter_module, "checked_table", checked_table)
+    monkeypatch.setattr(look_module, "Replay", replay)
     segmenter = TapSegmenter.load(bundle, threads=1)
     for _ in range(2):
         segmenter.tap(random_photo(4, 60, 90), (20, 30))
@@ -170,17 +171,20 @@ def test_golden_taps_are_replayed(tmp_path: Path) -> None:
     golden = json.loads((folder / "golden.json").read_text())
 
     def with_tap(schedule: int, index: int, **changes: object) -> None:
-        answers = copy.deepcopy(golden["answers"])
-        answers[schedule][index].update(changes)
-        (folder / "golden.json").write_text(json.dumps({"answers": answers}))
+        changed = copy.deepcopy(golden)
+        changed["schedules"][schedule][index].update(changes)
+        (folder / "golden.json").write_text(json.dumps(changed))
         write_manifest(folder, read_manifest(folder))
 
-    tap = golden["answers"][0][0]
+    tap = golden["schedules"][0][0]
+    x0, y0, x1, y1 = tap["box"]
     other_mask = encode_rle(np.zeros((90, 120), bool))
     for changes, match in (
         ({"level": "P4" if tap["level"] == "P3" else "P3"}, "level"),
         ({"score": tap["score"] + 0.002}, "score"),
-        ({"mask_rle": other_mask}, "IoU"),
+        ({"mask_rle": other_mask}, "a mask that overlaps"),
+        ({"box": [x0, y0, x1 - 0.01 * (x1 - x0), y1]}, "a box that overlaps"),
+        ({"box": [0, 0, 0, 0]}, "a box that overlaps"),
         ({"mask_rle": {"size": [90, 120], "counts": "ooo"}}, "decoded"),
         ({"mask_rle": {"size": [90, 121], "counts": "0"}}, "does not fit"),
         ({"at": [120, 0]}, "does not fit"),
@@ -201,7 +205,7 @@ def test_golden_taps_are_replayed(tmp_path: Path) -> None:
 def test_golden_taps_belong_to_a_schedule(tmp_path: Path, number: int, name: str) -> None:
     folder = write_tiny_bundle(tmp_path / "bundle")
     golden = json.loads((folder / "golden.json").read_text())
-    golden["answers"][number][0]["score"] += 0.1
+    golden["schedules"][number][0]["score"] += 0.1
     (folder / "golden.json").write_text(json.dumps(golden))
     write_manifest(folder, read_manifest(folder))
     for other in {"all", "P3", "warm"} - {name}:
@@ -287,10 +291,10 @@ def test_cli_text(bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("options", "cost"),
     [
-        # Two calls and a mask of 1 G each; FullNet has 10 G on the schedule's own canvas, 96 x 144.
-        (["--schedule", "P3"], "3.00 G multiply-adds, FullNet 10.00 G: 70.0% saved"),
-        (["--schedule", "P3", "--canvas", "48x144"], "3.00 G multiply-adds, FullNet 5.00 G: 40.0%"),
-        (["--schedule", "P3", "--canvas", "128x192"], "FullNet 17.78 G: 83.1% saved"),
+        # Four programs of 1 G each; FullNet has 10 G on the schedule's own canvas, 96 x 144.
+        (["--schedule", "P3"], "4.00 G multiply-adds, FullNet 10.00 G: 60.0% saved"),
+        (["--schedule", "P3", "--canvas", "48x144"], "4.00 G multiply-adds, FullNet 5.00 G: 20.0%"),
+        (["--schedule", "P3", "--canvas", "128x192"], "FullNet 17.78 G: 77.5% saved"),
     ],
 )
 def test_cli_cost(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from runtime_fixtures import (
+    MACS,
     NumpyEngine,
     random_photo,
     read_manifest,
@@ -21,15 +22,17 @@ from runtime_fixtures import (
 )
 
 from tracenet_runtime import BundleError, TapOutsidePhoto, TapResult, TapSegmenter
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas
-from tracenet_runtime.choose import Loadable
+from tracenet_runtime.bundle.choice import choose_strategy
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.cli import main
-from tracenet_runtime.zoom_rule import ZoomRule
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.strategies.rules import ZoomRule
+from tracenet_runtime.strategies.zoom import Zoom
 
 # The schedule `all` of the tiny bundle, 64 x 96, for both looks.
 ZOOM: dict[str, Any] = {
-    "first": 0, "tile": 0, "extent": 40, "enlarge": 4, "gain": 0.01, "inside": 0.8, "trust": 0.7,
+    "kind": "zoom", "first": 0, "tile": 0, "extent": 40, "enlarge": 4, "gain": 0.01, "inside": 0.8,
+    "trust": 0.7,
 }  # fmt: skip
 
 
@@ -41,10 +44,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def zooming(folder: Path, engine: Any = None, **changes: float) -> TapSegmenter:
     """A segmenter whose zoom follows another rule."""
     bundle = Bundle.open(folder)
-    assert bundle.manifest.zoom is not None
-    rule = replace(bundle.manifest.zoom, **changes)
-    engine = engine or NumpyEngine()
-    return TapSegmenter(bundle, engine, Loadable(bundle.manifest.schedules, rule))
+    zoom = choose_strategy(bundle.manifest, "zoom")
+    assert isinstance(zoom, Zoom)
+    zoom = replace(zoom, rule=replace(zoom.rule, **changes))
+    return TapSegmenter(bundle, engine or NumpyEngine(), zoom)
 
 
 def plain(folder: Path) -> TapSegmenter:
@@ -110,7 +113,7 @@ def test_a_tile_is_centred_on_the_box_as_far_as_tap_and_photo_allow() -> None:
 
 
 def difference(one: TapResult, other: TapResult) -> set[str]:
-    names = {"score", "level", "box", "candidates", "mask_schedule", "canvas"}
+    names = {"score", "level", "box", "candidates", "mask_window", "canvas"}
     found = {name for name in names if getattr(one, name) != getattr(other, name)}
     return found | (set() if np.array_equal(one.mask, other.mask) else {"mask"})
 
@@ -135,9 +138,10 @@ def test_the_closer_look_is_a_tap_on_the_tile(folder: Path, at: tuple[int, int])
     )
     assert [v.score for v in result.candidates] == [v.score for v in near.candidates]
     first = plain(folder).tap(PHOTO, at)
-    macs = Bundle.open(folder).manifest.schedules[0].macs
-    assert result.macs == near.macs + macs.query
-    assert first.macs == macs.query + macs.masks[first.mask_schedule]
+    graph = Bundle.open(folder).manifest.schedules[0].graph
+    (window,) = (v for v in graph.windows if v.name == first.mask_window)
+    assert result.macs == near.macs + MACS * len(graph.tap)
+    assert first.macs == MACS * (len(graph.tap) + len(window.program_calls))
 
 
 @pytest.mark.parametrize("changes", [{"gain": 1e9}, {"trust": 1e9}])
@@ -150,7 +154,7 @@ def test_the_first_look_answers(
     assert difference(result, first) == set()
     assert (result.tile is None) == ("gain" in changes)
     assert result.schedule == "zoom"
-    query = Bundle.open(folder).manifest.schedules[0].macs.query
+    query = MACS * len(Bundle.open(folder).manifest.schedules[0].graph.tap)
     assert result.macs == first.macs + (0 if "gain" in changes else query)
 
 
@@ -167,26 +171,24 @@ def test_what_runs_does_not_depend_on_the_photo(folder: Path) -> None:
 def test_bundles_zoom_by_default_and_on_demand(folder: Path) -> None:
     for schedule in (None, "zoom"):
         segmenter = TapSegmenter.load(folder, threads=1, schedule=schedule)
-        assert segmenter.zooms
+        assert segmenter.strategy.name == "zoom"
         assert segmenter.tap(PHOTO, (450, 350)).schedule == "zoom"
     named = TapSegmenter.load(folder, threads=1, schedule="all")
-    assert not named.zooms
+    assert named.strategy.name is None
     assert named.tap(PHOTO, (450, 350)).schedule == "all"
     with pytest.raises(TapOutsidePhoto):
         TapSegmenter.load(folder, threads=1).tap(PHOTO, (900, 0))
-    # Photos can be encoded beside it.
-    encoded = TapSegmenter.load(folder, threads=1).encode(PHOTO)
-    assert encoded.tap((450, 350)).schedule == "warm"
+    assert TapSegmenter.load(folder, threads=1).open(PHOTO).tap((450, 350)).schedule == "zoom"
 
 
 def test_golden_taps_of_the_zoom_are_replayed(tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "bundle", ZOOM)
     TapSegmenter.load(folder, threads=1)
     golden = json.loads((folder / "golden.json").read_text())
-    golden["answers"][-1][0]["score"] += 0.1
+    golden["strategy"][0]["score"] += 0.1
     (folder / "golden.json").write_text(json.dumps(golden))
     write_manifest(folder, read_manifest(folder))
-    with pytest.raises(BundleError, match="schedule 'zoom' gives"):
+    with pytest.raises(BundleError, match="the strategy gives"):
         TapSegmenter.load(folder, threads=1)
     TapSegmenter.load(folder, threads=1, schedule="all")
 
@@ -194,6 +196,9 @@ def test_golden_taps_of_the_zoom_are_replayed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"kind": "guess"}, "'single' or 'zoom'"),
+        ({"kind": "single", "schedules": [3]}, "schedule number 3, of 3"),
+        ({"kind": "single", "schedules": []}, "at least 1"),
         ({"first": 99}, r"first"),
         ({"tile": 63}, "schedule number 63"),
         ({"tile": -1}, "tile"),
@@ -209,7 +214,7 @@ def test_golden_taps_of_the_zoom_are_replayed(tmp_path: Path) -> None:
 def test_nonsense_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     folder = write_tiny_bundle(tmp_path / "bundle", ZOOM)
     manifest = read_manifest(folder)
-    manifest["zoom"] = {**ZOOM, **changes}
+    manifest["strategy"] = {**ZOOM, **changes}
     write_manifest(folder, manifest)
     with pytest.raises(BundleError, match=reason):
         Bundle.open(folder)
@@ -219,9 +224,9 @@ def test_a_look_cannot_encode(tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "bundle", ZOOM)
     manifest = read_manifest(folder)
     names = [schedule["name"] for schedule in manifest["schedules"]]
-    manifest["zoom"] = {**ZOOM, "first": names.index("warm")}
+    manifest["strategy"] = {**ZOOM, "first": names.index("warm")}
     write_manifest(folder, manifest)
-    with pytest.raises(BundleError, match="encodes photos"):
+    with pytest.raises(BundleError, match="phase per photo"):
         Bundle.open(folder)
 
 

@@ -18,11 +18,11 @@ from tool_checks import assert_one_sentence, run_json
 
 from tracenet_export import cli
 from tracenet_export.calibration import FEWEST_PHOTOS
-from tracenet_export.parity import LIMITS
 from tracenet_export.photos import parity_photos
+from tracenet_export.targets import TARGETS
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime import cli as tap_cli
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 
 ENGINES = {"onnx": "onnxruntime", "coreml": "coreml-reference", "litert": "litert"}
 PACKAGES = {"onnx": "onnx", "coreml": "coremltools", "litert": "litert_torch"}
@@ -92,11 +92,13 @@ def made(
     return target, precision, *exported(target, precision)
 
 
+ALL = [(name, precision) for name, target in TARGETS.items() for precision in target.precisions]
+
 pairs = pytest.mark.parametrize(
     "made",
     [
         pytest.param(key, marks=() if key in QUICK else pytest.mark.slow, id="-".join(key))
-        for key in LIMITS
+        for key in ALL
     ],
     indirect=True,
 )
@@ -106,7 +108,7 @@ pairs = pytest.mark.parametrize(
 def test_parity(made: tuple[str, str, Path, dict[str, Any]]) -> None:
     target, precision, folder, parity = made
     assert (parity["target"], parity["precision"]) == (target, precision)
-    limits = LIMITS[target, precision]
+    limits = TARGETS[target].precisions[precision].limits
     (schedule,) = parity["schedules"]
     replay = schedule["replay"]
     assert replay["taps"] == 64

@@ -14,17 +14,20 @@ import numpy as np
 import pytest
 from runtime_fixtures import WEIGHTS, NumpyEngine, read_manifest, segmenter_of, write_tiny_bundle
 
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas
-from tracenet_runtime.choose import Loadable
-from tracenet_runtime.mask import ProbabilityMap
-from tracenet_runtime.result import TapResult
+from tracenet_runtime.answer.result import TapResult
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.graph.arrays import PlacedArray
+from tracenet_runtime.graph.operations import place_mask
+from tracenet_runtime.graph.schedule import PlaceMask
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.mask import ProbabilityMap
 from tracenet_runtime.segmenter import TapSegmenter
-from tracenet_runtime.zoom_rule import ZoomRule
+from tracenet_runtime.strategies.rules import ZoomRule
 
 FOLDER = Path(__file__).parent.parent / "runtime/web/test/fixtures"
 PAD = (124, 116, 104)
 ZOOM = {
+    "kind": "zoom",
     "first": 0,
     "tile": 0,
     "extent": 64.0,
@@ -163,6 +166,32 @@ def masks() -> list[dict[str, Any]]:
     return found
 
 
+def placed() -> list[dict[str, Any]]:
+    """What the host operation ``place_mask`` keeps of a mask of the whole canvas."""
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(60):
+        height, width = (int(v) for v in 32 * rng.integers(1, 9, 2))
+        stride = int(rng.choice([8, 16, 32]))
+        reach = None if rng.random() < 0.1 else int(2 * rng.integers(1, 60))
+        key = int(rng.integers(width // stride)), int(rng.integers(height // stride))
+        cells = np.arange(height * width // 4, dtype=np.float32)
+        whole = {"in": PlacedArray(cells.reshape(1, 1, height // 2, width // 2), 0, 0)}
+        kept = place_mask(PlaceMask("in", "out", reach), whole, key, stride, (height, width))
+        found.append(
+            {
+                "canvas": [height, width],
+                "key_stride": stride,
+                "reach": reach,
+                "key_cell": key,
+                "start": [kept.y0, kept.x0],
+                "size": kept.values.shape[2:],
+                "first": float(kept.values.flat[0]),
+            }
+        )
+    return found
+
+
 def tiles() -> list[dict[str, Any]]:
     rng = np.random.default_rng(2)
     found = []
@@ -200,19 +229,16 @@ def tiny() -> dict[str, Any]:
             v.name: segmenter_of(bundle, [v], engine=CentredEngine())
             for v in bundle.manifest.schedules
         }
-        zoom = bundle.manifest.zoom
-        assert zoom is not None
-        looks = Loadable((bundle.manifest.schedules[zoom.first],), zoom)
-        ways["zoom"] = TapSegmenter(bundle, CentredEngine(), looks)
+        ways["zoom"] = TapSegmenter(bundle, CentredEngine())
         return {
             "manifest": read_manifest(bundle.folder),
-            "table": bundle.table.tolist(),
+            "table": np.fromfile(bundle.folder / "table.bin", "<i4").tolist(),
             "weights": {name: values.tolist() for name, values in WEIGHTS.items()},
             "photo": photo,
             "answers": [
-                {"way": way, "at": at, **_answer(encoded.tap(at))}
+                {"way": way, "at": at, **_answer(session.tap(at))}
                 for way, segmenter in ways.items()
-                for encoded in [segmenter.encode(pixels)]
+                for session in [segmenter.open(pixels)]
                 for at in taps
             ],
         }
@@ -224,7 +250,7 @@ def _answer(result: TapResult) -> dict[str, Any]:
         "score": result.score,
         "box": result.box,
         "schedule": result.schedule,
-        "mask_schedule": result.mask_schedule,
+        "mask_window": result.mask_window,
         "canvas": result.canvas,
         "macs": result.macs,
         "tile": result.tile,
@@ -239,6 +265,7 @@ def fixtures() -> dict[str, Any]:
         "canvases": canvases(),
         "masks": masks(),
         "tiles": tiles(),
+        "placed": placed(),
         "tiny": tiny(),
     }
 
@@ -252,7 +279,7 @@ def comparable(value: Any) -> Any:
     return pytest.approx(value, rel=1e-4, abs=1e-6) if isinstance(value, float) else value
 
 
-@pytest.mark.parametrize("name", ["placements", "canvases", "masks", "tiles"])
+@pytest.mark.parametrize("name", ["placements", "canvases", "masks", "tiles", "placed"])
 def test_geometry_is_what_python_gives(name: str) -> None:
     stored = json.loads((FOLDER / f"{name}.json").read_text())
     assert stored == comparable(globals()[name]())

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_runtime import TapSegmenter, load_photo
-from tracenet_runtime.zoom import ZOOM
+from tracenet_runtime.strategies.zoom import ZOOM
 
 TAPS_PER_PHOTO = 4
 

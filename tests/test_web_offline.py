@@ -19,7 +19,7 @@ from page_fixtures import photos as photos
 from tracenet_demo.assets import INDEX, Asset
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
-from tracenet_runtime.manifest import MANIFEST_NAME
+from tracenet_runtime.bundle.records import MANIFEST_NAME
 
 NEWER_PAGE = b"""<!doctype html><link rel="icon" href="icons/icon.svg">
 <p data-testid="status">a newer version of the page</p>"""
@@ -90,6 +90,54 @@ def test_a_newer_bundle_does_not_stop_an_older_page(open_page: Open, server: Dem
     phone.page.reload()
     phone.wait_for("status", "a newer version of the page")
     phone.assert_sound()
+
+
+# The bundle that is stored becomes one of an older schema.
+AGE_STORED_BUNDLE = """async () => {
+  const [name] = (await caches.keys()).filter(name => name.startsWith("tracenet-bundle"));
+  const cache = await caches.open(name);
+  const [address] = (await cache.keys()).filter(({ url }) => url.endsWith("/manifest.json"));
+  const manifest = await (await cache.match(address)).json();
+  manifest.schema_version--;
+  await cache.put(address, new Response(JSON.stringify(manifest)));
+}"""
+ACTIVATE_NEWER_PAGE = """async () => {
+  const registration = await navigator.serviceWorker.getRegistration();
+  await registration.update();
+  const worker = registration.installing ?? registration.waiting;
+  worker.postMessage("activate");
+  while (worker.state !== "activated") await new Promise(done => setTimeout(done, 20));
+}"""
+STORED_BUNDLES = """async () =>
+  (await caches.keys()).filter(name => name.startsWith("tracenet-bundle")).length"""
+
+
+def test_a_newer_page_recovers_from_an_older_bundle(
+    open_page: Open, photos: dict[str, Path], server: DemoServer
+) -> None:
+    assert isinstance(server.assets, dict)
+    phone = open_page()
+    phone.load()
+    assert phone.page.evaluate("window.tracenet.offline")
+    phone.page.evaluate(AGE_STORED_BUNDLE)
+    release_page(server.assets, Asset(server.assets[INDEX].content + b"<!-- newer -->", INDEX))
+    phone.page.evaluate(ACTIVATE_NEWER_PAGE)
+    assert phone.page.evaluate(STORED_BUNDLES) == 0
+    # Offline it says what it lacks, and goes on once there is a connection.
+    phone.context.set_offline(True)
+    phone.page.reload()
+    phone.wait_for("error", "check the connection")
+    phone.context.set_offline(False)
+    phone.shown("error").get_by_role("button", name="Retry").tap()
+    phone.wait_until_ready()
+    assert phone.page.evaluate("window.tracenet.offline")
+    phone.context.set_offline(True)
+    phone.page.reload()
+    phone.wait_until_ready()
+    phone.open_photo(photos["astronaut"])
+    phone.tap(phone.point_at((512, 512), (225, 110)))
+    assert phone.mask().any()
+    assert phone.elsewhere == []
 
 
 @pytest.mark.slow

@@ -248,15 +248,15 @@ def test_a_tap_waits_while_a_photo_opens(tapped: Opened, photos: dict[str, Path]
     tapped.page.evaluate(
         """() => {
           const segmenter = window.tracenet.segmenter;
-          const encode = segmenter.encode.bind(segmenter);
+          const open = segmenter.open.bind(segmenter);
           const held = new Promise(release => { window.release = release; });
-          window.encodings = 0;
+          window.openings = 0;
           window.opening = new Promise(begin => {
-            segmenter.encode = async photo => {
-              window.encodings++;
+            segmenter.open = async photo => {
+              window.openings++;
               begin();
               await held;
-              return encode(photo);
+              return open(photo);
             };
           });
         }"""
@@ -269,7 +269,7 @@ def test_a_tap_waits_while_a_photo_opens(tapped: Opened, photos: dict[str, Path]
     assert tapped.page.evaluate("window.tracenet.lastResult") is None
     tapped.tap(tapped.point_at((400, 600), (330, 200)))
     assert tapped.mask().shape == (400, 600)
-    assert tapped.page.evaluate("window.encodings") == 1, "the photo before was encoded again"
+    assert tapped.page.evaluate("window.openings") == 1, "the photo before was opened again"
     tapped.assert_sound()
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from tracenet_demo.assets import Asset
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
-from tracenet_runtime.manifest import MANIFEST_NAME
+from tracenet_runtime.bundle.records import MANIFEST_NAME
 
 MANIFEST = f"bundle/{MANIFEST_NAME}"
 TABLE = "bundle/table.bin"
@@ -55,6 +55,12 @@ def of_another_schema(content: bytes) -> bytes:
     return json.dumps({**json.loads(content), "schema_version": 99}).encode()
 
 
+def without_its_weights(content: bytes) -> bytes:
+    manifest = json.loads(content)
+    del manifest["files"]["programs/weights.bin"]
+    return json.dumps(manifest).encode()
+
+
 def with_a_byte_flipped(content: bytes) -> bytes:
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
@@ -65,6 +71,7 @@ def with_a_byte_flipped(content: bytes) -> bytes:
     [
         pytest.param(WEIGHTS, with_a_byte_flipped, "weights.bin", id="flipped"),
         pytest.param(MANIFEST, of_another_schema, "99", id="schema"),
+        pytest.param(MANIFEST, without_its_weights, "does not accept the program", id="unlisted"),
         pytest.param(
             WEIGHTS, lambda content: content[:-100], "weights.bin", id="cut", marks=pytest.mark.slow
         ),

@@ -15,7 +15,7 @@ from tracenet.evaluation.models import FullNet
 from tracenet.evaluation.protocol import TapProtocol, drawn_taps
 from tracenet.evaluation.zoom_search import Search, build_parser, search
 from tracenet.model import untrained_network
-from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.image.canvas import Canvas
 
 
 def test_settings_choose_between_looks() -> None:

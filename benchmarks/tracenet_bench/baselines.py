@@ -16,7 +16,7 @@ from tracenet_bench.configurations import (
 )
 from tracenet_bench.sam import COST_ONLY
 from tracenet_bench.schema import Photo, Subject
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 
 FULLNET = "fullnet"
 CROPPED = "cropped"

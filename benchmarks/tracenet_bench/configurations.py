@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tracenet_bench.schema import Photo, Subject
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.choose import Choice, Loadable, choose, loadable
+from tracenet_runtime.bundle.choice import choose_strategy
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import engine_for
 from tracenet_runtime.errors import TraceNetError
-from tracenet_runtime.manifest import Manifest
-from tracenet_runtime.zoom import ZOOM
 
 Size = tuple[int, int]
 """Height and width."""
@@ -82,18 +80,21 @@ def of_bundle(
         BundleError: the bundle has no such schedule, or it does not serve the canvas.
     """
     manifest = bundle.manifest
-    answers = loadable(manifest, schedule, canvas)
-    chosen, size = ZOOM if answers.zoom else schedule, canvas
-    if answers.zoom is None:
-        choices = {_key(choose(answers.schedules, (v.height, v.width), canvas)) for v in photos}
-        # Photos of several sizes may be answered by several schedules.
-        if len(choices) == 1:
-            chosen, size = choices.pop()
+    strategy = choose_strategy(manifest, schedule, canvas)
+    chosen, size = strategy.name or schedule, canvas
+    canvases = _canvas(size) if size else "any canvas"
+    looks = [strategy.choices((photo.height, photo.width)) for photo in photos]
+    # Photos of several sizes may be answered by several schedules.
+    if all(choices == looks[0] for choices in looks):
+        canvases = "+".join(_canvas((v.height, v.width)) for v in looks[0])
+        if strategy.name is None:
+            (only,) = looks[0]
+            chosen, size = only.schedule.name, (only.height, only.width)
     engine_name = engine or engine_for(manifest.target)
     parts = (
         manifest.name,
         chosen or "by photo",
-        _canvases(manifest, answers, size),
+        canvases,
         engine_name,
         manifest.precision,
         counted_threads(threads),
@@ -122,15 +123,8 @@ def of_bundle(
     return Configuration(subject, model)
 
 
-def _canvases(manifest: Manifest, answers: Loadable, size: Size | None) -> str:
-    if answers.zoom is not None:
-        looks = (manifest.schedules[i].canvas for i in (answers.zoom.first, answers.zoom.tile))
-        return "+".join(f"{height}x{width}" for height, width in looks)
-    return f"{size[0]}x{size[1]}" if size else "any canvas"
-
-
-def _key(choice: Choice) -> tuple[str, Size]:
-    return choice.schedule.name, (choice.height, choice.width)
+def _canvas(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def counted_threads(count: int) -> str:

@@ -22,13 +22,21 @@ import onnxruntime
 from onnx import ModelProto, TensorProto, helper
 from tqdm.auto import tqdm
 
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import EngineSettings, load_engine
 from tracenet_runtime.engines.onnxruntime import session_options
 from tracenet_runtime.errors import TraceNetError
-from tracenet_runtime.replay import Array, PlacedArray, Replay
-from tracenet_runtime.schedule import Call, Schedule, Window
-from tracenet_runtime.table import make_table, row_offsets
+from tracenet_runtime.graph.arrays import Array, PlacedArray
+from tracenet_runtime.graph.executor import Executor
+from tracenet_runtime.graph.schedule import (
+    Choice,
+    Graph,
+    Phase,
+    ProgramCall,
+    Role,
+    Schedule,
+    Window,
+)
 
 _TOLERANCE = 1e-4
 
@@ -87,35 +95,37 @@ def measure_cuts(
         BundleError, EngineUnavailable: the bundle does not run here.
         BenchError: the schedule has no cuts, or the two forms give different answers.
     """
-    if not any((*schedule.query, *mask.calls) for mask in schedule.masks):
+    graph = schedule.graph
+    if not any(_cut_calls(graph).values()):
         raise BenchError(
             f"a tap of {schedule.name} runs no program besides the mask head, so it has no cuts; "
             "name another --schedule"
         )
     size = canvas.shape[0], canvas.shape[1]
-    table = make_table(schedule, *size)
-    engine, _ = load_engine("onnxruntime", bundle, EngineSettings(threads))
+    engine, _ = load_engine("onnxruntime", bundle.program_files, EngineSettings(threads))
+    image = PlacedArray(np.moveaxis(canvas, -1, 0)[None], 0, 0)
     costs = []
-    for mask in schedule.masks:
-        # All calls as one query, without the head: that needs the answer of the best level.
-        calls = (*schedule.query, *mask.calls)
-        replay = Replay(bundle.manifest, replace(schedule, query=calls), *size, table, engine)
-        # Nothing of the query ahead of the tap: the one program has all of it.
-        encoded = replay.encode_for_one_tap(canvas)
-        one = _OneProgram(bundle, schedule, calls, size, threads)
+    for name, calls in _cut_calls(graph).items():
+        left = _left(graph, calls)
+        executor = Executor(
+            bundle.manifest.programs, Choice(_of_taps(schedule, calls, left), *size), engine
+        )
+        # Nothing of the tap phase ahead of the tap: the one program has all of it.
+        encoded = executor.encode(image, {}, one_tap=True)
+        one = _OneProgram(bundle, schedule, calls, left, size, threads)
         pairs = []
         rounds = [*(taps[i % len(taps)] for i in range(warm_up)), *taps]
-        for tap in tqdm(rounds, unit="tap", desc=f"cuts, {mask.name}"):
+        for tap in tqdm(rounds, unit="tap", desc=f"cuts, {name}"):
             began = time.perf_counter()
-            answer = replay.answer_query(encoded, tap)
+            arrays = executor.run_tap(encoded, tap, {})
             between = time.perf_counter()
             outputs = one.run(encoded.arrays, tap)
             pairs.append((between - began, time.perf_counter() - between))
-            _compare(outputs, answer.arrays)
+            _compare(outputs, arrays)
         counted = pairs[warm_up:]
         costs.append(
             CutCost(
-                mask.name,
+                name,
                 len(calls),
                 1000 * statistics.median(cut for cut, _ in counted),
                 1000 * statistics.median(one for _, one in counted),
@@ -123,6 +133,31 @@ def measure_cuts(
             )
         )
     return costs
+
+
+def _cut_calls(graph: Graph) -> dict[str, list[ProgramCall]]:
+    """By mask window, the calls of a tap without the head: that needs the answer of a level."""
+    before = [call for phase in graph.phases if phase.when == "tap" for call in phase.program_calls]
+    return {
+        phase.name: [*before, *(call for call in phase.program_calls if not call.vectors)]
+        for phase in graph.windows
+    }
+
+
+def _left(graph: Graph, calls: Sequence[ProgramCall]) -> list[str]:
+    """What calls make and do not use up themselves."""
+    asked = {name for names in graph.outputs.values() for name in names}
+    read = {name for call in calls for name in call.reads}
+    made = [name for call in calls for name in call.makes]
+    return [name for name in made if name in asked or name not in read]
+
+
+def _of_taps(schedule: Schedule, calls: Sequence[ProgramCall], left: Sequence[str]) -> Schedule:
+    """A schedule that runs these calls for a tap, and no window."""
+    photo = (phase for phase in schedule.graph.phases if phase.when == "photo")
+    phases = (*photo, Phase("tap", "tap", tuple(calls)))
+    outputs: dict[Role, tuple[str, ...]] = {"score": tuple(left), "mask": ()}
+    return replace(schedule, graph=replace(schedule.graph, phases=phases, outputs=outputs))
 
 
 def _compare(outputs: Mapping[str, npt.NDArray[Any]], arrays: Mapping[str, Array]) -> None:
@@ -144,22 +179,16 @@ class _OneProgram:
         self,
         bundle: Bundle,
         schedule: Schedule,
-        calls: Sequence[Call],
+        calls: Sequence[ProgramCall],
+        outputs: Sequence[str],
         size: tuple[int, int],
         threads: int,
     ) -> None:
         self._calls = calls
         self._key_stride = schedule.key_stride
-        self._rows = np.split(make_table(schedule, *size), row_offsets(schedule, *size)[1:-1])
+        self._rows = schedule.starts(*size)
         self._made = {window.array: call for call in calls for window in call.outputs}
-        read = {window.array for call in calls for window in call.inputs}
-        answers = {
-            name
-            for level in bundle.manifest.levels
-            if level.name in schedule.levels
-            for name in (level.score, level.box, level.filter)
-        }
-        self._outputs = [name for name in self._made if name in answers or name not in read]
+        self._outputs = outputs
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "one.onnx")
             onnx.save_model(self._build(bundle), path, save_as_external_data=True)
@@ -186,7 +215,7 @@ class _OneProgram:
         values = self._session.run(None, feeds)
         return dict(zip(self._outputs, values, strict=True))
 
-    def _start(self, call: Call, window: Window, tap: tuple[int, int]) -> tuple[int, int]:
+    def _start(self, call: ProgramCall, window: Window, tap: tuple[int, int]) -> tuple[int, int]:
         x, y = (pixel // self._key_stride for pixel in tap)
         return (
             window.step * int(self._rows[call.origin_y][y]),
@@ -201,7 +230,7 @@ class _OneProgram:
         opsets: dict[str, int] = {}
         ir_version = 0
         for number, call in enumerate(self._calls):
-            part = onnx.load_model(bundle.program_path(call.program))
+            part = onnx.load_model(bundle.program_files.path(call.program))
             part = onnx.compose.add_prefix(part, _prefix(number))
             ir_version = part.ir_version
             opsets |= {opset.domain: opset.version for opset in part.opset_import}

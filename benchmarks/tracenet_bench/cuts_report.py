@@ -8,10 +8,10 @@ from typing import Any
 from tracenet_bench.cuts import measure_cuts
 from tracenet_bench.photos import random_taps
 from tracenet_bench.schema import Photo
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas
-from tracenet_runtime.choose import loadable
-from tracenet_runtime.photo import load_photo
+from tracenet_runtime.bundle.choice import choose_strategy
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.photo import load_photo
 
 
 def measure_bundle_cuts(
@@ -29,7 +29,7 @@ def measure_bundle_cuts(
     Without a schedule, the first that serves the canvas; without a photo, the golden one.
     """
     bundle = Bundle.open(folder)
-    schedule = loadable(bundle.manifest, schedule_name, canvas_size).schedules[0]
+    schedule = choose_strategy(bundle.manifest, schedule_name, canvas_size).schedules[0]
     height, width = canvas_size or schedule.canvas
     photo = load_photo(photo_path or bundle.golden_photo)
     canvas, placement = Canvas(height, width, bundle.manifest.pad_value).fit(photo)

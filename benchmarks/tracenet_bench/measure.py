@@ -32,7 +32,7 @@ from tracenet_bench.schema import SCHEMA_VERSION, Conditions, Measured, Report
 from tracenet_bench.session import Worker, WorkerFailed
 from tracenet_bench.subjects import plan_subjects
 from tracenet_bench.timed import TimedSubject, measure_memory
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.errors import TraceNetError
 
 TARGET_INTERVAL = 0.03

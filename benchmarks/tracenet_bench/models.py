@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet_bench.shown import shown_size
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.choose import loadable
+from tracenet_runtime.answer.result import TapResult
+from tracenet_runtime.bundle.choice import choose_strategy
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import EngineSettings, LoadedEngine, engine_for, load_engine
-from tracenet_runtime.result import TapResult
-from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.segmenter import TapSegmenter, programs_of
 
 Photo = npt.NDArray[np.uint8]
 At = tuple[int, int]
@@ -72,11 +72,11 @@ class BundleModel:
         if observe and engine == "onnxruntime":
             let_onnxruntime_tell_of_its_arenas()
         canvas = tuple(wanted["canvas"]) if wanted["canvas"] else None
-        answers = loadable(bundle.manifest, wanted["schedule"], canvas)
+        strategy = choose_strategy(bundle.manifest, wanted["schedule"], canvas)
         settings = EngineSettings(wanted["threads"])
-        loaded, report = load_engine(engine, bundle, settings, answers.programs())
+        loaded, report = load_engine(engine, bundle.program_files, settings, programs_of(strategy))
         self._segmenter = TapSegmenter(
-            bundle, _ObservedEngine(loaded, observe) if observe else loaded, answers, canvas
+            bundle, _ObservedEngine(loaded, observe) if observe else loaded, strategy
         )
         self.about = {"engine_says": dict(report.actual)}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracenet_export.manifest import Source
+    from tracenet_export.draft import Source
     from tracenet_export.schedule import SchedulePlan
 
 Size = tuple[int, int]
@@ -68,10 +68,11 @@ class NetworkCounts:
 
 def plan_network(name: str, canvas: Size) -> PlannedNetwork:
     """Plan a network's schedules, as ``tracenet-export --model NAME --untrained`` would."""
-    from tracenet_export.cli import build_parser, open_source
-    from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+    from tracenet_export.exporting import open_source
+    from tracenet_export.requests import parse_schedule
+    from tracenet_export.schedule import captured, plan_schedule
 
-    source = open_source(build_parser().parse_args(["--model", name, "--untrained"]))
+    source = open_source(name, untrained=True)
     source.network.eval()
     graphs = captured(source.network)
     requests = (

@@ -139,11 +139,16 @@ def make_table(
 
 def _export(planned: PlannedNetwork, folder: Path, threads: int) -> Path:
     """A bundle of all schedules, in fp32."""
+    from tracenet_export.assemble import assemble
     from tracenet_export.bundle import export_bundle
+    from tracenet_export.draft import Draft
+    from tracenet_runtime.strategies.rules import SingleRule
 
     out = folder / planned.name
     plans = list(planned.plans.values())
-    export_bundle(planned.source, plans, "onnx", "fp32", out, threads=threads)
+    strategy = SingleRule(tuple(range(len(plans))))
+    draft = Draft(planned.source, assemble(plans), strategy, "onnx", "fp32")
+    export_bundle(draft, out, threads=threads)
     return out
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 from tracenet_bench.sampling import Tap
 from tracenet_bench.schema import Photo
 from tracenet_runtime.errors import OutputError, TraceNetError
-from tracenet_runtime.photo import load_photo
-from tracenet_runtime.photo_folder import INDEX, photos_in
+from tracenet_runtime.image.photo import load_photo
+from tracenet_runtime.image.photo_folder import INDEX, photos_in
 
 
 class PhotosError(TraceNetError):

@@ -21,9 +21,9 @@ from tracenet_bench.devices import Profile
 from tracenet_bench.peak import bandwidth, best_seconds, peak_macs_per_second
 from tracenet_bench.roofline import KINDS, Kind, Roof, RooflineError, Work, work_of_bundle
 from tracenet_bench.schema import Calibration, Projection
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import EngineSettings, load_engine
-from tracenet_runtime.schedule import Schedule
+from tracenet_runtime.graph.schedule import Schedule
 
 _HOLD = 0.03
 """An error of a class's factor by all of it counts as much as one of 3 % of a program's time."""
@@ -89,9 +89,9 @@ class Roofline:
         slowness = Slowness(
             self.slowness.by_kind, self.slowness.per_operator * self.roof.macs / roof.macs
         )
-        largest = schedule.masks[-1]
-        calls = (*schedule.encode, *schedule.query, *largest.calls, largest.head)
-        works = [self.work[call.program] for call in calls]
+        *_, largest = schedule.graph.phases
+        phases = (v for v in schedule.graph.phases if v.when != "window" or v is largest)
+        works = [self.work[call.program] for phase in phases for call in phase.program_calls]
         seconds = sum(slowness.seconds(work, roof) for work in works)
         bound = sum(
             slowness.by_kind[operator.kind] * roof.seconds(operator)
@@ -99,7 +99,7 @@ class Roofline:
             for operator in work.operators
             if roof.bounds(operator)
         )
-        loaded = [self.work[name] for name in schedule.programs()]
+        loaded = [self.work[name] for name in schedule.graph.programs()]
         needed = sum(work.weights for work in loaded) + max(work.activations for work in loaded)
         return Projection(
             subject=subject,
@@ -120,7 +120,7 @@ def calibrate(bundle: Bundle, programs: Collection[str], threads: int) -> Roofli
         BundleError, EngineUnavailable: they do not run here.
     """
     works = work_of_bundle(bundle, programs)
-    engine, _ = load_engine(None, bundle, EngineSettings(threads), programs)
+    engine, _ = load_engine(None, bundle.program_files, EngineSettings(threads), programs)
     random = np.random.default_rng(0)
     seconds = {}
     with tqdm(works, unit="program", desc="calibrating") as names:

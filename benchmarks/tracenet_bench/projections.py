@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from tracenet_bench.children import ChildFailedError, result_of
 from tracenet_bench.schema import Calibration, NotProjected, Projection, Subject
 from tracenet_runtime.errors import TraceNetError
-from tracenet_runtime.zoom import ZOOM
+from tracenet_runtime.strategies.zoom import ZOOM
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,16 @@ def project(request: dict[str, Any]) -> dict[str, Any]:
     """
     from tracenet_bench.devices import load_profile
     from tracenet_bench.projected import calibrate
-    from tracenet_runtime.bundle import Bundle
-    from tracenet_runtime.choose import loadable
+    from tracenet_runtime.bundle.choice import choose_strategy
+    from tracenet_runtime.bundle.files import Bundle
 
     profile = load_profile(request["profile"])
     bundle = Bundle.open(Path(request["bundle"]))
     schedules = {
-        name: loadable(bundle.manifest, schedule, tuple(canvas)).schedules[0]
+        name: choose_strategy(bundle.manifest, schedule, tuple(canvas)).schedules[0]
         for name, schedule, canvas in request["subjects"]
     }
-    programs = sorted(frozenset[str]().union(*(v.programs() for v in schedules.values())))
+    programs = sorted(frozenset[str]().union(*(v.graph.programs() for v in schedules.values())))
     roofline = calibrate(bundle, programs, request["threads"])
     projected = [roofline.project(name, v, profile) for name, v in schedules.items()]
     return {

@@ -9,7 +9,7 @@ from typing import Literal
 
 import onnx
 
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.errors import TraceNetError
 
 Kind = Literal["dense", "pointwise", "depthwise", "matmul", "resize", "memory"]
@@ -90,7 +90,8 @@ def work_of_bundle(bundle: Bundle, programs: Collection[str]) -> dict[str, Work]
             f"Projections are of fp32 arithmetic and this bundle is {manifest.precision}; how much "
             "a device gains from that is in no profile. Export with --precision fp32 to project."
         )
-    return {name: work_of(onnx.load_model(bundle.program_path(name))) for name in programs}
+    files = bundle.program_files
+    return {name: work_of(onnx.load_model(files.path(name))) for name in programs}
 
 
 def work_of(model: onnx.ModelProto) -> Work:

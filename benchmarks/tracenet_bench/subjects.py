@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from tracenet_bench.baselines import baseline_names, baselines_of
 from tracenet_bench.configurations import Configuration, Wanted, of_bundle
 from tracenet_bench.schema import Photo
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import all_engines, engine_for, why_unavailable
 from tracenet_runtime.errors import EngineUnavailable
 

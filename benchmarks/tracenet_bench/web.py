@@ -20,10 +20,7 @@ from tracenet_bench.counting_server import CountingServer
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_runtime import TapResult, TapSegmenter, TraceNetError, load_photo
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.choose import choose, loadable
 from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
-from tracenet_runtime.zoom import ZOOM
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -40,7 +37,7 @@ CHROMIUM = next(
 )
 """Of the system; where it has none, Playwright's own is used, if it was installed."""
 
-IN_BROWSER, ENCODED, COLD = "Chromium", "native, photo encoded", "native, photo new to each tap"
+IN_BROWSER, OPEN, COLD = "Chromium", "native, photo open", "native, photo new to each tap"
 
 _WARM_UP = 2
 _SEED = 0
@@ -48,17 +45,19 @@ _PHOTO = "photo-of-the-benchmark"
 
 # The mask is read, here and natively, because it is made at its first use.
 _TAP_ALL = """async taps => {
-  const { segmenter } = window.tracenet;
   const taken = [];
   for (const [x, y] of taps) {
     const start = performance.now();
-    const result = await segmenter.tap(x, y);
+    const result = await window.session.tap(x, y);
     const size = result.mask.length;
     taken.push({ milliseconds: performance.now() - start, stages: result.timingsMs, size });
   }
   return taken;
 }"""
-_ENCODE = f"async () => window.tracenet.segmenter.encode(await (await fetch('{_PHOTO}')).blob())"
+_OPEN = f"""async () => {{
+  const photo = await (await fetch('{_PHOTO}')).blob();
+  window.session = await window.tracenet.segmenter.open(photo);
+}}"""
 
 Tap = tuple[int, int]
 Stages = Mapping[str, float]
@@ -115,11 +114,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     photo = load_photo(arguments.photo)
     height, width = photo.shape[:2]
-    # What the page answers with, by name: else another schedule might encode the photo here.
-    answers = loadable(Bundle.open(arguments.bundle).manifest, None, None)
-    by_size = choose(answers.schedules, (height, width)).schedule.name
-    schedule = by_size if answers.zoom is None else ZOOM
-    native = TapSegmenter.load(arguments.bundle, threads=arguments.threads, schedule=schedule)
+    native = TapSegmenter.load(arguments.bundle, threads=arguments.threads)
     assets = read_assets(PAGE, arguments.bundle)
     assets[_PHOTO] = Asset(arguments.photo.read_bytes(), _PHOTO)
     draw = random.Random(_SEED)
@@ -138,11 +133,11 @@ def _run(arguments: argparse.Namespace) -> None:
         threads = page.evaluate("window.tracenet.segmenter.engineReport.threads")
         if threads != arguments.threads:
             raise BrowserError(f"The page runs on {threads} threads; give --threads {threads}.")
-        page.evaluate(_ENCODE)
+        page.evaluate(_OPEN)
         taken = _in_turn(
             {
                 IN_BROWSER: partial(_tap_in_browser, page),
-                ENCODED: partial(_tap_natively, native.encode(photo).tap),
+                OPEN: partial(_tap_natively, native.open(photo).tap),
                 COLD: partial(_tap_natively, partial(native.tap, photo)),
             },
             taps,
@@ -191,7 +186,7 @@ def _table(taken: Mapping[str, Taken], taps: int) -> str:
         ratio = with_interval(*paired_ratio(in_browser, times, taps, _SEED))
         shares = [percent(way.stages.get(stage, 0.0) / sum(times)) for stage in names]
         rows.append(Row(name, (median, NONE if name == IN_BROWSER else ratio, *shares)))
-    note = f"{BLOCKS} times {taps} taps in turn, in Chromium on an encoded photo."
+    note = f"{BLOCKS} times {taps} taps in turn, in Chromium on an open photo."
     headings = ("", "median tap, ms", "Chromium takes times that", *names)
     return table_markdown(Table(headings, tuple(rows), (note,)))
 

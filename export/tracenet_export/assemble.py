@@ -1,27 +1,42 @@
-"""From plans to what a bundle holds: programs, the schedules in JSON form, and the table."""
+"""From plans to what a bundle holds: programs, and schedules of graphs that run them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from tracenet.model import COARSEST_STRIDE, LEVELS
 from tracenet.rft import ConvGraph
-from tracenet_export.plan import ENCODE, QUERY, PlacedPiece, Row, computed_by
+from tracenet_export.plan import ENCODE, QUERY, PlacedPiece, computed_by
 from tracenet_export.programs import (
     PieceModule,
     Program,
-    TensorShape,
     mask_head_program,
     window_shape,
 )
 from tracenet_export.schedule import REACH_SLACK, SchedulePlan, mask_stride, tap_macs
+from tracenet_runtime.answer.levels import Level, Meaning
+from tracenet_runtime.contract import IMAGE, VECTORS
+from tracenet_runtime.graph.program import Program as ProgramSpec
+from tracenet_runtime.graph.program import TensorSpec
+from tracenet_runtime.graph.schedule import (
+    Call,
+    Graph,
+    ImageInput,
+    Phase,
+    PlaceMask,
+    ProgramCall,
+    Role,
+    Row,
+    Schedule,
+    Served,
+    SideRange,
+    VectorInput,
+    Window,
+)
 
-IMAGE = "image"
-"""Name of the array that is the canvas."""
+_KINDS: tuple[Literal["score", "box", "filter"], ...] = ("score", "box", "filter")
 
 
 @dataclass(frozen=True)
@@ -30,29 +45,42 @@ class Assembly:
 
     Attributes:
         programs: each once, however many schedules run it.
-        schedules: as in manifest.json, in the order of the plans; nothing is measured yet.
-        table: int32, the rows of every schedule on its own canvas.
+        schedules: in the order of the plans.
+        meaning: of their outputs.
     """
 
     programs: tuple[Program, ...]
-    schedules: tuple[dict[str, Any], ...]
-    table: npt.NDArray[np.int32]
+    schedules: tuple[Schedule, ...]
+    meaning: Meaning
+
+    def described(self) -> dict[str, ProgramSpec]:
+        """What a replay needs to know of the programs, by name."""
+        return {program.name: program.described() for program in self.programs}
 
 
 def assemble(plans: Sequence[SchedulePlan]) -> Assembly:
-    """Make programs, schedules and table of the plans for one network."""
+    """Make programs and schedules of the plans for one network."""
     programs: dict[str, Program] = {}
-    schedules: list[dict[str, Any]] = []
-    tables: list[npt.NDArray[np.int64]] = []
+    schedules: list[Schedule] = []
+    offset = 0
     for plan in plans:
-        builder = _Builder(plan, programs, _prefix(plan))
-        schedule = builder.schedule()
-        schedule["table_offset"] = sum(map(len, tables))
+        schedule = _Builder(plan, programs, _prefix(plan)).schedule(offset)
         schedules.append(schedule)
-        tables += builder.table()
-    return Assembly(
-        tuple(programs.values()), tuple(schedules), np.concatenate(tables).astype("<i4")
+        offset += sum(map(len, schedule.starts(*schedule.canvas)))
+    meaning = Meaning(
+        tuple(
+            Level(
+                level.name,
+                level.stride,
+                level.size_of_interest,
+                *(level.output(kind) for kind in _KINDS),
+            )
+            for level in LEVELS
+        ),
+        mask_stride(plans[0].plan.graph),
+        REACH_SLACK,
     )
+    return Assembly(tuple(programs.values()), tuple(schedules), meaning)
 
 
 def _prefix(plan: SchedulePlan) -> str:
@@ -83,57 +111,52 @@ class _Builder:
     tap_plan: SchedulePlan
     programs: dict[str, Program]
     prefix: str
-    rows: dict[tuple[str, Row], int] = field(default_factory=dict)
+    rows: dict[Row, int] = field(default_factory=dict)
 
-    def schedule(self) -> dict[str, Any]:
-        """The schedule as in manifest.json."""
+    def schedule(self, table_offset: int) -> Schedule:
+        """The schedule, whose rows begin at ``table_offset`` of the bundle's table."""
+        tap_plan = self.tap_plan
+        (height, width), (heights, widths) = tap_plan.canvas, tap_plan.serves
+        graph = self._graph()
+        return Schedule(
+            name=tap_plan.name,
+            canvas_height=height,
+            canvas_width=width,
+            serves=Served(
+                SideRange(*heights, COARSEST_STRIDE), SideRange(*widths, COARSEST_STRIDE)
+            ),
+            halo=tap_plan.plan.halo,
+            key_stride=tap_plan.key.stride,
+            rows=tuple(self.rows),
+            table_offset=table_offset,
+            graph=graph,
+            full_macs=tap_macs(tap_plan).full,
+        )
+
+    def _graph(self) -> Graph:
         tap_plan, plan = self.tap_plan, self.tap_plan.plan
         wanted = {self.graph.outputs[name] for name in plan.wanted_query}
         later = set[str]().union(*map(_borrowed, plan.alternatives.values()))
         later |= {self.features}
         encode = self._calls(ENCODE, "", plan.encode, _sources(plan.query) | wanted | later)
         query = self._calls(QUERY, "", plan.query, wanted | later)
-        masks = []
+        phases = [Phase(ENCODE, "photo", encode), Phase(QUERY, "tap", query)]
         for name, pieces in plan.alternatives.items():
             scope = f"{name}/" if pieces else ""
             calls = self._calls(name, scope, pieces, {self.features})
             head = self._head_call(name, scope)
-            masks.append(
-                {"name": name, "reach": tap_plan.reach(name), "calls": calls, "head": head}
-            )
-        height, width = tap_plan.canvas
-        return {
-            "name": tap_plan.name,
-            "canvas": {"height": height, "width": width},
-            "serves": {"height": list(tap_plan.serves[0]), "width": list(tap_plan.serves[1])},
-            "halo": plan.halo,
-            "exact": plan.halo == 1,
-            "fullnet_iou": None,
-            "miou_t": None,
-            "levels": [level.name for level in tap_plan.levels],
-            "key_level": tap_plan.key.name,
-            "rows": [
-                {
-                    "axis": axis,
-                    "unit": row.unit,
-                    "size": row.size,
-                    "phases": list(row.phases),
-                    "advance": row.advance,
-                }
-                for axis, row in self.rows
-            ],
-            "encode": encode,
-            "query": query,
-            "masks": masks,
-            "reach_slack": REACH_SLACK,
-            "macs": asdict(tap_macs(tap_plan)),
+            (probability,) = head.makes
+            placed = PlaceMask(probability, f"{name}/mask", tap_plan.reach(name))
+            phases.append(Phase(name, "window", (*calls, head, placed)))
+        outputs: dict[Role, tuple[str, ...]] = {
+            kind: tuple(level.output(kind) for level in tap_plan.levels) for kind in _KINDS
         }
-
-    def table(self) -> list[npt.NDArray[np.int64]]:
-        """The rows on the schedule's canvas, one behind the other."""
-        sides = dict(zip("yx", self.tap_plan.canvas, strict=True))
-        stride = self.tap_plan.key.stride
-        return [row.starts(sides[axis], sides[axis] // stride) for axis, row in self.rows]
+        outputs["mask"] = tuple(f"{name}/mask" for name in plan.alternatives)
+        return Graph(
+            inputs={IMAGE: ImageInput(), **{name: VectorInput(n) for name, n in VECTORS.items()}},
+            phases=tuple(phase for phase in phases if phase.calls),
+            outputs=outputs,
+        )
 
     @property
     def graph(self) -> ConvGraph:
@@ -147,7 +170,7 @@ class _Builder:
 
     def _calls(
         self, phase: str, scope: str, pieces: Sequence[PlacedPiece], asked_for: set[str]
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[Call, ...]:
         """The calls of a phase.
 
         Args:
@@ -168,39 +191,43 @@ class _Builder:
         ):
             outputs = [node for node in placed.piece.nodes if node in needed]
             program = self._program(f"{self.prefix}{phase}_{index}", placed, outputs)
+            y, x = self._origin(rows)
             calls.append(
-                {
-                    "program": program.name,
-                    "origin": self._origin(rows),
-                    "inputs": [
+                ProgramCall(
+                    program.name,
+                    y,
+                    x,
+                    inputs=tuple(
                         self._window(spec.name, array(node), placed, node)
                         for spec, node in zip(program.inputs, placed.piece.sources, strict=True)
-                    ],
-                    "outputs": [
+                    ),
+                    vectors={},
+                    outputs=tuple(
                         self._window(spec.name, array(node), placed, node)
                         for spec, node in zip(program.outputs, outputs, strict=True)
-                    ],
-                }
+                    ),
+                )
             )
-        return calls
+        return tuple(calls)
 
-    def _head_call(self, name: str, scope: str) -> dict[str, Any]:
+    def _head_call(self, name: str, scope: str) -> ProgramCall:
         """The mask head of an alternative, whose arrays are named with ``scope``."""
         rows = self.tap_plan.head_rows[name]
         height, width = (row.size for row in rows)
         program = mask_head_program(height, width, mask_stride(self.graph))
         program = self.programs.setdefault(program.name, program)
-        array = scope + self._array_name(self.features)
+        y, x = self._origin(rows)
+        features = scope + self._array_name(self.features)
         scale = program.outputs[0].shape[2] // height
-        size, mask_size = [height, width], [scale * height, scale * width]
-        return {
-            "program": program.name,
-            "origin": self._origin(rows),
-            "inputs": [{"name": "features", "array": array, "step": 1, "size": size}],
-            "outputs": [
-                {"name": "mask", "array": f"{scope}mask", "step": scale, "size": mask_size}
-            ],
-        }
+        mask = Window("mask", f"{name}/probability", scale, scale * height, scale * width)
+        return ProgramCall(
+            program.name,
+            y,
+            x,
+            inputs=(Window("features", features, 1, height, width),),
+            vectors={vector: vector for vector in VECTORS},
+            outputs=(mask,),
+        )
 
     def _program(self, name: str, placed: PlacedPiece, outputs: Sequence[str]) -> Program:
         module = PieceModule(self.graph, placed, outputs)
@@ -210,21 +237,21 @@ class _Builder:
                 name,
                 module.eval(),
                 tuple(
-                    TensorShape(f"input_{i}", window_shape(self.graph, placed, node))
+                    TensorSpec(f"input_{i}", window_shape(self.graph, placed, node))
                     for i, node in enumerate(placed.piece.sources)
                 ),
                 tuple(
-                    TensorShape(f"output_{i}", window_shape(self.graph, placed, node))
+                    TensorSpec(f"output_{i}", window_shape(self.graph, placed, node))
                     for i, node in enumerate(outputs)
                 ),
                 placed.macs(self.graph),
             )
         return self.programs[module.digest]
 
-    def _window(self, name: str, array: str, placed: PlacedPiece, node: str) -> dict[str, Any]:
+    def _window(self, name: str, array: str, placed: PlacedPiece, node: str) -> Window:
         steps = {frame.step[node] for frame in placed.piece.frames}
         assert len(steps) == 1, "the network scales y and x alike"
-        return {"name": name, "array": array, "step": steps.pop(), "size": list(placed.size(node))}
+        return Window(name, array, steps.pop(), *placed.size(node))
 
     def _array_name(self, node: str) -> str:
         if node == self.graph.input_name:
@@ -235,8 +262,6 @@ class _Builder:
         path = self.graph.nodes[node].module_path
         return f"{path}/{node}" if path else node
 
-    def _origin(self, rows: tuple[Row, Row]) -> dict[str, int]:
-        return {
-            axis: self.rows.setdefault((axis, row), len(self.rows))
-            for axis, row in zip("yx", rows, strict=True)
-        }
+    def _origin(self, rows: tuple[Row, Row]) -> tuple[int, int]:
+        y, x = (self.rows.setdefault(row, len(self.rows)) for row in rows)
+        return y, x

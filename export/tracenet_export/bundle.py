@@ -12,33 +12,31 @@ from typing import Any
 from PIL import Image
 
 from tracenet.scene import generate_scene
-from tracenet_export.assemble import assemble
 from tracenet_export.calibration import calibrated
 from tracenet_export.check import Checked, check_bundle, checking_engine
+from tracenet_export.draft import GOLDEN, GOLDEN_PHOTO, PARITY, PROGRAMS, TABLE, Draft
 from tracenet_export.engine_process import EngineProcess
-from tracenet_export.manifest import (
-    PROGRAMS,
-    Source,
-    list_files,
-    make_manifest,
-    parsed_manifest,
-    place_programs,
-    program_labels,
-)
 from tracenet_export.parity import few_taps
 from tracenet_export.parity_report import parity_markdown
 from tracenet_export.replacing import replacing_bundle
-from tracenet_export.schedule import SchedulePlan
 from tracenet_export.targets import Calibration, open_target
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.choose import Loadable, loadable
+from tracenet_export.write import write_manifest
+from tracenet_runtime.answer.levels import FullNetIou
+from tracenet_runtime.answer.look import Viewer
+from tracenet_runtime.answer.result import TapResult
+from tracenet_runtime.bundle.choice import own_strategy
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.bundle.records import MANIFEST_NAME
 from tracenet_runtime.engines import EngineSettings
-from tracenet_runtime.manifest import MANIFEST_NAME
-from tracenet_runtime.replay import Engine
-from tracenet_runtime.result import TapResult
+from tracenet_runtime.graph.executor import Engine
+from tracenet_runtime.graph.program import ProgramFiles
+from tracenet_runtime.graph.schedule import Schedule
+from tracenet_runtime.image.pixels import Photo
 from tracenet_runtime.segmenter import TapSegmenter
-from tracenet_runtime.zoom import ZOOM
-from tracenet_runtime.zoom_rule import ZoomRule
+from tracenet_runtime.strategies.rules import StrategyRule
+from tracenet_runtime.strategies.single import Single
+from tracenet_runtime.strategies.strategy import Strategy
+from tracenet_runtime.strategies.zoom import Zoom
 
 _GOLDEN_SIZE = (240, 320)
 _GOLDEN_TAPS = 4
@@ -48,28 +46,18 @@ _NEARBY = 0.1
 
 
 def export_bundle(
-    source: Source,
-    plans: Sequence[SchedulePlan],
-    target_name: str,
-    precision: str | None,
+    draft: Draft,
     out: Path,
     *,
-    zoom: ZoomRule | None = None,
     calibration: Sequence[Path] = (),
-    accuracy: Sequence[Mapping[str, Any] | None] = (),
     threads: int = 2,
 ) -> dict[str, Any]:
     """Convert, check and write a bundle; ``out`` appears when everything has passed.
 
     Args:
-        source: the network.
-        plans: the schedules, planned for this network; the first is the default of its canvas.
-        target_name: a name in `TARGETS`.
-        precision: the target's default for None.
+        draft: what it is to hold.
         out: a folder; a bundle that is there already is replaced.
-        zoom: between two of the schedules, by their numbers.
         calibration: files of photos, where the precision is calibrated.
-        accuracy: for each schedule what the manifest says as ``miou_t``; nothing if not measured.
         threads: for the engine, while checking.
 
     Returns:
@@ -79,104 +67,96 @@ def export_bundle(
         ExportError: the target cannot be written here, or ``out`` is something else than a bundle.
         ParityError: a program or the replay differs from PyTorch.
     """
-    target, precision, converter = open_target(target_name, precision)
-    engine_name = checking_engine(target_name)
+    target, _, converter = open_target(draft.target, draft.precision)
+    engine_name = checking_engine(draft.target)
+    programs = draft.assembly.programs
     with replacing_bundle(out) as folder:
-        assembly = assemble(plans)
-        manifest = make_manifest(source, assembly, target_name, precision, zoom)
         seen: contextlib.AbstractContextManager[Calibration | None] = contextlib.nullcontext()
-        if precision in target.calibrated:
-            seen = calibrated(parsed_manifest(manifest), assembly.programs, calibration)
+        if target.precisions[draft.precision].calibrated:
+            seen = calibrated(draft, calibration)
         with seen as samples:
-            converted = converter.convert(assembly.programs, folder / PROGRAMS, precision, samples)
-        converter.label(folder / PROGRAMS, program_labels(manifest))
-        place_programs(manifest, converted)
-        (folder / "table.bin").write_bytes(assembly.table.tobytes())
-        manifest["files"] = list_files(folder)
-        unfinished = Bundle(folder, parsed_manifest(manifest), assembly.table)
-
-        with EngineProcess(engine_name, unfinished, EngineSettings(threads)) as engine:
-            checked = check_bundle(source, unfinished, assembly, engine, converted)
-            _write_golden(unfinished, engine)
-            manifest["checked_by"] = checked.checked_by
-            _add_measured(manifest, checked, accuracy)
+            converted = converter.convert(programs, folder / PROGRAMS, draft.precision, samples)
+        converter.label(folder / PROGRAMS, draft.labels())
+        (folder / TABLE).write_bytes(draft.table.tobytes())
+        files = draft.stored(folder, converted)
+        with EngineProcess(engine_name, files, EngineSettings(threads)) as engine:
+            checked = check_bundle(draft, files, engine, converted)
+            _write_golden(draft, files, engine)
             _write_parity(folder, checked)
-            manifest["files"] = list_files(folder)
-            _write_json(folder / MANIFEST_NAME, manifest)
+            found = map(_fullnet_iou, draft.assembly.schedules, checked.schedules)
+            manifest = draft.manifest(files, checked.checked_by, list(found))
+            _write_json(folder / MANIFEST_NAME, write_manifest(manifest))
             finished = Bundle.open(folder)
-            everything = Loadable(finished.manifest.schedules, finished.manifest.zoom)
-            TapSegmenter(finished, engine, everything).check_golden()
+            for strategy in _strategies(manifest.schedules, manifest.strategy):
+                TapSegmenter(finished, engine, strategy).check_golden()
     return checked.to_dict()
 
 
-def _add_measured(
-    manifest: dict[str, Any], checked: Checked, accuracy: Sequence[Mapping[str, Any] | None]
-) -> None:
-    """Say of every schedule that is not exact how far it is off."""
-    for schedule, found in zip(manifest["schedules"], checked.schedules, strict=True):
-        if not schedule["exact"]:
-            replay = found["replay"]
-            schedule["fullnet_iou"] = {"mean": replay["iou_mean"], "p5": replay["iou_p5"]}
-    for schedule, measured in zip(manifest["schedules"], accuracy, strict=False):
-        schedule["miou_t"] = measured
+def _strategies(schedules: Sequence[Schedule], rule: StrategyRule) -> list[Strategy]:
+    """Every way to answer a tap: each schedule on its own canvas, then the bundle's own."""
+    alone = (Single((schedule,), schedule.canvas) for schedule in schedules)
+    return [*alone, own_strategy(schedules, rule)]
+
+
+def _fullnet_iou(schedule: Schedule, checked: Mapping[str, Any]) -> FullNetIou | None:
+    """How far a schedule that is not exact is off."""
+    replay = checked["replay"]
+    return None if schedule.halo == 1 else FullNetIou(replay["iou_mean"], replay["iou_p5"])
 
 
 def _write_parity(folder: Path, checked: Checked) -> None:
-    _write_json(folder / "parity.json", checked.to_dict())
+    _write_json(folder / PARITY, checked.to_dict())
     (folder / "parity.md").write_text(parity_markdown(checked.to_dict()))
 
 
-def _write_golden(bundle: Bundle, engine: Engine) -> None:
+def _write_golden(draft: Draft, files: ProgramFiles, engine: Engine) -> None:
     """Taps whose answer is not a close call between levels, answered by the engine."""
     height, width = _GOLDEN_SIZE
     photo = generate_scene(height, width, seed=1)
-    Image.fromarray(photo).save(bundle.golden_photo)
-    manifest = bundle.manifest
-    ways = [Loadable((schedule,), None) for schedule in manifest.schedules]
-    if manifest.zoom is not None:
-        ways.append(loadable(manifest, ZOOM, None))
-    answers = []
-    for way in ways:
-        canvas = None if way.zoom else way.schedules[0].canvas
-        segmenter = TapSegmenter(bundle, engine, way, canvas)
-        candidates = [
-            (tap, segmenter.tap(photo, tap)) for tap in few_taps(height, width, _GOLDEN_CANDIDATES)
-        ]
-        candidates.sort(key=lambda candidate: -_margin(candidate[1]))
-        if way.zoom is not None:
-            # Clear between the two looks as well, and those first that look twice.
-            others = [TapSegmenter(bundle, engine, way) for way in _rules_nearby(way)]
-            candidates.sort(
-                key=lambda candidate: (
-                    any(_other_look(v.tap(photo, candidate[0]), candidate[1]) for v in others),
-                    candidate[1].tile is None,
-                )
-            )
-        answers.append(
-            [
-                {
-                    "at": list(tap),
-                    "level": result.level,
-                    "score": result.score,
-                    "box": list(result.box),
-                    "mask_rle": result.rle(),
-                }
-                for tap, result in candidates[:_GOLDEN_TAPS]
-            ]
+    Image.fromarray(photo).save(files.folder / GOLDEN_PHOTO)
+    viewer = draft.viewer(files.programs, engine)
+    strategies = _strategies(draft.assembly.schedules, draft.strategy)
+    *schedules, own = (_golden_taps(viewer, strategy, photo) for strategy in strategies)
+    _write_json(files.folder / GOLDEN, {"schedules": schedules, "strategy": own})
+
+
+def _golden_taps(viewer: Viewer, strategy: Strategy, photo: Photo) -> list[dict[str, Any]]:
+    def answer(strategy: Strategy, tap: tuple[int, int]) -> TapResult:
+        return strategy.look(viewer, photo, tap, {}).result({})
+
+    taps = few_taps(photo.shape[0], photo.shape[1], _GOLDEN_CANDIDATES)
+    candidates = [(tap, answer(strategy, tap)) for tap in taps]
+    candidates.sort(key=lambda candidate: -_margin(candidate[1]))
+    others = _nearby(strategy)
+    # Clear between the two looks of a zoom as well, and those first that look twice.
+    candidates.sort(
+        key=lambda candidate: (
+            any(_other_look(answer(v, candidate[0]), candidate[1]) for v in others),
+            candidate[1].tile is None,
         )
-    _write_json(bundle.folder / bundle.manifest.golden_file, {"answers": answers})
+    )
+    return [
+        {
+            "at": list(tap),
+            "level": result.level,
+            "score": result.score,
+            "box": list(result.box),
+            "mask_rle": result.rle(),
+        }
+        for tap, result in candidates[:_GOLDEN_TAPS]
+    ]
 
 
-def _rules_nearby(way: Loadable) -> list[Loadable]:
-    """The same zoom, a little readier or less ready to look twice and to trust what it then saw."""
-    rule = way.zoom
-    assert rule is not None
-    changed = [
-        replace(rule, gain=rule.gain * factor, trust=rule.trust * other)
+def _nearby(strategy: Strategy) -> list[Strategy]:
+    """A zoom a little readier or less ready to look twice and to trust what it then saw."""
+    if not isinstance(strategy, Zoom):
+        return []
+    rule = strategy.rule
+    return [
+        replace(strategy, rule=replace(rule, gain=rule.gain * factor, trust=rule.trust * other))
         for factor in (1 - _NEARBY, 1 + _NEARBY)
         for other in (1 - _NEARBY, 1 + _NEARBY)
     ]
-    return [replace(way, zoom=rule) for rule in changed]
 
 
 def _other_look(one: TapResult, other: TapResult) -> bool:

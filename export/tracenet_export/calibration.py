@@ -14,16 +14,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from tracenet_export.draft import Draft
 from tracenet_export.errors import ExportError
 from tracenet_export.parity import TorchEngine
 from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration
-from tracenet_runtime.canvas import Canvas
-from tracenet_runtime.manifest import Manifest
-from tracenet_runtime.photo import load_photo
-from tracenet_runtime.photo_folder import photos_in
-from tracenet_runtime.replay import Replay
-from tracenet_runtime.table import make_table
+from tracenet_runtime.answer.look import Viewer
+from tracenet_runtime.graph.schedule import Choice
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.photo import load_photo
+from tracenet_runtime.image.photo_folder import photos_in
+from tracenet_runtime.image.pixels import Photo
 
 MOST_PHOTOS = 24
 FEWEST_PHOTOS = 8
@@ -46,7 +47,7 @@ class _RecordingEngine:
     def run(
         self, program: str, inputs: Mapping[str, npt.NDArray[Any]]
     ) -> dict[str, npt.NDArray[Any]]:
-        """See :class:`tracenet_runtime.replay.Engine`."""
+        """See :class:`tracenet_runtime.graph.executor.Engine`."""
         self.inputs[program].append({name: self._kept(value) for name, value in inputs.items()})
         return self._engine.run(program, inputs)
 
@@ -95,16 +96,13 @@ def canvas_images(
 
 
 @contextlib.contextmanager
-def calibrated(
-    manifest: Manifest, programs: Sequence[Program], photos: Sequence[Path], seed: int = 0
-) -> Iterator[Calibration]:
+def calibrated(draft: Draft, photos: Sequence[Path], seed: int = 0) -> Iterator[Calibration]:
     """Replay every schedule on photos in PyTorch, with every mask window.
 
     Where windows are very large, fewer photos are replayed, `FEWEST_PHOTOS` at least.
 
     Args:
-        manifest: has the schedules; its files are not read.
-        programs: those that it names.
+        draft: has the programs and schedules.
         photos: their files.
         seed: of the taps.
 
@@ -116,30 +114,23 @@ def calibrated(
     """
     random = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
-        engine = _RecordingEngine(programs, Path(folder))
-        replays = [
-            Replay(
-                manifest, schedule, *schedule.canvas, make_table(schedule, *schedule.canvas), engine
-            )
-            for schedule in manifest.schedules
-        ]
+        assembly = draft.assembly
+        engine = _RecordingEngine(assembly.programs, Path(folder))
+        viewer = draft.viewer(assembly.described(), engine)
+        choices = [Choice.own(schedule) for schedule in assembly.schedules]
         for number, path in enumerate(tqdm(photos, unit="photo", desc="calibrating")):
             if number >= FEWEST_PHOTOS and engine.bytes * (number + 1) / number > _MOST_BYTES:
                 break
-            for replay in replays:
-                _replay(replay, path, manifest.pad_value, random)
+            photo = load_photo(path)
+            for choice in choices:
+                _look(viewer, choice, photo, random)
         yield engine.inputs
 
 
-def _replay(
-    replay: Replay, path: Path, pad_value: tuple[int, int, int], random: np.random.Generator
-) -> None:
-    photo = load_photo(path)
-    canvas = Canvas(replay.canvas_height, replay.canvas_width, pad_value)
-    pixels, placement = canvas.fit(photo)
-    encoded = replay.encode(pixels)
+def _look(viewer: Viewer, choice: Choice, photo: Photo, random: np.random.Generator) -> None:
+    view = viewer.encode(choice, photo, {})
     for _ in range(_TAPS_PER_PHOTO):
         tap = int(random.integers(photo.shape[1])), int(random.integers(photo.shape[0]))
-        query = replay.answer_query(encoded, placement.to_canvas(*tap))
-        for mask in range(len(replay.schedule.masks)):
-            replay.compute_mask(query, query.best_level, mask)
+        look = view.look(tap, {})
+        for window in range(len(choice.schedule.graph.windows)):
+            look.replay.compute_mask(look.query, look.query.best_level, window)

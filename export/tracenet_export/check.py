@@ -5,23 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 
 from tracenet.model import TraceNet
 from tracenet_export.assemble import Assembly
+from tracenet_export.draft import PROGRAMS, Draft, Source
 from tracenet_export.engine_process import EngineProcess
 from tracenet_export.errors import ExportError
-from tracenet_export.manifest import PROGRAMS, Source
+from tracenet_export.limits import RANDOM_WEIGHTS, Limits
 from tracenet_export.parity import (
-    LIMITS,
-    RANDOM_WEIGHTS,
     REPLAYED_TAPS,
     ComparingEngine,
     Differences,
     FullNetOracle,
-    Limits,
     TorchEngine,
     check_replay,
     parity_taps,
@@ -30,13 +29,12 @@ from tracenet_export.parity import (
     run_few_taps,
 )
 from tracenet_export.photos import parity_photos
-from tracenet_export.targets import Converted
-from tracenet_runtime.bundle import Bundle
-from tracenet_runtime.canvas import Canvas, Placement
+from tracenet_export.targets import TARGETS, Converted
 from tracenet_runtime.engines import EngineReport, engine_for, engines_for, why_unavailable
-from tracenet_runtime.replay import Replay
-from tracenet_runtime.schedule import Schedule
-from tracenet_runtime.table import make_table
+from tracenet_runtime.graph.program import ProgramFiles
+from tracenet_runtime.graph.schedule import Choice, Schedule
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Placement
 
 Tap = tuple[int, int]
 
@@ -51,8 +49,8 @@ class Checked:
         limits: what had to be reached; None where they were not enforced.
         programs: name -> ``operators``, ``partitions``, and for every output its name in words, and
             the largest and the mean difference from PyTorch.
-        schedules: ``schedule``, ``canvas``, ``halo``, ``exact``, ``replay``; where that is not
-            exact, its limits do not apply.
+        schedules: ``schedule``, ``canvas``, ``halo``, ``replay``; where the halo is below 1, the
+            replay's limits do not apply.
         program_bytes: of all files of the programs.
         checkpoint_bytes: what the network's weights take in fp16.
     """
@@ -95,69 +93,61 @@ def checking_engine(target: str) -> str:
 
 
 def check_bundle(
-    source: Source,
-    bundle: Bundle,
-    assembly: Assembly,
-    engine: EngineProcess,
-    converted: Mapping[str, Converted],
+    draft: Draft, files: ProgramFiles, engine: EngineProcess, converted: Mapping[str, Converted]
 ) -> Checked:
     """Compare every program with PyTorch and every schedule's replay with FullNet, on photos.
 
     Args:
-        source: the network.
-        bundle: has its programs and table.
-        assembly: what the programs were made of.
-        engine: with the bundle's programs open.
+        draft: what the bundle holds.
+        files: its programs.
+        engine: with these open.
         converted: what the converter said of them.
 
     Raises:
         ParityError: a program or a replay is out of the limits of the target and precision.
     """
-    manifest = bundle.manifest
-    limits = _limits(source, manifest.target, manifest.precision)
+    source, assembly = draft.source, draft.assembly
+    limits = _limits(source, draft.target, draft.precision)
     photos = CheckPhotos(source.network)
-    described = _described(manifest.schedules)
+    described = _described(assembly.schedules)
     differences = Differences()
+    comparing = ComparingEngine(TorchEngine(assembly.programs), engine, differences)
+    comparison, alone = (draft.viewer(files.programs, v) for v in (comparing, engine))
     schedules = []
-    for schedule in manifest.schedules:
-        height, width = schedule.canvas
-        table = make_table(schedule, height, width)
-        comparing = ComparingEngine(TorchEngine(assembly.programs), engine, differences)
-        comparison = Replay(manifest, schedule, height, width, table, comparing)
+    for schedule in assembly.schedules:
+        choice = Choice.own(schedule)
         for oracle, _ in photos.cases(schedule):
-            run_few_taps(comparison, oracle.canvas)
+            run_few_taps(comparison.replay(choice), oracle.canvas)
         errors = {described[name]: error for name, error in differences.relative().items()}
         if limits:
             refuse_programs(limits, errors)
-        replay = Replay(manifest, schedule, height, width, table, engine)
-        parity = check_replay(replay, photos.cases(schedule))
-        if limits and schedule.exact:
+        parity = check_replay(alone.replay(choice), photos.cases(schedule))
+        if limits and schedule.halo == 1:
             refuse_replay(limits, schedule.name, parity, errors)
         schedules.append(
             {
                 "schedule": schedule.name,
-                "canvas": [height, width],
+                "canvas": list(schedule.canvas),
                 "halo": schedule.halo,
-                "exact": schedule.exact,
                 "replay": parity.to_dict(),
             }
         )
-    files = (path for path in (bundle.folder / PROGRAMS).rglob("*") if path.is_file())
+    paths = (path for path in (files.folder / PROGRAMS).rglob("*") if path.is_file())
     return Checked(
-        target=manifest.target,
-        precision=manifest.precision,
+        target=draft.target,
+        precision=draft.precision,
         engine=engine.report,
         limits=limits,
         programs=_programs(assembly, converted, differences, described),
         schedules=schedules,
-        program_bytes=sum(path.stat().st_size for path in files),
+        program_bytes=sum(path.stat().st_size for path in paths),
         checkpoint_bytes=_half_bytes(source),
     )
 
 
 def _limits(source: Source, target: str, precision: str) -> Limits | None:
     if source.trained:
-        return LIMITS[target, precision]
+        return TARGETS[target].precisions[precision].limits
     # Such bundles are for measuring costs, and fp32 shows that they are put together rightly.
     return RANDOM_WEIGHTS if precision == "fp32" else None
 
@@ -193,7 +183,7 @@ def _described(schedules: Sequence[Schedule]) -> dict[str, str]:
     """program/tensor -> the same with the arrays that it becomes, which say what it is."""
     arrays: dict[str, list[str]] = {}
     for schedule in schedules:
-        for call in (*schedule.encode, *schedule.tap_calls()):
+        for call in chain.from_iterable(phase.program_calls for phase in schedule.graph.phases):
             for window in call.outputs:
                 names = arrays.setdefault(f"{call.program}/{window.name}", [])
                 array = window.array.split("/")[-1]

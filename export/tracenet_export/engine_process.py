@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet_export.errors import ParityError
-from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineReport, EngineSettings, load_engine
 from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.graph.program import ProgramFiles
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -34,18 +34,18 @@ class EngineProcess:
 
     Args:
         name: of the engine.
-        bundle: need not be complete yet; golden taps are not read.
+        files: the programs.
         settings: for the engine.
 
     Attributes:
         report: what the engine says of itself.
 
     Raises:
-        TraceNetError: the engine does not open the bundle.
+        TraceNetError: the engine does not open them.
         ParityError: its process ended.
     """
 
-    def __init__(self, name: str, bundle: Bundle, settings: EngineSettings) -> None:
+    def __init__(self, name: str, files: ProgramFiles, settings: EngineSettings) -> None:
         self._name = name
         # In a session of its own: Ctrl-C is for the exporter, which closes the pipe.
         self._process = subprocess.Popen(
@@ -56,14 +56,14 @@ class EngineProcess:
         )
         try:
             self.report = cast(
-                EngineReport, self._ask((name, bundle, settings), "while it opened the bundle")
+                EngineReport, self._ask((name, files, settings), "while it opened the programs")
             )
         except BaseException:
             self.close()
             raise
 
     def run(self, program: str, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
-        """See :class:`tracenet_runtime.replay.Engine`."""
+        """See :class:`tracenet_runtime.graph.executor.Engine`."""
         answer = self._ask((program, dict(inputs)), f"in the program {program}")
         return cast(dict[str, npt.NDArray[Any]], answer)
 
@@ -112,16 +112,16 @@ def _send(content: object, pipe: IO[bytes]) -> None:
 
 
 def _serve(questions: IO[bytes], answers: IO[bytes]) -> None:
-    name, bundle, settings = pickle.load(questions)
+    name, files, settings = pickle.load(questions)
     try:
-        engine, report = load_engine(name, bundle, settings)
+        engine, report = load_engine(name, files, settings)
     except (TraceNetError, ImportError) as error:
         _send(error, answers)
         return
     _send(report, answers)
     while True:
         program, inputs = pickle.load(questions)
-        layout = bundle.manifest.programs[program].layout
+        layout = files.programs[program].layout
         try:
             outputs: object = engine.run(
                 program, {name: _laid_out(value, layout) for name, value in inputs.items()}

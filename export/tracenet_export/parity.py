@@ -13,59 +13,15 @@ from tqdm.auto import tqdm
 
 from tracenet.model import LEVELS, TapAnswers, TraceNet, answer_taps
 from tracenet_export.errors import ParityError
+from tracenet_export.limits import Limits
 from tracenet_export.programs import Program
-from tracenet_runtime.mask import PROBABILITY_STRIDE
-from tracenet_runtime.replay import Engine, LevelAnswer, MaskAnswer, QueryAnswer, Replay
+from tracenet_runtime.answer.levels import LevelAnswer
+from tracenet_runtime.answer.replay import MaskAnswer, QueryAnswer, Replay
+from tracenet_runtime.contract import PROBABILITY_STRIDE
+from tracenet_runtime.graph.executor import Engine
 
 FloatArray = npt.NDArray[Any]
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What an export must reach, or it fails.
-
-    Attributes:
-        program_error: a program's tensors may differ from PyTorch's by this, given the same inputs:
-            the largest |a - b| over the largest |b|.
-        replay_error: the same for scores, boxes and filters of the whole replay against FullNet.
-        mask_error: the same for its masks; None where borders are to be expected that lie a cell
-            further, which changes a cell of a mask by up to 1 and is what IoU and the average see.
-        answer_error: scores, boxes and masks of the replay may differ by this on average: the mean
-            |a - b| over the largest |b|. IoU alone does not show scores and boxes that are off.
-        iou_mean: mean over taps of the IoU with FullNet's mask inside the window; a flip (see
-            :class:`ReplayParity`) counts as 0.
-        iou_p5: their 5th percentile; None where a few flips are to be expected, which would be all
-            that it shows.
-    """
-
-    program_error: float
-    replay_error: float
-    mask_error: float | None
-    answer_error: float
-    iou_mean: float
-    iou_p5: float | None
-
-
-_FP32 = Limits(1e-4, 1e-4, 1e-4, 1e-4, iou_mean=0.999, iou_p5=0.99)
-_FP16 = Limits(0.05, 0.1, 0.1, 0.002, iou_mean=0.99, iou_p5=0.95)
-_INT8 = Limits(0.5, 0.6, None, 0.03, iou_mean=0.8, iou_p5=None)
-_INT8_WEIGHTS = Limits(0.2, 0.4, None, 0.03, iou_mean=0.9, iou_p5=None)
-
-RANDOM_WEIGHTS = Limits(1e-3, 1e-2, 1e-2, 1e-3, iou_mean=0.0, iou_p5=None)
-"""In fp32, of weights that were never trained: their answers turn on the smallest rounding."""
-
-LIMITS: Mapping[tuple[str, str], Limits] = {
-    ("onnx", "fp32"): _FP32,
-    ("onnx", "fp16"): _FP16,
-    ("onnx", "int8"): _INT8,
-    ("coreml", "fp32"): _FP32,
-    ("coreml", "fp16"): _FP16,
-    ("coreml", "int8"): _INT8_WEIGHTS,
-    ("litert", "fp32"): _FP32,
-    ("litert", "fp16"): _FP16,
-    ("litert", "int8"): _INT8,
-}
-"""By target and precision."""
 
 MASK = "mask"
 """What a replay's masks are called among the tensors that are compared."""
@@ -89,7 +45,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def run(self, program: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """See :class:`tracenet_runtime.replay.Engine`."""
+        """See :class:`tracenet_runtime.graph.executor.Engine`."""
         known = self._programs[program]
         outputs = known.module(*(torch.from_numpy(inputs[spec.name]) for spec in known.inputs))
         values = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -145,7 +101,7 @@ class ComparingEngine:
         self._differences = differences
 
     def run(self, program: str, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """See :class:`tracenet_runtime.replay.Engine`."""
+        """See :class:`tracenet_runtime.graph.executor.Engine`."""
         reference = self._reference.run(program, inputs)
         other = self._other.run(program, inputs)
         for name, value in reference.items():
@@ -182,7 +138,7 @@ def run_few_taps(replay: Replay, canvas: npt.NDArray[np.uint8]) -> None:
     encoded = replay.encode(canvas)
     for tap in few_taps(replay.canvas_height, replay.canvas_width, _PROGRAM_TAPS):
         query = replay.answer_query(encoded, tap)
-        for mask in range(len(replay.schedule.masks)):
+        for mask in range(len(replay.schedule.graph.windows)):
             replay.compute_mask(query, query.best_level, mask)
 
 
@@ -274,7 +230,7 @@ class _ReplayComparison:
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
-        names = replay.schedule.levels
+        names = [level.name for level in replay.levels]
         self._asked = [index for index, level in enumerate(LEVELS) if level.name in names]
         self._differences = Differences()
         self._ious: list[float] = []
@@ -301,7 +257,7 @@ class _ReplayComparison:
             self._small += 1
         if whole is not None:
             self._whole_ious.append(whole)
-        number, windows = self._taps, len(self._replay.schedule.masks)
+        number, windows = self._taps, len(self._replay.schedule.graph.windows)
         self._mask(query, number // windows % len(self._asked), number % windows, masks)
         self._taps += 1
 

@@ -17,15 +17,9 @@ from tracenet.model.config import FILTER_SIZE, MASK_FEATURES, MASK_HEAD_LAYERS
 from tracenet.rft import ConvGraph
 from tracenet.rft.operators.call import Call, SpatialInput
 from tracenet_export.plan import PlacedPiece
-from tracenet_runtime.mask import PROBABILITY_STRIDE
-
-
-@dataclass(frozen=True)
-class TensorShape:
-    """A program's input or output: 1 x C x H x W."""
-
-    name: str
-    shape: tuple[int, int, int, int]
+from tracenet_runtime.contract import FILTER, INVERSE_SIZE, OFFSET, PROBABILITY_STRIDE
+from tracenet_runtime.graph.program import Program as ProgramSpec
+from tracenet_runtime.graph.program import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -41,9 +35,14 @@ class Program:
 
     name: str
     module: nn.Module
-    inputs: tuple[TensorShape, ...]
-    outputs: tuple[TensorShape, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     macs: int
+
+    def described(self) -> ProgramSpec:
+        """What a replay needs to know."""
+        inputs, outputs = ({v.name: v for v in specs} for specs in (self.inputs, self.outputs))
+        return ProgramSpec(self.macs, inputs, outputs)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Zeros of the inputs' shapes, in the module's precision."""
@@ -131,7 +130,7 @@ def window_shape(graph: ConvGraph, placed: PlacedPiece, node: str) -> tuple[int,
 
 
 def mask_head_program(height: int, width: int, stride: int) -> Program:
-    """The mask head on a window of mask features (see docs/bundle.md, "the head").
+    """The mask head on a window of mask features (see docs/bundle.md, "answer").
 
     Args:
         height, width: of the window, in cells.
@@ -139,16 +138,16 @@ def mask_head_program(height: int, width: int, stride: int) -> Program:
     """
     shapes = {
         "features": (1, MASK_FEATURES, height, width),
-        "filter": (1, FILTER_SIZE, 1, 1),
-        "offset": (1, 2, 1, 1),
-        "inverse_size": (1, 1, 1, 1),
+        FILTER: (1, FILTER_SIZE, 1, 1),
+        OFFSET: (1, 2, 1, 1),
+        INVERSE_SIZE: (1, 1, 1, 1),
     }
     scale = stride // PROBABILITY_STRIDE
     return Program(
         name=f"mask_head_{height}x{width}",
         module=MaskProbability(stride).eval(),
-        inputs=tuple(TensorShape(name, shape) for name, shape in shapes.items()),
-        outputs=(TensorShape("mask", (1, 1, scale * height, scale * width)),),
+        inputs=tuple(TensorSpec(name, shape) for name, shape in shapes.items()),
+        outputs=(TensorSpec("mask", (1, 1, scale * height, scale * width)),),
         macs=mask_head_macs(height, width),
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tracenet_export.errors import ExportError
-from tracenet_runtime.manifest import MANIFEST_NAME
+from tracenet_runtime.bundle.records import MANIFEST_NAME
 
 
 @contextlib.contextmanager

@@ -12,37 +12,28 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tracenet.model import COARSEST_STRIDE, LEVELS, Level, TraceNet
-from tracenet.rft import ConvGraph, Node, Span, capture
-from tracenet_export.errors import ExportError, PlanError
+from tracenet.model import COARSEST_STRIDE, Level, TraceNet
+from tracenet.rft import ConvGraph, Span, capture
+from tracenet_export.errors import PlanError
 from tracenet_export.plan import (
+    ONNX_RUNTIME,
     ClosedForm,
+    CostModel,
     Plan,
-    Row,
     Setting,
     Spans,
     Wanted,
-    add_spans,
     check_plan,
     find_closed_form,
-    kept_regions,
-    make_piece,
-    make_plan,
     on_canvas,
-    place,
-    place_whole,
 )
 from tracenet_export.programs import mask_head_macs
-from tracenet_runtime.manifest import MAX_SIDE
-
-Size = tuple[int, int]
-"""Height and width."""
+from tracenet_export.requests import ScheduleRequest, Size
+from tracenet_runtime.contract import MAX_SIDE
+from tracenet_runtime.graph.schedule import Axis, Row
 
 Graphs = Callable[[Size], ConvGraph]
 """The network, captured on a canvas."""
-
-LADDER: tuple[int | None, ...] = (64, 128, 256, None)
-"""Mask windows: canvas pixels from the tap to each side; None is the whole canvas."""
 
 REACH_SLACK = 1.125
 """A mask window must reach this much further than the predicted box, whose sides are estimates."""
@@ -56,37 +47,7 @@ Each has programs of its own, to load and, for some targets, with weights of the
 _LARGE_SIDE = 64 * COARSEST_STRIDE
 """At least the side of a canvas on which no border reaches the middle."""
 
-_ENCODED = ("backbone", "pyramid", "mask_branch")
-"""The parts of the network that `warm` computes once per photo, on the whole canvas.
-
-The mask branch is one of them: on windows at every tap it would cost more from the second tap on,
-and its windows would cut masks off.
-"""
-
-INPUT_ONLY = "/input"
-"""Ends the name of a schedule whose only crop point is the picture: one program, a baseline."""
-
-
-@dataclass(frozen=True)
-class ScheduleRequest:
-    """What to plan.
-
-    Attributes:
-        name: ``all``, ``warm``, ``full``, or levels such as ``P4`` or ``P3-P5``; ``all`` and levels
-            may end in `INPUT_ONLY`.
-        levels: which levels are asked, finest first.
-        canvas: height and width.
-        ladder: mask windows, smallest first; see `LADDER`.
-        chosen: they were asked for; of a default ladder those that save little are left out.
-        halo: the share of the halo that windows keep, above 0; 1 is exact.
-    """
-
-    name: str
-    levels: tuple[Level, ...]
-    canvas: Size
-    ladder: tuple[int | None, ...]
-    chosen: bool = False
-    halo: float = 1.0
+_AXES: tuple[Axis, Axis] = ("y", "x")
 
 
 @dataclass(frozen=True)
@@ -167,79 +128,6 @@ def tap_macs(tap_plan: SchedulePlan) -> TapMacs:
     )
 
 
-def parse_schedule(
-    text: str, canvas: Size, ladder: Sequence[int | None] = (), halo: float = 1.0
-) -> ScheduleRequest:
-    """``all``, ``warm``, ``full``, ``P4``, ``P3,P5``, ``P3-P5`` or ``P3-P5/input`` -> what to plan.
-
-    Args:
-        text: the schedule.
-        canvas: height and width.
-        ladder: mask windows; by default those of `LADDER` that the levels' answers can need and
-            that are `WORTHWHILE`. `warm` and `full` have the features of the whole canvas and need
-            no others, and a schedule whose only crop point is the picture has the largest one.
-        halo: the share of the halo that windows keep. `full` has no windows and is always exact.
-
-    Raises:
-        ExportError: a name is no level, or a window does not fit the finest level.
-    """
-    name = text.strip().lower()
-    cropped = name.endswith(INPUT_ONLY) and name.removesuffix(INPUT_ONLY) not in ("warm", "full")
-    if cropped:
-        name = name.removesuffix(INPUT_ONLY)
-    named = name in ("all", "warm", "full")
-    levels = LEVELS if named else parse_levels(name)
-    chosen = bool(ladder)
-    if not named:
-        name = "all" if levels == LEVELS else _levels_name(levels)
-    if name in ("warm", "full"):
-        ladder = (None,)
-    elif not ladder:
-        largest = levels[-1].size_of_interest
-        fitting = [w for w in LADDER if w is None or w % levels[0].stride == 0]
-        bounded = [w for w in fitting if w is not None and w <= largest]
-        ladder = bounded if largest in bounded else fitting
-    stride = levels[0].stride
-    misfit = [window for window in ladder if window is not None and window % stride]
-    if misfit:
-        raise ExportError(
-            f"a mask window of {misfit[0]} px does not fit: with {levels[0].name} as the finest "
-            f"level, windows are multiples of {stride} px, or `all`"
-        )
-    if cropped:
-        name, ladder = name + INPUT_ONLY, ladder[-1:]
-    halo = 1.0 if name == "full" else halo
-    return ScheduleRequest(name, levels, canvas, tuple(ladder), chosen, halo)
-
-
-def parse_levels(text: str) -> tuple[Level, ...]:
-    """``P3,P4,P5`` or ``P3-P5`` -> levels, finest first.
-
-    Raises:
-        ExportError: a name is no level.
-    """
-    names = [level.name for level in LEVELS]
-    chosen: set[str] = set()
-    for part in text.upper().replace(" ", "").split(","):
-        first, dash, last = part.partition("-")
-        last = last if dash else first
-        if first not in names or last not in names:
-            raise ExportError(
-                f"{part!r} is no level; give some of {','.join(names)}, or `all`, `warm` or `full`"
-            )
-        if names.index(first) > names.index(last):
-            raise ExportError(f"{part!r} names no level; the coarser one comes last, as in P3-P5")
-        chosen.update(names[names.index(first) : names.index(last) + 1])
-    return tuple(level for level in LEVELS if level.name in chosen)
-
-
-def _levels_name(levels: Sequence[Level]) -> str:
-    """Such as ``P4``, ``P3-P7``, or ``P3,P5`` where levels are left out between."""
-    names = [level.name for level in levels]
-    span = LEVELS[LEVELS.index(levels[0]) : LEVELS.index(levels[-1]) + 1]
-    return f"{names[0]}-{names[-1]}" if len(span) == len(names) > 1 else ",".join(names)
-
-
 def query_wanted(canvas: tuple[int, int], levels: Sequence[Level]) -> Wanted:
     """One cell of score, box and filter on each level, for every cell of the finest one."""
     stride = levels[0].stride
@@ -299,11 +187,14 @@ def captured(network: TraceNet) -> Graphs:
     return graph
 
 
-def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
+def plan_schedule(
+    graphs: Graphs, request: ScheduleRequest, cost: CostModel = ONNX_RUNTIME
+) -> SchedulePlan:
     """Plan a schedule, find the closed form of its table, and which canvases that serves.
 
     The plan is checked for every key cell of its own canvas (see `check_plan`). Whether it serves
     other canvases is settled by the same check on the smallest of them and on a very large one.
+    ``cost`` is what calls and cuts cost beside their work.
 
     Raises:
         PlanError: no windows of fixed size serve the network.
@@ -312,12 +203,12 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
     features_stride = mask_stride(graphs(canvas))
     windows = _windows(request, features_stride)
     own = _setting(graphs, request, canvas, windows)
-    plan = _plan(request, own)
+    plan = request.recipe.plan(own, request.halo, cost)
     worthwhile = windows if request.chosen else _worthwhile(plan, windows)
     if worthwhile != windows:
         windows = worthwhile
         own = _setting(graphs, request, canvas, windows)
-        plan = _plan(request, own)
+        plan = request.recipe.plan(own, request.halo, cost)
     # No window is larger than its canvas, so the middle of one four times as large is free of it.
     side = max(_LARGE_SIDE, 4 * max(canvas))
     large = _setting(graphs, request, (side, side), windows)
@@ -339,16 +230,6 @@ def plan_schedule(graphs: Graphs, request: ScheduleRequest) -> SchedulePlan:
     )
 
 
-def _plan(request: ScheduleRequest, own: Setting) -> Plan:
-    if request.name == "full":
-        return _plan_full(own)
-    if request.name.endswith(INPUT_ONLY):
-        return _plan_cropped(own, request.halo)
-    encoded = [n.name for n in own.graph.nodes.values() if part_of(n) in _ENCODED]
-    before = encoded if request.name == "warm" else ()
-    return make_plan(own.graph, own.query, own.alternatives, before, request.halo)
-
-
 def _worthwhile(plan: Plan, windows: Mapping[str, int | None]) -> dict[str, int | None]:
     """Without those that save too little against the next larger one that is kept."""
     kept = set[str]()
@@ -359,11 +240,6 @@ def _worthwhile(plan: Plan, windows: Mapping[str, int | None]) -> dict[str, int 
             kept.add(name)
             larger = macs
     return {name: window for name, window in windows.items() if name in kept}
-
-
-def part_of(node: Node) -> str:
-    """``backbone``, ``pyramid``, ``heads`` or ``mask_branch``; nothing for the normalisation."""
-    return node.module_path.split(".")[0]
 
 
 def _windows(request: ScheduleRequest, stride: int) -> dict[str, int | None]:
@@ -396,50 +272,15 @@ def _setting(
     return Setting(canvas, graph, query_wanted(canvas, request.levels), alternatives)
 
 
-def _plan_full(own: Setting) -> Plan:
-    """FullNet as a schedule: all of the network on all of the canvas, before any tap."""
-    graph = own.graph
-    piece = make_piece(graph, (node for node in graph.nodes if node != graph.input_name))
-    return Plan(
-        graph=graph,
-        encode=(place_whole(piece, own.keys),),
-        query=(),
-        alternatives=dict.fromkeys(own.alternatives, ()),
-        wanted_query=own.query,
-        wanted_alternatives=own.alternatives,
-    )
-
-
-def _plan_cropped(own: Setting, halo: float) -> Plan:
-    """FullNet on a crop of the picture that holds what is kept for a tap: one program."""
-    graph = own.graph
-    ((name, mask),) = own.alternatives.items()
-    wanted = {**own.query, **mask}
-    regions = kept_regions(graph, own.query, halo)
-    for node, spans in kept_regions(graph, mask, halo).items():
-        add_spans(regions, node, spans)
-    piece = make_piece(graph, regions.keys() - {graph.input_name})
-    cut = {graph.outputs[output]: spans for output, spans in wanted.items()}
-    return Plan(
-        graph=graph,
-        encode=(),
-        query=(place(graph, piece, regions, cut),),
-        alternatives={name: ()},
-        wanted_query=own.query,
-        wanted_alternatives=own.alternatives,
-        halo=halo,
-    )
-
-
 def _head_rows(
     request: ScheduleRequest, window: int | None, head_window: Spans, stride: int
 ) -> tuple[Row, Row]:
     step = request.levels[0].stride // stride
     y, x = (
-        Row(stride, int(span.size[0]), (0,), 0)
+        Row(axis, stride, int(span.size[0]), (0,), 0)
         if window is None
-        else Row(stride, int(span.size[0]), (-window // stride,), step)
-        for span in head_window
+        else Row(axis, stride, int(span.size[0]), (-window // stride,), step)
+        for axis, span in zip(_AXES, head_window, strict=True)
     )
     return y, x
 

@@ -19,7 +19,7 @@ def list_targets() -> list[dict[str, Any]]:
         {
             "target": name,
             "precisions": list(target.precisions),
-            "calibrated": list(target.calibrated),
+            "calibrated": [name for name, v in target.precisions.items() if v.calibrated],
             "missing": _missing(missing_packages(target), target.extra),
             "engines": _engines(name),
         }

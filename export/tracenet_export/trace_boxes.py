@@ -15,9 +15,10 @@ import numpy.typing as npt
 from tqdm.auto import tqdm
 
 from tracenet.data import DataError, PhotoDataset
-from tracenet.evaluation.protocol import MINIMUM_AREA, TapProtocol, drawn_taps
+from tracenet.evaluation.protocol import SCORED_AREA, TapProtocol, drawn_taps
 from tracenet_export.schedule import REACH_SLACK, SchedulePlan, tap_macs
-from tracenet_runtime.canvas import Canvas, Placement
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Placement
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def report_by_true_box(
             windows.update(chosen)
             means.append(float(np.mean([shares[name] for name in chosen])))
     if not means:
-        raise DataError(f"the photos have no instance of at least {MINIMUM_AREA} pixels to tap")
+        raise DataError(f"the photos have no instance of at least {SCORED_AREA} pixels to tap")
     return BoxReport(float(np.mean(means)), len(means), dict(windows))
 
 

@@ -85,10 +85,10 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
     # Imported here so that --help and mistakes on the command line need not wait for torch.
     from tracenet.data import FolderDataset
     from tracenet.model import build_network
-    from tracenet_export.cli import parse_canvas, parse_windows
     from tracenet_export.errors import ExportError
     from tracenet_export.plan_report import report_plan
-    from tracenet_export.schedule import captured, parse_schedule, plan_schedule
+    from tracenet_export.requests import parse_canvas, parse_schedule, parse_windows
+    from tracenet_export.schedule import captured, plan_schedule
     from tracenet_export.trace_boxes import report_by_true_box
     from tracenet_export.trace_report import report_costs
     from tracenet_runtime.files import is_same_file
@@ -156,8 +156,8 @@ def _scene_and_tap(
 ) -> tuple[Any, tuple[int, int]]:
     from tracenet.scene import generate_scene
     from tracenet_export.errors import ExportError
-    from tracenet_runtime.canvas import Canvas
-    from tracenet_runtime.photo import load_photo
+    from tracenet_runtime.image.canvas import Canvas
+    from tracenet_runtime.image.photo import load_photo
 
     photo = load_photo(arguments.photo) if arguments.photo else generate_scene(*canvas)
     at = (photo.shape[1] // 2, photo.shape[0] // 2)

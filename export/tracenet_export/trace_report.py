@@ -11,13 +11,8 @@ import numpy.typing as npt
 
 from tracenet.rft import ConvGraph, Node, Rect, Span
 from tracenet_export.plan import Spans
-from tracenet_export.schedule import (
-    SchedulePlan,
-    mask_spans,
-    mask_stride,
-    part_of,
-    query_wanted,
-)
+from tracenet_export.recipes.warm import part_of
+from tracenet_export.schedule import SchedulePlan, mask_spans, mask_stride, query_wanted
 
 GRID = 16
 """Canvas pixels between the taps over which exact regions are averaged."""

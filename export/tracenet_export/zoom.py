@@ -1,11 +1,8 @@
-"""The zoom: which schedules its two looks need, and the rule that is stored in the bundle."""
+"""The zoom: the canvases of its two looks, and the rule that is stored in the bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from tracenet_export.schedule import ScheduleRequest, Size, parse_schedule
-from tracenet_runtime.zoom_rule import ZoomRule
+from tracenet_runtime.strategies.rules import ZoomRule
 
 FIRST_CANVAS = (256, 256)
 """Of the first look, where none is asked for."""
@@ -20,21 +17,6 @@ _ENLARGE = 4.0
 _GAIN = 1.2
 _INSIDE = 0.8
 _TRUST = 0.7
-
-
-def looks(
-    first: Size, windows: Sequence[int | None], halo: float = 1.0
-) -> tuple[ScheduleRequest, ScheduleRequest]:
-    """The schedules of the first and of the second look, which may be the same.
-
-    Args:
-        first: height and width of the first look's canvas.
-        windows, halo: see ``parse_schedule``.
-    """
-    return (
-        parse_schedule("all", first, windows, halo),
-        parse_schedule("all", TILE_CANVAS, windows, halo),
-    )
 
 
 def zoom_rule(first: int, tile: int) -> ZoomRule:

@@ -11,9 +11,9 @@ import threading
 from pathlib import Path, PurePosixPath
 
 from tracenet_demo.errors import DemoError
-from tracenet_runtime.bundle import Bundle
+from tracenet_runtime.bundle.files import Bundle
+from tracenet_runtime.bundle.records import MANIFEST_NAME
 from tracenet_runtime.errors import BundleError
-from tracenet_runtime.manifest import MANIFEST_NAME
 
 TARGET = "onnx"
 """Of the bundles that the page can run."""

@@ -13,19 +13,18 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from tracenet_runtime.answer.result import TapResult
 from tracenet_runtime.cores import default_threads
 from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
 from tracenet_runtime.errors import OutputError
 from tracenet_runtime.files import is_same_file, replacing
-from tracenet_runtime.overlay import overlay_bands
-from tracenet_runtime.photo import load_photo
-from tracenet_runtime.picture_file import BAND_ROWS, JPEG_SIDE, Writer, write_jpeg, write_png
-from tracenet_runtime.result import TapResult
-from tracenet_runtime.schedule import Schedule
+from tracenet_runtime.graph.schedule import Schedule
+from tracenet_runtime.image.geometry import Tile
+from tracenet_runtime.image.overlay import overlay_bands
+from tracenet_runtime.image.photo import load_photo
+from tracenet_runtime.image.picture_file import BAND_ROWS, JPEG_SIDE, Writer, write_jpeg, write_png
 from tracenet_runtime.segmenter import TapSegmenter
 from tracenet_runtime.tool import ToolParser, canvas_size, print_results, run_tool, thread_count
-from tracenet_runtime.zoom import ZOOM
-from tracenet_runtime.zoom_rule import Tile
 
 _MASK_FORMATS = (".png",)
 _OVERLAY_FORMATS: dict[str, Writer] = {
@@ -125,8 +124,8 @@ def _run(arguments: argparse.Namespace) -> None:
         _check_overlay_size(arguments.overlay, height, width)
     segmenter = TapSegmenter.load(
         arguments.bundle,
-        arguments.engine,
-        arguments.threads,
+        engine=arguments.engine,
+        threads=arguments.threads,
         schedule=arguments.schedule,
         canvas=arguments.canvas,
         compute_units=arguments.compute_units,
@@ -141,11 +140,10 @@ def _run(arguments: argparse.Namespace) -> None:
         bands = overlay_bands(photo, result.mask, arguments.at, result.box, BAND_ROWS)
         with _output(arguments.overlay) as file:
             _OVERLAY_FORMATS[arguments.overlay.suffix.lower()](file, height, width, bands)
-    schedule = segmenter.choice(height, width).schedule
     if arguments.json:
-        print_results(_as_json(result, schedule, segmenter, arguments.bundle))
+        print_results(_as_json(result, segmenter, arguments.bundle))
     else:
-        print_results(_as_text(result, schedule, segmenter))
+        print_results(_as_text(result, segmenter))
 
 
 def _position(text: str) -> tuple[float, float]:
@@ -192,15 +190,16 @@ def _output(path: Path) -> Iterator[BinaryIO]:
     print(f"wrote {path}", file=sys.stderr)
 
 
-def _as_json(result: TapResult, schedule: Schedule, segmenter: TapSegmenter, bundle: Path) -> str:
+def _as_json(result: TapResult, segmenter: TapSegmenter, bundle: Path) -> str:
     assert segmenter.engine_report is not None
+    halo = min(v.halo for v in _schedules(result, segmenter))
     return json.dumps(
         {
             "score": result.score,
             "level": result.level,
             "schedule": result.schedule,
-            "halo": min(v.halo for v in _looks(result, schedule, segmenter)),
-            "exact": all(v.exact for v in _looks(result, schedule, segmenter)),
+            "halo": halo,
+            "exact": halo == 1,
             "canvas": {"height": result.canvas[0], "width": result.canvas[1]},
             "box": result.box,
             "area": result.area,
@@ -217,7 +216,7 @@ def _as_json(result: TapResult, schedule: Schedule, segmenter: TapSegmenter, bun
     )
 
 
-def _as_text(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> str:
+def _as_text(result: TapResult, segmenter: TapSegmenter) -> str:
     others = ", ".join(f"{v.level} {v.score:.3f}" for v in result.candidates[1:])
     height, width = result.canvas
     lines = [
@@ -226,30 +225,33 @@ def _as_text(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> 
         "box    " + ", ".join(f"{side:.1f}" for side in result.box),
         f"area   {result.area} pixels, {result.area / result.mask.size:.1%} of the photo",
         f"ran    {result.schedule} on a canvas of {height} x {width}, "
-        + " and ".join(dict.fromkeys(map(_exactness, _looks(result, schedule, segmenter))))
+        + " and ".join(
+            dict.fromkeys(_exactness(v, segmenter) for v in _schedules(result, segmenter))
+        )
         + ("" if result.tile is None else _looked_at(result.tile)),
         f"on     {_engine(segmenter)}",
-        _cost(result, schedule),
+        _cost(result, segmenter),
         "",
         *_time_table(result),
     ]
     return "\n".join(lines)
 
 
-def _looks(result: TapResult, schedule: Schedule, segmenter: TapSegmenter) -> tuple[Schedule, ...]:
+def _schedules(result: TapResult, segmenter: TapSegmenter) -> list[Schedule]:
     """What may have answered: one schedule, or those of both looks of a zoom."""
-    zoom = segmenter.bundle.manifest.zoom
-    if result.schedule != ZOOM or zoom is None:
-        return (schedule,)
-    return tuple(segmenter.bundle.manifest.schedules[i] for i in (zoom.first, zoom.tile))
+    return [v.schedule for v in segmenter.strategy.choices(result.probability.photo)]
 
 
-def _exactness(schedule: Schedule) -> str:
-    if schedule.exact:
+def _exactness(schedule: Schedule, segmenter: TapSegmenter) -> str:
+    if schedule.halo == 1:
         return "exact"
-    iou = schedule.fullnet_iou
-    found = "" if iou is None else f": mean IoU with FullNet {iou.mean:.3f} at export"
-    return f"with {schedule.halo:g} of the halo, not exact{found}"
+    manifest = segmenter.bundle.manifest
+    iou = manifest.fullnet_iou[manifest.schedules.index(schedule)]
+    assert iou is not None  # as check_manifest has found
+    return (
+        f"with {schedule.halo:g} of the halo, not exact: mean IoU with FullNet {iou.mean:.3f} at "
+        "export"
+    )
 
 
 def _engine(segmenter: TapSegmenter) -> str:
@@ -270,12 +272,13 @@ def _looked_at(tile: Tile) -> str:
     return f", again at the tile from ({x0}, {y0}) to ({x1}, {y1})"
 
 
-def _cost(result: TapResult, schedule: Schedule) -> str:
+def _cost(result: TapResult, segmenter: TapSegmenter) -> str:
     cost = f"cost   {result.macs / 1e9:.2f} G multiply-adds"
-    if result.schedule == ZOOM:
+    schedules = _schedules(result, segmenter)
+    if len(schedules) > 1:
         return cost
     # A tap costs the same on every canvas; FullNet's cost goes with the area.
-    full = schedule.macs.full * math.prod(result.canvas) / math.prod(schedule.canvas)
+    full = schedules[0].full_macs * math.prod(result.canvas) / math.prod(schedules[0].canvas)
     return f"{cost}, FullNet {full / 1e9:.2f} G: {1 - result.macs / full:.1%} saved"
 
 

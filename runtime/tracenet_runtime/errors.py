@@ -31,12 +31,21 @@ class BundleError(TraceNetError):
     """The bundle is missing, damaged, altered, malformed, or of another schema version."""
 
 
+def contradiction(what: str) -> BundleError:
+    """The error for a bundle whose parts do not fit together: ``what`` is wrong, as a clause."""
+    return BundleError(f"The bundle contradicts itself: {what}; export it again.")
+
+
 class EngineUnavailable(TraceNetError):  # noqa: N818 - reads as what happened
     """The engine is unknown, not installed, or does not run this bundle's target."""
 
 
-class EncodedPhotoDropped(TraceNetError):  # noqa: N818 - reads as what happened
-    """The encoded photo was dropped, or another photo was encoded; encode it again."""
+class UnknownLevel(TraceNetError):  # noqa: N818 - reads as what happened
+    """A level was named that the schedule does not ask."""
+
+
+class SessionClosed(TraceNetError):  # noqa: N818 - reads as what happened
+    """The session on a photo was closed; open the photo again."""
 
 
 class OutOfMemory(TraceNetError):  # noqa: N818 - reads as what happened

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from tracenet_runtime.contract import MAX_SIDE
 from tracenet_runtime.cores import ThreadsWarning
 from tracenet_runtime.errors import OutputError, TraceNetError, is_out_of_memory
-from tracenet_runtime.manifest import MAX_SIDE
 from tracenet_runtime.streams import (
     ToolParser,
     finish_results,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tracenet.data.problems import Problems
 from tracenet_runtime.errors import PhotoError, TraceNetError
-from tracenet_runtime.photo import load_photo
+from tracenet_runtime.image.photo import load_photo
 
 IGNORE = 255
 """Value of an instance map where nobody knows what is there."""

@@ -12,7 +12,7 @@ from tracenet.data.annotated import AnnotatedPhoto
 from tracenet.data.tiles import TileAugmentation, tile_view
 from tracenet.data.view import View
 
-MINIMUM_AREA = 32
+KEPT_AREA = 32
 """Canvas pixels; what a canvas shows of a thing is no target below this."""
 
 
@@ -22,7 +22,7 @@ class Crop:
 
     Attributes:
         photo: uint8 S x S x 3, RGB.
-        masks: bool K x S x S, one per thing, each of at least ``MINIMUM_AREA`` pixels.
+        masks: bool K x S x S, one per thing, each of at least ``KEPT_AREA`` pixels.
         ignore: bool S x S, pixels that count neither as thing nor as background.
         complete: every thing of interest has a mask, so the rest is known to be background.
         tapped: bool K, the things that taps are drawn on.
@@ -118,7 +118,7 @@ def drop_specks(crop: Crop) -> Crop:
 
     Their pixels become ignored: they are not background either.
     """
-    kept = np.count_nonzero(crop.masks, (1, 2)) >= MINIMUM_AREA
+    kept = np.count_nonzero(crop.masks, (1, 2)) >= KEPT_AREA
     if kept.all():
         return crop
     return replace(

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from tracenet.data.annotated import AnnotatedPhoto
 from tracenet.data.augment import (
-    MINIMUM_AREA,
+    KEPT_AREA,
     Augmentation,
     Crop,
     drop_specks,
@@ -100,7 +100,7 @@ def copy_paste(
         for thing in random.permutation(len(source.masks))[:count]
     ]
     for cutout in cutouts:
-        if cutout.mask.sum() >= MINIMUM_AREA:
+        if cutout.mask.sum() >= KEPT_AREA:
             crop = _paste(crop, cutout, mode, random)
     return crop
 
@@ -192,7 +192,7 @@ def _partly_over(
         top, left = pixels[random.integers(len(pixels))] - own[random.integers(len(own))]
         corner = int(left), int(top)
         covered = _on_canvas(cutout.mask, corner, len(crop.photo))
-        if (crop.masks[victim] & ~covered).sum() >= MINIMUM_AREA:
+        if (crop.masks[victim] & ~covered).sum() >= KEPT_AREA:
             return victim, corner
     return None
 

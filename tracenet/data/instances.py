@@ -22,7 +22,7 @@ from tracenet.data.annotated import (
 from tracenet.data.photo_files import PhotoFiles
 from tracenet.data.problems import Problem, Problems
 from tracenet.data.segmentation import Segmentation, check_segmentation, draw_mask
-from tracenet_runtime.photo import MAX_PIXELS
+from tracenet_runtime.image.photo import MAX_PIXELS
 
 
 class InstancesDataset(ABC):

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from tracenet.data.annotated import DataError, is_file
 from tracenet.data.problems import Problem, Problems, printable
-from tracenet_runtime.photo import photo_suffixes
+from tracenet_runtime.image.photo import photo_suffixes
 
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 

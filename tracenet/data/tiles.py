@@ -9,7 +9,7 @@ import numpy as np
 
 from tracenet.data.view import View
 
-MINIMUM_AREA = 100
+TILED_AREA = 100
 """Photo pixels; of smaller things there is too little detail to be enlarged."""
 
 
@@ -47,7 +47,7 @@ class TileAugmentation:
         Nothing is drawn for a size that has none.
         """
         share = self.shares.get(size, 0.0)
-        return share > 0 and random.random() < share and area >= MINIMUM_AREA
+        return share > 0 and random.random() < share and area >= TILED_AREA
 
 
 def tile_view(

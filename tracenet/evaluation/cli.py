@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tracenet.options import DEFAULT_NETWORK, SEED, add_photo_sources
 from tracenet_runtime.cores import default_threads
-from tracenet_runtime.photo import MAX_PIXELS
+from tracenet_runtime.image.photo import MAX_PIXELS
 from tracenet_runtime.tool import (
     ToolParser,
     canvas_size,

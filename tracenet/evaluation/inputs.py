@@ -20,10 +20,10 @@ from tracenet.evaluation.models import BundleReplay, FullNet
 from tracenet.evaluation.regions import RegionReplay
 from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, load_checkpoint, shipped_checkpoint
 from tracenet.options import DEFAULT_NETWORK
-from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.bundle.records import MANIFEST_NAME
 from tracenet_runtime.cores import warn_of_threads
 from tracenet_runtime.errors import TraceNetError
-from tracenet_runtime.manifest import MANIFEST_NAME
+from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.segmenter import TapSegmenter
 
 
@@ -68,8 +68,8 @@ def open_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
 def _bundle(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
     segmenter = TapSegmenter.load(
         arguments.bundle,
-        arguments.engine,
-        arguments.threads,
+        engine=arguments.engine,
+        threads=arguments.threads,
         schedule=arguments.schedule,
         canvas=arguments.canvas,
     )
@@ -89,7 +89,7 @@ def _bundle(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
         "threads": arguments.threads,
         "engine_says": dict(report.actual),
     }
-    return BundleReplay(segmenter), Input(settings, about)
+    return BundleReplay(segmenter.viewer, segmenter.strategy), Input(settings, about)
 
 
 def _outside(where: str) -> tuple[TapModel, Input]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -14,13 +13,11 @@ from tracenet.evaluation.metrics import Mask
 from tracenet.evaluation.protocol import Tap
 from tracenet.model import LEVELS, MaskProbability, TraceNet, answer_taps
 from tracenet.model.fullnet import gather_cells, mask_head_inputs, mask_stride
-from tracenet_runtime.canvas import Canvas, CanvasImage, Placement
-from tracenet_runtime.choose import Choice
-from tracenet_runtime.mask import place_mask
-from tracenet_runtime.replay import QueryAnswer, Replay
-from tracenet_runtime.segmenter import TapSegmenter
-from tracenet_runtime.zoom import ZOOM
-from tracenet_runtime.zoom_rule import ZoomRule
+from tracenet_runtime.answer.look import Viewer
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Placement
+from tracenet_runtime.image.mask import place_mask
+from tracenet_runtime.strategies.strategy import Strategy, View
 
 _LEVEL_NAMES = tuple(level.name for level in LEVELS)
 _TAPS_AT_ONCE = 16
@@ -99,74 +96,36 @@ class _FullNetAnswers:
 
 
 class BundleReplay:
-    """A bundle's schedule, tap by tap; each level's mask is cut to the window of its box.
+    """A bundle's strategy, tap by tap; each level's mask is cut to the window of its box.
 
     Of a zoom, they are the levels of the look that answers.
     """
 
-    def __init__(self, segmenter: TapSegmenter) -> None:
-        self._segmenter = segmenter
+    def __init__(self, viewer: Viewer, strategy: Strategy) -> None:
+        self._viewer, self._strategy = viewer, strategy
 
     def open(self, photo: Photo, name: str) -> PhotoAnswers:
         """See :class:`~tracenet.evaluation.answers.TapModel`."""
-        zoom = self._segmenter.bundle.manifest.zoom
-        if self._segmenter.zooms and zoom is not None:
-            return _ZoomAnswers(self._segmenter, zoom, photo)
-        choice = self._segmenter.choice(photo.shape[0], photo.shape[1])
-        canvas = Canvas(choice.height, choice.width, self._segmenter.bundle.manifest.pad_value)
-        return _BundleAnswers(choice, self._segmenter.replay(choice), canvas.open(photo))
+        choice, *more = self._strategy.choices((photo.shape[0], photo.shape[1]))
+        alone = f"{choice.schedule.name} on {choice.height} x {choice.width}"
+        return _ViewAnswers(
+            self._strategy.open(self._viewer, photo, {}),
+            computed=self._strategy.name or alone,
+            many=bool(choice.schedule.graph.photo) and not more,
+        )
 
 
-class _ZoomAnswers:
-    many = False
-    computed = ZOOM
-
-    def __init__(self, segmenter: TapSegmenter, zoom: ZoomRule, photo: Photo) -> None:
-        self._segmenter, self._zoom, self._photo = segmenter, zoom, photo
-
-    def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
-        for tap in taps:
-            answer = self._segmenter.look_twice(self._zoom, self._photo, tap, {})
-            names = tuple(level.level.name for level in answer.look.query.levels)
-            masks = tuple(answer.result({}, name).mask for name in names)
-            yield LevelMasks(names, masks, answer.look.query.best_level)
-
-    def chosen_level(self, taps: Sequence[Tap]) -> Iterator[Mask]:
-        for tap in taps:
-            yield self._segmenter.tap(self._photo, tap).mask
-
-
-class _BundleAnswers:
-    def __init__(self, choice: Choice, replay: Replay, image: CanvasImage) -> None:
-        self.computed = f"{choice.schedule.name} on {choice.height} x {choice.width}"
-        self.many = bool(choice.schedule.encode)
-        self._replay, self._placement = replay, image.placement
-        self._encoded = replay.encode(image)
+class _ViewAnswers:
+    def __init__(self, view: View, computed: str, many: bool) -> None:
+        self.computed, self.many = computed, many
+        self._view = view
 
     def every_level(self, taps: Sequence[Tap]) -> Iterator[LevelMasks]:
         for tap in taps:
-            query = self._query(tap)
-            names = tuple(answer.level.name for answer in query.levels)
-            masks = tuple(self._mask(query, level) for level in range(len(names)))
-            yield LevelMasks(names, masks, query.best_level)
+            look = self._view.look(tap, {})
+            masks = tuple(look.result({}, level).mask for level in look.levels)
+            yield LevelMasks(look.levels, masks, look.query.best_level)
 
     def chosen_level(self, taps: Sequence[Tap]) -> Iterator[Mask]:
-        # Every window of a query follows from the cell of the schedule's key level, so that taps
-        # in one cell ask the same.
-        stride = self._replay.schedule.key_stride
-        queries: dict[tuple[int, int], QueryAnswer] = {}
         for tap in taps:
-            x, y = self._placement.to_canvas(*tap)
-            cell = x // stride, y // stride
-            if cell not in queries:
-                queries[cell] = self._query(tap)
-            query = replace(queries[cell], tap=(x, y))
-            yield self._mask(query, query.best_level)
-
-    def _query(self, tap: Tap) -> QueryAnswer:
-        return self._replay.answer_query(self._encoded, self._placement.to_canvas(*tap))
-
-    def _mask(self, query: QueryAnswer, level: int) -> Mask:
-        window = self._replay.choose_mask(query, level)
-        answer = self._replay.compute_mask(query, level, window)
-        return place_mask(answer.probability, answer.window, self._placement)
+            yield self._view.look(tap, {}).result({}).mask

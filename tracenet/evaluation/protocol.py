@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from tracenet.data import AnnotatedPhoto, PhotoDataset
 from tracenet.evaluation.metrics import Mask, bounding_window
-from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.image.canvas import Canvas
 
 SCORED_CANVAS = 640
 """Side of the square canvas on which an instance must be large enough to be scored."""
 
-MINIMUM_AREA = 200
+SCORED_AREA = 200
 """Pixels of that canvas; smaller instances are not scored."""
 
 TAPS = 25
@@ -129,7 +129,7 @@ class TapProtocol:
         return {
             place: _DRAW[self.name](mask, self.taps, random)
             for place, mask in enumerate(example.masks)
-            if _canvas_area(mask, canvas) >= MINIMUM_AREA
+            if _canvas_area(mask, canvas) >= SCORED_AREA
         }
 
 

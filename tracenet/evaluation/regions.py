@@ -13,8 +13,10 @@ from tracenet.evaluation.metrics import Mask
 from tracenet.evaluation.protocol import Tap
 from tracenet.model import LEVELS, MaskProbability, TraceNet
 from tracenet.rft import ReceptiveFieldTracer, Rect
-from tracenet_runtime.canvas import Canvas, Placement
-from tracenet_runtime.mask import PROBABILITY_STRIDE, place_mask
+from tracenet_runtime.contract import PROBABILITY_STRIDE
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Placement
+from tracenet_runtime.image.mask import place_mask
 
 _QUERIED: tuple[Literal["score", "filter"], ...] = ("score", "filter")
 

@@ -20,7 +20,7 @@ from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.inputs import Input, open_model, open_photos, versions
 from tracenet.evaluation.pictures import write_pictures
 from tracenet.evaluation.processes import Processes
-from tracenet.evaluation.protocol import MINIMUM_AREA, SCORED_CANVAS, TAPS, TapProtocol
+from tracenet.evaluation.protocol import SCORED_AREA, SCORED_CANVAS, TAPS, TapProtocol
 from tracenet.evaluation.report import markdown
 from tracenet.evaluation.scores import PhotoScore
 from tracenet.evaluation.store import Store
@@ -111,7 +111,7 @@ def _nothing_to_score(taps: TapProtocol | FileTaps) -> str:
             f"{taps.path} has no tap on an instance of these photos; name the photos that it is of"
         )
     return (
-        f"there is no instance of at least {MINIMUM_AREA} pixels on a canvas of "
+        f"there is no instance of at least {SCORED_AREA} pixels on a canvas of "
         f"{taps.scored_canvas} pixels to score; name other photos or a larger --scored-canvas"
     )
 
@@ -124,7 +124,7 @@ def _tap_settings(taps: TapProtocol | FileTaps, seed: int) -> dict[str, Any]:
         "protocol": taps.name,
         "per_instance": taps.taps,
         "scored_canvas": taps.scored_canvas,
-        "minimum_area": MINIMUM_AREA,
+        "minimum_area": SCORED_AREA,
     }
 
 

@@ -33,12 +33,13 @@ from tracenet.model import (
     shipped_checkpoint,
 )
 from tracenet.options import DEFAULT_NETWORK
-from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.contract import MAX_SIDE
 from tracenet_runtime.cores import default_threads, warn_of_threads
-from tracenet_runtime.manifest import MAX_SIDE
-from tracenet_runtime.mask import place_mask
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Box
+from tracenet_runtime.image.mask import place_mask
+from tracenet_runtime.strategies.rules import ZoomRule
 from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
-from tracenet_runtime.zoom_rule import Box, ZoomRule
 
 _RULE = ZoomRule(0, 0, extent=1.0, enlarge=4.0, gain=1e-9, inside=0.8, trust=0.0)
 """Always a second look, which always answers; the search sets the rest."""

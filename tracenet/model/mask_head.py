@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracenet.model.config import MASK_HEAD_LAYERS
-from tracenet_runtime.mask import PROBABILITY_STRIDE
+from tracenet_runtime.contract import PROBABILITY_STRIDE
 
 
 class MaskHead(nn.Module):

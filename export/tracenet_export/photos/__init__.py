@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_runtime.photo import load_photo
+from tracenet_runtime.image.photo import load_photo
 
 
 def parity_photos() -> list[npt.NDArray[np.uint8]]:

@@ -3,13 +3,12 @@
 from tracenet_export.plan.check import check_plan
 from tracenet_export.plan.closed_form import (
     ClosedForm,
-    Row,
     Setting,
     find_closed_form,
     on_canvas,
 )
 from tracenet_export.plan.halo import kept_regions
-from tracenet_export.plan.partition import CropPoint
+from tracenet_export.plan.partition import ONNX_RUNTIME, CostModel, CropPoint
 from tracenet_export.plan.piece import (
     PlacedPiece,
     Spans,
@@ -24,12 +23,13 @@ from tracenet_export.plan.planner import make_plan
 
 __all__ = [
     "ENCODE",
+    "ONNX_RUNTIME",
     "QUERY",
     "ClosedForm",
+    "CostModel",
     "CropPoint",
     "PlacedPiece",
     "Plan",
-    "Row",
     "Setting",
     "Spans",
     "Wanted",

@@ -6,6 +6,7 @@ it: with ``n`` phases, the origin for key cell ``k`` is
 
     clip(phases[k mod n] + advance * (k div n), 0, side / unit - size)
 
+(``tracenet_runtime.graph.schedule.Row``, of which ``phases`` are the first origins, not clamped).
 A plan's windows serve every canvas on which these origins are exact (``check_plan`` proves it for
 every key cell): one at least as large as its largest window, if the windows are as large as they
 would be in the middle of an endless picture.
@@ -33,30 +34,9 @@ from tracenet_export.plan.piece import (
     make_piece,
 )
 from tracenet_export.plan.plan import ENCODE, QUERY, Plan, Wanted
+from tracenet_runtime.graph.schedule import Axis, Row
 
-
-@dataclass(frozen=True)
-class Row:
-    """Where a frame starts along one axis, on a canvas of any size.
-
-    Attributes:
-        unit: canvas pixels per cell of the frame.
-        size: of the frame, in units.
-        phases: the origins of the first key cells, not clamped.
-        advance: by how much the origin moves from one run through the phases to the next.
-    """
-
-    unit: int
-    size: int
-    phases: tuple[int, ...]
-    advance: int
-
-    def starts(self, side: int, keys: int) -> npt.NDArray[np.int64]:
-        """The origin for each of ``keys`` key cells on a canvas of ``side`` pixels."""
-        turn, phase = np.divmod(np.arange(keys), len(self.phases))
-        origin = np.array(self.phases)[phase] + self.advance * turn
-        starts: npt.NDArray[np.int64] = np.clip(origin, 0, side // self.unit - self.size)
-        return starts
+_NAMES: tuple[Axis, Axis] = ("y", "x")
 
 
 @dataclass(frozen=True)
@@ -193,7 +173,8 @@ class _Reader:
 
     def whole(self, placed: PlacedPiece) -> Rows:
         y, x = (
-            Row(self._unit(placed, axis), placed.placements[axis].size, (0,), 0) for axis in AXES
+            Row(_NAMES[axis], self._unit(placed, axis), placed.placements[axis].size, (0,), 0)
+            for axis in AXES
         )
         return y, x
 
@@ -209,6 +190,7 @@ class _Reader:
         phases = middle - advance[0] * (first // period)
         shortest = _shortest_period(origins[first:], int(advance[0]), period)
         return Row(
+            _NAMES[axis],
             self._unit(placed, axis),
             placed.placements[axis].size,
             tuple(int(origin) for origin in phases[:shortest]),

@@ -25,17 +25,27 @@ from tracenet_export.plan.piece import (
     united,
 )
 
-MACS_PER_CALL = 4_000_000
-"""What one program call costs besides its work, in multiply-adds.
 
-50 us at 80 G/s, as measured with ONNX Runtime by ``tracenet-bench --cuts``.
-"""
+@dataclass(frozen=True)
+class CostModel:
+    """What cuts cost besides the work, in multiply-adds.
 
-MACS_PER_BYTE = 9
-"""What one byte that is cut out of an array costs: 11 GB/s beside 100 G/s, measured likewise.
+    Attributes:
+        per_call: of one program call.
+        per_byte: of one byte that is cut out of an array. That an array is handed over instead of
+            kept inside a program costs nothing measurable.
+    """
 
-That an array is handed over instead of kept inside a program costs nothing measurable.
-"""
+    per_call: int
+    per_byte: int
+
+    def cost(self, macs: int, bytes_cut: int) -> float:
+        """Of a call with this work that cuts so many bytes."""
+        return macs + self.per_call + self.per_byte * bytes_cut
+
+
+ONNX_RUNTIME = CostModel(per_call=4_000_000, per_byte=9)
+"""50 us at 80 G/s, and 11 GB/s beside 100 G/s, as measured by ``tracenet-bench --cuts``."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,7 @@ class Partition:
         graph: the graph that the pieces are parts of.
         regions: what is kept of every node (see `kept_regions`).
         external: windows that others (the answer, later phases) cut out of nodes.
+        model: what cuts cost.
         pieces: by number.
         owner: node -> the piece that computes it.
         readers: node -> the pieces that cut a window out of it.
@@ -72,6 +83,7 @@ class Partition:
     graph: ConvGraph
     regions: Mapping[str, Spans]
     external: Mapping[str, Spans]
+    model: CostModel
     pieces: dict[int, PlacedPiece] = field(default_factory=dict)
     owner: dict[str, int] = field(default_factory=dict)
     readers: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
@@ -117,9 +129,7 @@ class Partition:
 
     def cost(self, placed: PlacedPiece) -> float:
         """Multiply-adds, or what takes as long."""
-        return (
-            placed.macs(self.graph) + MACS_PER_CALL + MACS_PER_BYTE * placed.bytes_cut(self.graph)
-        )
+        return self.model.cost(placed.macs(self.graph), placed.bytes_cut(self.graph))
 
     def reaches(self, start: int, goal: int, skip_direct: bool) -> bool:
         """Whether ``goal`` depends on ``start``, optionally by another way than directly."""
@@ -156,6 +166,7 @@ def partition(
     nodes: Iterable[str],
     regions: Mapping[str, Spans],
     external: Mapping[str, Spans],
+    cost: CostModel,
 ) -> tuple[list[PlacedPiece], list[CropPoint]]:
     """Divide nodes into pieces that cost least together, as far as merging pairs finds it.
 
@@ -164,6 +175,7 @@ def partition(
         nodes: what must be computed, without the graph's input.
         regions: what is kept of every node and of what they read, for every key cell.
         external: what is cut out of the nodes from outside.
+        cost: what calls and cuts cost.
 
     Returns:
         Placed pieces, each after those it reads, and the crop points between them.
@@ -173,7 +185,7 @@ def partition(
     """
     wanted = set(nodes)
     ordered = [node for node in graph.nodes if node in wanted]
-    search = Partition(graph, regions, external)
+    search = Partition(graph, regions, external, cost)
     atoms = _atoms(graph, ordered)
     # Consumers first: what they cut decides the windows of what they read.
     for number, atom in reversed(list(enumerate(atoms))):

@@ -6,9 +6,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from tracenet.rft import ConvGraph
-from tracenet_export.plan.check import check_plan
 from tracenet_export.plan.halo import kept_regions
-from tracenet_export.plan.partition import partition
+from tracenet_export.plan.partition import ONNX_RUNTIME, CostModel, partition
 from tracenet_export.plan.piece import Spans, add_spans, make_piece, place_whole, united
 from tracenet_export.plan.plan import Plan, Wanted
 
@@ -19,8 +18,9 @@ def make_plan(
     alternatives: Mapping[str, Wanted] | None = None,
     encoded: Collection[str] = (),
     halo: float = 1.0,
+    cost: CostModel = ONNX_RUNTIME,
 ) -> Plan:
-    """Plan a query and its alternatives, and check them for every key cell (see `check_plan`).
+    """Plan a query and its alternatives; ``check_plan`` proves what comes of it.
 
     Nodes that the query and all alternatives need are computed once, by the query, where that
     costs less than computing each one's part by itself.
@@ -32,6 +32,7 @@ def make_plan(
         encoded: nodes that are computed once per picture, on their whole extents, before any tap;
             with a node come all that it depends on.
         halo: the share of the halo that windows keep (see `kept_regions`); 1 is exact.
+        cost: what calls and cuts cost beside their work.
 
     Raises:
         PlanError: no windows of a fixed size serve this exactly.
@@ -57,17 +58,17 @@ def make_plan(
     for name, regions in regions_of.items():
         own = [node for node in regions if node not in shared]
         wanted = {graph.outputs[output]: spans for output, spans in alternatives[name].items()}
-        pieces, crop_points[name] = partition(graph, own, regions, wanted)
+        pieces, crop_points[name] = partition(graph, own, regions, wanted, cost)
         placed[name] = tuple(pieces)
         for piece in pieces:
             for source in set(piece.piece.sources) & shared - before:
                 add_spans(external, source, piece.window(source))
     pieces, crop_points["query"] = partition(
-        graph, first_regions.keys() - before, first_regions, external
+        graph, first_regions.keys() - before, first_regions, external, cost
     )
     y, x = next(iter(query.values()))
     encode = (place_whole(make_piece(graph, whole), (len(y.lo), len(x.lo))),) if whole else ()
-    plan = Plan(
+    return Plan(
         graph=graph,
         encode=encode,
         query=tuple(pieces),
@@ -77,8 +78,6 @@ def make_plan(
         crop_points={name: tuple(points) for name, points in crop_points.items()},
         halo=halo,
     )
-    check_plan(plan)
-    return plan
 
 
 def _worth_sharing(

@@ -12,7 +12,10 @@ from typing import Literal, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from tracenet_export import limits
 from tracenet_export.errors import ExportError
+from tracenet_export.limits import Limits
+from tracenet_export.plan import ONNX_RUNTIME, CostModel
 from tracenet_export.programs import Program
 
 Calibration = Mapping[str, Sequence[Mapping[str, npt.NDArray[np.float32]]]]
@@ -73,22 +76,36 @@ class Converter(Protocol):
 
 
 @dataclass(frozen=True)
+class Precision:
+    """What a target's programs compute in.
+
+    Attributes:
+        limits: what an export must reach.
+        calibrated: it needs photos to calibrate with.
+    """
+
+    limits: Limits
+    calibrated: bool = False
+
+
+@dataclass(frozen=True)
 class Target:
     """A form of programs.
 
     Attributes:
         module: ours, a :class:`Converter`.
         packages: what converting needs, by import name.
-        extra: what installs them.
-        precisions: the first is the default.
-        calibrated: those of them that need photos to calibrate with.
+        extra: what installs them, in versions that are new enough.
+        precisions: by name; the first is the default.
+        cost: what cuts cost, by which plans are made. It was measured with ONNX Runtime only; so
+            far every target has its figures.
     """
 
     module: str
     packages: tuple[str, ...]
     extra: str
-    precisions: tuple[str, ...]
-    calibrated: tuple[str, ...] = ()
+    precisions: Mapping[str, Precision]
+    cost: CostModel = ONNX_RUNTIME
 
 
 TARGETS: Mapping[str, Target] = {
@@ -96,21 +113,31 @@ TARGETS: Mapping[str, Target] = {
         "tracenet_export.targets.onnx",
         ("onnx", "onnxscript", "onnxruntime"),
         "export",
-        ("fp32", "fp16", "int8"),
-        calibrated=("int8",),
+        {
+            "fp32": Precision(limits.FP32),
+            "fp16": Precision(limits.FP16),
+            "int8": Precision(limits.INT8, calibrated=True),
+        },
     ),
     "coreml": Target(
         "tracenet_export.targets.coreml",
         ("coremltools",),
         "coreml",
-        ("fp16", "fp32", "int8"),
+        {
+            "fp16": Precision(limits.FP16),
+            "fp32": Precision(limits.FP32),
+            "int8": Precision(limits.INT8_WEIGHTS),
+        },
     ),
     "litert": Target(
         "tracenet_export.targets.litert",
         ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
         "litert-export",
-        ("fp32", "fp16", "int8"),
-        calibrated=("int8",),
+        {
+            "fp32": Precision(limits.FP32),
+            "fp16": Precision(limits.FP16),
+            "int8": Precision(limits.INT8, calibrated=True),
+        },
     ),
 }
 
@@ -129,7 +156,7 @@ def open_target(name: str, precision: str | None) -> tuple[Target, str, Converte
     if name not in TARGETS:
         raise ExportError(f"there is no target {name!r}; the targets are {', '.join(TARGETS)}")
     target = TARGETS[name]
-    chosen = precision or target.precisions[0]
+    chosen = precision or next(iter(target.precisions))
     if chosen not in target.precisions:
         raise ExportError(
             f"the target {name} has no precision {chosen!r}; it has {', '.join(target.precisions)}"

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from tracenet_export.errors import ExportError
-from tracenet_export.programs import Program, TensorShape
+from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.coreml_compact import MODEL, WEIGHTS, compact, operator_counts
 from tracenet_export.targets.quiet import quiet
 from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
+from tracenet_runtime.graph.program import TensorSpec
 
 with quiet():
     import coremltools as ct
@@ -179,7 +180,7 @@ def _check(program: Program, path: Path, precision: str) -> Any:
     return spec
 
 
-def _compare(what: str, specs: Sequence[TensorShape], features: Any) -> None:
+def _compare(what: str, specs: Sequence[TensorSpec], features: Any) -> None:
     wanted = {spec.name: f"FLOAT32 {_dimensions(spec.shape)}" for spec in specs}
     found = {feature.name: _tensor(feature.type) for feature in features}
     if found != wanted:

@@ -26,9 +26,9 @@ from torch.nn import functional as F
 from tracenet_export.errors import ExportError
 from tracenet_export.targets.coreml import load_package
 from tracenet_export.targets.quiet import quiet
-from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
+from tracenet_runtime.graph.program import ProgramFiles
 
 with quiet():
     import coremltools as ct
@@ -80,14 +80,14 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def open_engine(
-    bundle: Bundle, programs: Collection[str], settings: EngineSettings
+    files: ProgramFiles, programs: Collection[str], settings: EngineSettings
 ) -> CoreMLReferenceEngine:
     """The reference executor with these programs of a bundle open.
 
     Raises:
         ExportError: a package cannot be read, or has an operator that is not known here.
     """
-    paths = {name: bundle.program_path(name) for name in programs}
+    paths = {name: files.path(name) for name in programs}
     return CoreMLReferenceEngine(
         {name: ReferenceProgram.open(path) for name, path in paths.items()}, settings
     )

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tracenet.model import MaskProbability
 from tracenet.model.config import MASK_HEAD_LAYERS
 from tracenet_export.programs import Program
-from tracenet_runtime.mask import PROBABILITY_STRIDE
+from tracenet_runtime.contract import PROBABILITY_STRIDE
 
 
 def channels_last(program: Program) -> nn.Module:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.errors import BundleError, EngineUnavailable
-from tracenet_runtime.replay import Engine
+from tracenet_runtime.graph.executor import Engine
+from tracenet_runtime.graph.program import ProgramFiles
 
 COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
 """What Core ML may be asked to run on; the first is its default."""
@@ -54,7 +54,7 @@ class EngineRow:
     """What an engine needs and runs.
 
     ``extra`` installs it, ``packages`` is what that brings, ``module`` has the
-    ``open_engine(bundle, programs, settings)``, ``target`` is the kind of bundle that it runs, and
+    ``open_engine(files, programs, settings)``, ``target`` is the kind of bundle that it runs, and
     ``platform`` the only ``sys.platform`` on which it can.
     """
 
@@ -115,7 +115,7 @@ def engine_for(target: str) -> str:
 
 def load_engine(
     name: str | None,
-    bundle: Bundle,
+    files: ProgramFiles,
     settings: EngineSettings,
     programs: Collection[str] | None = None,
 ) -> tuple[LoadedEngine, EngineReport]:
@@ -125,16 +125,16 @@ def load_engine(
     bundle's target, or has no such setting, and ``BundleError`` when it does not accept a program,
     or could not: engines take paths in UTF-8 only.
     """
-    name = name or engine_for(bundle.manifest.target)
+    name = name or engine_for(files.target)
     row = ENGINES.get(name) or all_engines().get(name)
     if row is None:
         raise EngineUnavailable(
             f"There is no engine {name!r}; the engines are {', '.join(sorted(all_engines()))}."
         )
-    if bundle.manifest.target != row.target:
+    if files.target != row.target:
         raise EngineUnavailable(
             f"The engine {name} runs {row.target} bundles and this one is for "
-            f"{bundle.manifest.target}; choose another engine or export for {row.target}."
+            f"{files.target}; choose another engine or export for {row.target}."
         )
     if settings.compute_units is not None and row.target != "coreml":
         raise EngineUnavailable(
@@ -143,10 +143,10 @@ def load_engine(
     reason = why_unavailable(name, row)
     if reason is not None:
         raise EngineUnavailable(reason)
-    wanted = bundle.manifest.programs if programs is None else programs
+    wanted = files.programs if programs is None else programs
     for program in wanted:
-        _check_path(bundle.program_path(program))
-    engine: LoadedEngine = importlib.import_module(row.module).open_engine(bundle, wanted, settings)
+        _check_path(files.path(program))
+    engine: LoadedEngine = importlib.import_module(row.module).open_engine(files, wanted, settings)
     return engine, EngineReport(name, settings, engine.actual)
 
 

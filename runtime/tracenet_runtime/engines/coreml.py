@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import COMPUTE_UNITS, EngineSettings
 from tracenet_runtime.errors import BundleError, first_line, refuse_if_out_of_memory
+from tracenet_runtime.graph.program import ProgramFiles
 
 # What coremltools says, in a warning alone, of a package that Core ML refused.
 _REFUSED = "You will not be able to run predict"
@@ -46,7 +46,7 @@ class CoreMLEngine:
 
 
 def open_engine(
-    bundle: Bundle, programs: Collection[str], settings: EngineSettings
+    files: ProgramFiles, programs: Collection[str], settings: EngineSettings
 ) -> CoreMLEngine:
     """A model for each of these programs of a bundle; Core ML chooses its threads by itself.
 
@@ -63,7 +63,7 @@ def open_engine(
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message=_REFUSED)
                 models[name] = coremltools.models.MLModel(
-                    str(bundle.program_path(name)), compute_units=units
+                    str(files.path(name)), compute_units=units
                 )
         except Exception as error:  # its errors share no base class
             refuse_if_out_of_memory(error, f"open the program {name!r}")

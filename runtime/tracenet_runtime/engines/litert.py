@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
-from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.errors import BundleError, first_line, refuse_if_out_of_memory
-from tracenet_runtime.manifest import Program, TensorSpec
+from tracenet_runtime.graph.program import Program, ProgramFiles, TensorSpec
 
 
 class LiteRtEngine:
@@ -50,7 +49,7 @@ class LiteRtEngine:
 
 
 def open_engine(
-    bundle: Bundle, programs: Collection[str], settings: EngineSettings
+    files: ProgramFiles, programs: Collection[str], settings: EngineSettings
 ) -> LiteRtEngine:
     """An interpreter for each file of these programs of a bundle.
 
@@ -60,13 +59,13 @@ def open_engine(
     interpreters: dict[str, Any] = {}
     runners = {}
     for name in programs:
-        program = bundle.manifest.programs[name]
+        program, stored = files.programs[name], files.stored[name]
         try:
-            if program.file not in interpreters:
-                interpreters[program.file] = Interpreter(
-                    model_path=str(bundle.program_path(name)), num_threads=settings.threads
+            if stored.file not in interpreters:
+                interpreters[stored.file] = Interpreter(
+                    model_path=str(files.path(name)), num_threads=settings.threads
                 )
-            runner = interpreters[program.file].get_signature_runner(program.signature)
+            runner = interpreters[stored.file].get_signature_runner(stored.signature)
             found = [runner.get_input_details(), runner.get_output_details()]
         except Exception as error:  # its errors share no base class
             refuse_if_out_of_memory(error, f"open the program {name!r}")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy.typing as npt
 import onnxruntime
 
-from tracenet_runtime.bundle import Bundle
 from tracenet_runtime.engines import EngineSettings
 from tracenet_runtime.engines.onnx_files import external_locations
 from tracenet_runtime.errors import BundleError, first_line, refuse_if_out_of_memory
+from tracenet_runtime.graph.program import ProgramFiles
 
 _ONLY_FATAL = 4
 
@@ -84,7 +84,7 @@ def _register_arena() -> None:
 
 
 def open_engine(
-    bundle: Bundle, programs: Collection[str], settings: EngineSettings
+    files: ProgramFiles, programs: Collection[str], settings: EngineSettings
 ) -> OnnxRuntimeEngine:
     """A session for each of these programs of a bundle.
 
@@ -95,10 +95,10 @@ def open_engine(
     options = session_options(settings.threads)
     sessions = {}
     for name in programs:
-        _check_external_data(bundle, name)
+        _check_external_data(files, name)
         try:
             sessions[name] = onnxruntime.InferenceSession(
-                bundle.program_path(name), options, providers=["CPUExecutionProvider"]
+                files.path(name), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors share no base class
             refuse_if_out_of_memory(error, f"open the program {name!r}")
@@ -118,16 +118,16 @@ def _give_back_freed_memory() -> None:
             trim(0)
 
 
-def _check_external_data(bundle: Bundle, program: str) -> None:
+def _check_external_data(files: ProgramFiles, program: str) -> None:
     try:
-        locations = external_locations(bundle.program_path(program).read_bytes())
+        locations = external_locations(files.path(program).read_bytes())
     except (ValueError, OSError) as error:
         raise BundleError(
             f"The program {program!r} is not an ONNX model ({error}); export the bundle again."
         ) from error
-    folder = posixpath.dirname(bundle.manifest.programs[program].file)
+    folder = posixpath.dirname(files.stored[program].file)
     for location in locations:
-        if posixpath.join(folder, location) not in bundle.manifest.files:
+        if posixpath.join(folder, location) not in files.listed:
             raise BundleError(
                 f"The program {program!r} keeps weights in {location!r}, which the bundle does "
                 "not list; export the bundle again."

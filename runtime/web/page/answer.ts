@@ -1,7 +1,6 @@
 /** The panel that tells of an answer: candidates, what was computed, what it cost. */
 
-import { mapOf } from "../src/tapResult.ts";
-import type { Size, TapResult } from "../src/types.ts";
+import type { Size, TapResult } from "../src/index.ts";
 import { coveredShare } from "./coverage.ts";
 import { create, element } from "./dom.ts";
 import type { RegionGroup } from "./regions.ts";
@@ -24,7 +23,7 @@ export function showAnswer(
     `${millisecondsInWords(total)}, ${countInWords(result.macs)} multiply-adds`;
   const facts: [string, string][] = [
     ["Schedule", result.schedule],
-    ["Mask by", result.maskSchedule],
+    ["Mask window", result.maskWindow],
     ["Canvas", sizeInWords(result.canvas)],
     ["Photo", sizeInWords(result.photo)],
     ["Level", result.level],
@@ -40,7 +39,7 @@ export function showAnswer(
 
 /** An answer in one line. */
 export function answerInWords(result: TapResult): string {
-  const covered = coveredShare(mapOf(result));
+  const covered = coveredShare(result.probability);
   if (covered === 0) return "Nothing was found there; tap another place.";
   const time = millisecondsInWords(result.timingsMs["total"] ?? 0);
   return `Mask found: covers ${shareInWords(covered)} of the photo, ${time}`;

@@ -2,7 +2,7 @@
  * The photo's background, blurred as by a wide lens: without the thing, which would leave a halo.
  */
 
-import type { Size } from "../src/types.ts";
+import type { Size } from "../src/index.ts";
 import { blur } from "./blur.ts";
 import { context2d } from "./dom.ts";
 import { within } from "./photo.ts";

@@ -5,8 +5,8 @@
  * one is complete. Bundles that this page cannot read are left to the network.
  */
 
-import { MANIFEST_NAME } from "../src/manifest.ts";
-import { sha256 } from "../src/sha256.ts";
+import { MANIFEST_NAME } from "../src/bundle/records.ts";
+import { sha256 } from "../src/bundle/sha256.ts";
 import { neededFiles, parseManifest } from "./cacheChoice.ts";
 
 /** How long, in ms, a slow network may take to tell whether there is a newer bundle. */
@@ -56,6 +56,13 @@ export class BundleCache {
       if ((await this.missingOf(name)).length === 0) await this.deleteAllBut(name);
     }
     return (await this.completeBundle()) !== null;
+  }
+
+  /** Forget bundles that only another version of the page can read. */
+  async deleteUnreadable(): Promise<void> {
+    for (const name of await this.bundles()) {
+      if ((await this.manifestOf(name)) === null) await caches.delete(name);
+    }
   }
 
   /**

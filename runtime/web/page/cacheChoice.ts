@@ -1,6 +1,6 @@
 /** Which cache answers a request of the page: pure functions, for the service worker. */
 
-import { SCHEMA_VERSION } from "../src/manifest.ts";
+import { SCHEMA_VERSION } from "../src/bundle/records.ts";
 
 /**
  * A file of the built page: its address relative to the page's, and the SHA-256 of its bytes, in

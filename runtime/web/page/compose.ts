@@ -1,6 +1,6 @@
 /** Putting a cut-out on a background; the same for the preview and, in a worker, for the export. */
 
-import type { Size } from "../src/types.ts";
+import type { Size } from "../src/index.ts";
 import { context2d } from "./dom.ts";
 import { softRows } from "./feather.ts";
 

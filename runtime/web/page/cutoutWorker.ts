@@ -1,6 +1,6 @@
 /** The worker that makes the files to save: decodes the photo again, whole, and composes it. */
 
-import { placeMask, type MaskMap } from "../src/placeMask.ts";
+import { maskAt, type ProbabilityMap } from "../src/image/mask.ts";
 import { compose, type Background } from "./compose.ts";
 import { openWhole } from "./photo.ts";
 
@@ -11,7 +11,7 @@ export type ExportBackground =
 export interface ExportRequest {
   readonly id: number;
   readonly photo: Blob;
-  readonly map: MaskMap;
+  readonly map: ProbabilityMap;
   readonly feather: number;
   readonly background: ExportBackground;
   readonly type: "image/png" | "image/jpeg";
@@ -38,7 +38,7 @@ async function exportFile(request: ExportRequest): Promise<Blob> {
   const background = await withBitmap(request.background);
   try {
     const size = request.map.photo;
-    const mask = placeMask(request.map, size);
+    const mask = maskAt(request.map, size);
     const canvas = compose(photo, mask, size, request.feather, background);
     return await canvas.convertToBlob({ type: request.type, quality: JPEG_QUALITY });
   } finally {

@@ -1,11 +1,10 @@
 /** Save, copy and share: each button only where the browser can do it. */
 
-import { mapOf } from "../src/tapResult.ts";
-import type { TapResult } from "../src/types.ts";
+import type { TapResult } from "../src/index.ts";
 import { CutoutMaker } from "./cutout.ts";
+import type { CutoutStyle } from "./cutoutStyle.ts";
 import type { ExportBackground } from "./cutoutWorker.ts";
 import { create, element } from "./dom.ts";
-import type { Look } from "./look.ts";
 import { inWords, setStatus, showError } from "./notices.ts";
 import type { OpenPhoto } from "./photo.ts";
 import type { Scene } from "./scene.ts";
@@ -14,7 +13,7 @@ import type { Scene } from "./scene.ts";
 export interface Cutout {
   readonly photo: OpenPhoto;
   readonly result: TapResult;
-  readonly look: Look;
+  readonly style: CutoutStyle;
 }
 
 type FileType = "image/png" | "image/jpeg";
@@ -92,16 +91,16 @@ export class Exporter {
     return "The picture is ready: press the button again.";
   }
 
-  private file({ photo, result, look }: Cutout, type: FileType): Promise<Blob> {
-    const key = [result, look, type];
+  private file({ photo, result, style }: Cutout, type: FileType): Promise<Blob> {
+    const key = [result, style, type];
     if (this.last !== null && this.last.key.every((part, i) => part === key[i])) {
       return this.last.file;
     }
     const file = this.maker.make({
       photo: photo.file,
-      map: mapOf(result),
-      feather: look.feather * Math.max(photo.height, photo.width),
-      background: this.background(photo, result, look),
+      map: result.probability,
+      feather: style.feather * Math.max(photo.height, photo.width),
+      background: this.background(photo, result, style),
       type,
     });
     this.last = { key, file };
@@ -112,26 +111,26 @@ export class Exporter {
   }
 
   /** As on the screen, but a photo behind the thing is taken whole. */
-  private background(photo: OpenPhoto, result: TapResult, look: Look): ExportBackground {
-    if (look.background.kind === "photo") {
-      return { kind: "picture", picture: look.background.photo.file };
+  private background(photo: OpenPhoto, result: TapResult, style: CutoutStyle): ExportBackground {
+    if (style.background.kind === "photo") {
+      return { kind: "picture", picture: style.background.photo.file };
     }
-    return this.scene.background(photo, result, look.background);
+    return this.scene.background(photo, result, style.background);
   }
 }
 
 /** With a background the picture is opaque, and a JPEG is a fraction of the size. */
-function typeFor(look: Look): FileType {
-  return look.background.kind === "none" ? "image/png" : "image/jpeg";
+function typeFor(style: CutoutStyle): FileType {
+  return style.background.kind === "none" ? "image/png" : "image/jpeg";
 }
 
-function fileName({ photo, look }: Cutout): string {
-  const ending = typeFor(look) === "image/png" ? "png" : "jpg";
+function fileName({ photo, style }: Cutout): string {
+  const ending = typeFor(style) === "image/png" ? "png" : "jpg";
   return `${photo.name || "photo"}-cutout.${ending}`;
 }
 
 async function save(cutout: Cutout, make: MakeFile): Promise<void> {
-  const url = URL.createObjectURL(await make(typeFor(cutout.look)));
+  const url = URL.createObjectURL(await make(typeFor(cutout.style)));
   create("a", { href: url, download: fileName(cutout) }).click();
   setTimeout(() => URL.revokeObjectURL(url), ADDRESS_LIFE);
 }
@@ -146,7 +145,7 @@ async function copy(_cutout: Cutout, make: MakeFile): Promise<void> {
 }
 
 async function share(cutout: Cutout, make: MakeFile): Promise<void> {
-  const type = typeFor(cutout.look);
+  const type = typeFor(cutout.style);
   const file = new File([await make(type)], fileName(cutout), { type });
   await navigator.share({ files: [file] });
 }

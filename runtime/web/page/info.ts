@@ -1,6 +1,6 @@
 /** The dialog that tells what this page is and what it runs. */
 
-import type { Segmenter } from "../src/types.ts";
+import type { TapSegmenter } from "../src/index.ts";
 import { fillFacts } from "./answer.ts";
 import { element } from "./dom.ts";
 import { bytesInWords } from "./words.ts";
@@ -21,7 +21,7 @@ export function wireInfo(onFree: () => void): void {
   });
 }
 
-export function showFacts({ bundle, engineReport }: Segmenter): void {
+export function showFacts({ bundle, engineReport }: TapSegmenter): void {
   const schedules = bundle.schedules.map(
     ({ name, canvas, exact }) =>
       `${name} (${canvas.width} × ${canvas.height}${exact ? ", exact" : ""})`,
@@ -31,7 +31,7 @@ export function showFacts({ bundle, engineReport }: Segmenter): void {
     ["Precision", bundle.precision],
     ["Size", bytesInWords(bundle.bytes)],
     ["Schedules", schedules.join(", ")],
-    ["Taps look twice", bundle.hasZoom ? "yes, closer at small things" : "no"],
+    ["Strategy", bundle.strategy ?? "one look"],
     ["Engine", `${engineReport.engine} ${engineReport.version}`],
     ["Threads", threadsInWords(engineReport.threads, engineReport.crossOriginIsolated)],
     ["Bundle", bundle.identity.slice(0, 12)],

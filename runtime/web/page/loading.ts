@@ -1,7 +1,6 @@
 /** Loads the bundle, with a progress bar and a way to try again. */
 
-import { TapSegmenter } from "../src/index.ts";
-import type { LoadOptions, LoadProgress, Segmenter } from "../src/types.ts";
+import { TapSegmenter, type LoadOptions, type LoadProgress } from "../src/index.ts";
 import { element } from "./dom.ts";
 import { clearFault, inWords, setStatus, showFault } from "./notices.ts";
 import { activateNewerPage } from "./offline.ts";
@@ -10,7 +9,7 @@ import { bytesInWords } from "./words.ts";
 const progressBar = element("progress", HTMLProgressElement);
 
 /** Load until it succeeds: after a failure the page says why and waits for "Retry". */
-export function loadSegmenter(): Promise<Segmenter> {
+export function loadSegmenter(): Promise<TapSegmenter> {
   return new Promise((resolve) => {
     const attempt = async (): Promise<void> => {
       clearFault();

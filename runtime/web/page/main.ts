@@ -13,29 +13,29 @@
  * page's address choose what is loaded, for measurements.
  */
 
+import type { TapResult, TapSegmenter } from "../src/index.ts";
 import { PhotoError, TapOutsidePhoto, TraceNetError } from "../src/index.ts";
-import type { Segmenter, TapResult } from "../src/types.ts";
 import { answerInWords, showAnswer, showLegend } from "./answer.ts";
+import { StyleControls } from "./cutoutStyle.ts";
 import { element } from "./dom.ts";
 import { Exporter } from "./exporting.ts";
 import { showFacts, wireInfo } from "./info.ts";
 import { loadSegmenter } from "./loading.ts";
-import { LookControls } from "./look.ts";
 import { clearError, hasFault, inWords, setStatus, showError, showFault } from "./notices.ts";
 import { startOffline } from "./offline.ts";
 import { listenForPhotos } from "./opening.ts";
 import { openPhoto, type OpenPhoto } from "./photo.ts";
 import { groupRegions } from "./regions.ts";
 import { Scene, type PreviewLayers } from "./scene.ts";
-import { Session } from "./session.ts";
 import { missingFeatures } from "./support.ts";
+import { TapQueue } from "./tapQueue.ts";
 import { Viewer } from "./viewer.ts";
 import type { Point } from "./viewport.ts";
 import { shareInWords } from "./words.ts";
 
 interface Handle {
-  segmenter: Segmenter | null;
-  ready: Promise<Segmenter>;
+  segmenter: TapSegmenter | null;
+  ready: Promise<TapSegmenter>;
   lastResult: TapResult | null;
   offline: Promise<boolean>;
 }
@@ -57,7 +57,7 @@ interface Answer {
   readonly result: TapResult;
 }
 
-let session: Session | null = null;
+let taps: TapQueue | null = null;
 let photo: OpenPhoto | null = null;
 let answer: Answer | null = null;
 let preview: PreviewLayers = {};
@@ -73,10 +73,10 @@ const viewer = new Viewer(element("viewer", HTMLCanvasElement), {
   onMiss: () => setStatus("Tap on the photo."),
   onCrosshair: announceCrosshair,
 });
-const lookControls = new LookControls(updatePreview);
+const styleControls = new StyleControls(updatePreview);
 const exporter = new Exporter(scene, () =>
   photo !== null && answer !== null
-    ? { photo, result: answer.result, look: lookControls.look }
+    ? { photo, result: answer.result, style: styleControls.style }
     : null,
 );
 
@@ -91,13 +91,13 @@ window.tracenet = {
 async function load(): Promise<void> {
   window.tracenet.segmenter?.close();
   window.tracenet.segmenter = null;
-  session = null;
+  taps = null;
   window.tracenet.ready = loadSegmenter();
   const segmenter = await window.tracenet.ready;
   window.tracenet.segmenter = segmenter;
-  session = new Session(segmenter);
+  taps = new TapQueue(segmenter);
   showFacts(segmenter);
-  if (photo !== null) session.open(photo).catch(showFailure);
+  if (photo !== null) taps.open(photo).catch(showFailure);
   if (!isOpening) setStatus(photo === null ? "Ready: open a photo." : READY_FOR_TAPS);
 }
 
@@ -106,7 +106,7 @@ function showFailure(error: unknown): void {
   const isOfInput = error instanceof PhotoError || error instanceof TapOutsidePhoto;
   const mayHaveDied = error instanceof TraceNetError && !isOfInput;
   const loadAgain = (): void => {
-    if (session !== null) void load();
+    if (taps !== null) void load();
   };
   showError(inWords(error), mayHaveDied ? { label: "Load again", act: loadAgain } : undefined);
 }
@@ -120,7 +120,7 @@ async function open(file: Blob | Promise<Blob>, name: string): Promise<void> {
   try {
     opened = await openPhoto(await file, name);
     if (opening !== openings) return;
-    await session?.open(opened);
+    await taps?.open(opened);
     if (opening === openings) showPhoto(opened);
   } catch (error) {
     if (opening !== openings) return;
@@ -141,12 +141,12 @@ function showPhoto(opened: OpenPhoto): void {
   scene.free();
   viewer.show(opened);
   showLegend([]);
-  lookControls.setPhotoSide(Math.max(opened.height, opened.width));
+  styleControls.setPhotoSide(Math.max(opened.height, opened.width));
   element("welcome", HTMLElement).hidden = true;
   element("panel", HTMLElement).classList.add("open");
   element("result", HTMLElement).hidden = true;
   element("cutout", HTMLElement).hidden = true;
-  setStatus(session === null ? whyNoTaps() : READY_FOR_TAPS);
+  setStatus(taps === null ? whyNoTaps() : READY_FOR_TAPS);
 }
 
 function whyNoTaps(): string {
@@ -158,12 +158,12 @@ async function tap(pixel: Point, level: string | null): Promise<void> {
     setStatus(OPENING);
     return;
   }
-  if (session === null || photo === null) {
+  if (taps === null || photo === null) {
     setStatus(whyNoTaps());
     return;
   }
   const tapped = photo;
-  const asked = session;
+  const asked = taps;
   setStatus("Looking…");
   try {
     const result = await asked.tap(tapped, pixel, level);
@@ -179,7 +179,7 @@ async function tap(pixel: Point, level: string | null): Promise<void> {
     setStatus(answerInWords(result));
   } catch (error) {
     // Of a network that is being loaded again, failures are no news.
-    if (session !== asked) return;
+    if (taps !== asked) return;
     setStatus("The tap was not answered.");
     showFailure(error);
   }
@@ -188,7 +188,7 @@ async function tap(pixel: Point, level: string | null): Promise<void> {
 /** Compute again what the viewer shows of the answer. */
 function updatePreview(): void {
   if (photo === null || answer === null) return;
-  preview = scene.layers(photo, answer.result, lookControls.look);
+  preview = scene.layers(photo, answer.result, styleControls.style);
   showLayers();
 }
 
@@ -210,7 +210,7 @@ function announceCrosshair({ x, y }: Point): void {
 async function freeMemory(): Promise<void> {
   exporter.free();
   scene.free();
-  await session?.free();
+  await taps?.free();
 }
 
 function freeWhileHidden(): void {
@@ -225,7 +225,7 @@ function freeWhileHidden(): void {
       }, HIDDEN_LIMIT);
     } else if (isFreed) {
       isFreed = false;
-      if (photo !== null) void session?.open(photo);
+      if (photo !== null) void taps?.open(photo);
     }
   });
 }

@@ -1,6 +1,6 @@
 /** The page's side of the service worker: whether all is stored, and newer versions of the page. */
 
-import type { Segmenter } from "../src/types.ts";
+import type { TapSegmenter } from "../src/index.ts";
 import type { PageMessage } from "./cacheChoice.ts";
 import { element } from "./dom.ts";
 
@@ -13,7 +13,7 @@ const note = element("offline", HTMLElement);
  * Start once the network is loaded, so as not to slow the first load down.
  * @returns whether page and bundle are stored for offline use; false where browsers do not allow it
  */
-export async function startOffline(ready: Promise<Segmenter>): Promise<boolean> {
+export async function startOffline(ready: Promise<TapSegmenter>): Promise<boolean> {
   if (!("serviceWorker" in navigator)) {
     note.textContent = "Offline use needs an address that begins with https, or localhost.";
     return false;

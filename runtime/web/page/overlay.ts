@@ -2,7 +2,7 @@
  * The mask as it lies over the photo: a tint with a soft edge, and a line of two colours around it.
  */
 
-import type { Size } from "../src/types.ts";
+import type { Size } from "../src/index.ts";
 import { blur } from "./blur.ts";
 import { context2d } from "./dom.ts";
 import { softRows } from "./feather.ts";

@@ -1,6 +1,6 @@
 /** A photo as the page holds it: the file, its size, and a preview no larger than screens are. */
 
-import type { Size } from "../src/types.ts";
+import type { Size } from "../src/index.ts";
 import { context2d } from "./dom.ts";
 
 /** The preview's longer side at most, in pixels. */

@@ -1,6 +1,6 @@
 /** The windows that a tap read, by look and program, with the colours in which they are drawn. */
 
-import type { Box, ComputedRegion } from "../src/types.ts";
+import type { Box, ComputedRegion } from "../src/index.ts";
 
 export interface RegionGroup {
   readonly look: number;

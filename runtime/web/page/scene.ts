@@ -3,10 +3,10 @@
  * background.
  */
 
-import type { TapResult } from "../src/types.ts";
+import type { TapResult } from "../src/index.ts";
 import { backdropSize, blurredBackdrop } from "./backdrop.ts";
 import { compose, type Background } from "./compose.ts";
-import type { Look, LookBackground } from "./look.ts";
+import type { CutoutStyle, StyleBackground } from "./cutoutStyle.ts";
 import { maskOverlay } from "./overlay.ts";
 import type { Layers } from "./painting.ts";
 import { within, type OpenPhoto } from "./photo.ts";
@@ -22,17 +22,17 @@ export type PreviewLayers = Pick<Layers, "composition" | "overlay">;
 export class Scene {
   private backdropOf: { readonly result: TapResult; readonly picture: ImageBitmap } | null = null;
 
-  layers(photo: OpenPhoto, result: TapResult, look: Look): PreviewLayers {
+  layers(photo: OpenPhoto, result: TapResult, style: CutoutStyle): PreviewLayers {
     const size = within(photo, SCENE_SIDE);
     const mask = result.maskAt(size.height, size.width);
-    const feather = look.feather * Math.max(size.height, size.width);
-    if (look.background.kind === "none") return { overlay: maskOverlay(mask, size, feather) };
-    const background = this.background(photo, result, look.background);
+    const feather = style.feather * Math.max(size.height, size.width);
+    if (style.background.kind === "none") return { overlay: maskOverlay(mask, size, feather) };
+    const background = this.background(photo, result, style.background);
     return { composition: compose(photo.preview, mask, size, feather, background) };
   }
 
   /** The background for the screen: pictures in the size of previews. */
-  background(photo: OpenPhoto, result: TapResult, chosen: LookBackground): Background {
+  background(photo: OpenPhoto, result: TapResult, chosen: StyleBackground): Background {
     if (chosen.kind === "photo") return { kind: "picture", picture: chosen.photo.preview };
     if (chosen.kind !== "blur") return chosen;
     if (this.backdropOf?.result !== result) {

@@ -1,6 +1,6 @@
 /** What the page needs of a browser. */
 
-import { hasSimd } from "../src/simd.ts";
+import { hasSimd } from "../src/engines/simd.ts";
 
 /** What this browser lacks, in words; empty if the page can run. */
 export function missingFeatures(): string[] {

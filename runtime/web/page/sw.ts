@@ -4,7 +4,7 @@
  * page that cannot run gives way to it. The bundle has its own cache, see bundleCache.ts.
  */
 
-import { MANIFEST_NAME } from "../src/manifest.ts";
+import { MANIFEST_NAME } from "../src/bundle/records.ts";
 import { BundleCache } from "./bundleCache.ts";
 import { chooseCache, type PageFile, type PageMessage } from "./cacheChoice.ts";
 
@@ -48,7 +48,8 @@ worker.addEventListener("install", (event) => event.waitUntil(storePage()));
 
 worker.addEventListener("activate", (event) => {
   // Claiming lets the first visit, too, do offline what it has not done before, such as an export.
-  event.waitUntil(Promise.all([deleteOtherPages(), worker.clients.claim()]));
+  const forgotten = [deleteOtherPages(), bundle.deleteUnreadable()];
+  event.waitUntil(Promise.all([...forgotten, worker.clients.claim()]));
 });
 
 worker.addEventListener("fetch", (event) => {

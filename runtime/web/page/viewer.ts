@@ -1,6 +1,6 @@
 /** The canvas that shows the photo: zoom, pan, taps, the crosshair of the keyboard, and layers. */
 
-import type { Size } from "../src/types.ts";
+import type { Size } from "../src/index.ts";
 import { context2d } from "./dom.ts";
 import { Gestures, type Gesture } from "./gestures.ts";
 import { paintScene, type Layers } from "./painting.ts";

@@ -5,7 +5,7 @@
  * photo pixels from the photo's: screen = offset + scale * photo.
  */
 
-import type { Size } from "../src/types.ts";
+import type { Size } from "../src/index.ts";
 
 export interface Point {
   readonly x: number;

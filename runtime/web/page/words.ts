@@ -1,6 +1,6 @@
 /** Numbers and levels in plain words. */
 
-import type { Candidate } from "../src/types.ts";
+import type { Candidate } from "../src/index.ts";
 
 const LEVEL_WORDS: readonly (readonly string[])[] = [
   ["Whole"],

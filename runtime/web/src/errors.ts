@@ -23,9 +23,24 @@ export class BundleError extends TraceNetError {
   override name = "BundleError";
 }
 
+/** The error for a bundle whose parts do not fit together: `what` is wrong, as a clause. */
+export function contradiction(what: string): BundleError {
+  return new BundleError(`The bundle contradicts itself: ${what}; export it again.`);
+}
+
 /** The browser cannot run the programs. */
 export class EngineUnavailable extends TraceNetError {
   override name = "EngineUnavailable";
+}
+
+/** A level was named that the schedule does not ask. */
+export class UnknownLevel extends TraceNetError {
+  override name = "UnknownLevel";
+}
+
+/** The session on a photo was closed; open the photo again. */
+export class SessionClosed extends TraceNetError {
+  override name = "SessionClosed";
 }
 
 /** The browser refused memory. */
@@ -39,6 +54,8 @@ const CLASSES: Readonly<Record<string, typeof TraceNetError>> = {
   TapOutsidePhoto,
   BundleError,
   EngineUnavailable,
+  UnknownLevel,
+  SessionClosed,
   OutOfMemory,
 };
 

@@ -1,10 +1,19 @@
+export type { Candidate, ComputedRegion, TapResult } from "./answer/result.ts";
+export type { EngineReport } from "./engines/onnxruntime.ts";
 export {
   BundleError,
   EngineUnavailable,
   OutOfMemory,
   PhotoError,
+  SessionClosed,
   TapOutsidePhoto,
   TraceNetError,
+  UnknownLevel,
 } from "./errors.ts";
-export { TapSegmenter } from "./segmenter.ts";
-export type * from "./types.ts";
+export type { Placement } from "./image/geometry.ts";
+export type { ProbabilityMap } from "./image/mask.ts";
+export type { Photo } from "./image/photo.ts";
+export type { Box, Size } from "./rectangles.ts";
+export { TapSegmenter, type LoadOptions } from "./segmenter.ts";
+export { PhotoSession, type TapOptions } from "./session.ts";
+export type { BundleInfo, LoadProgress } from "./worker/protocol.ts";

@@ -1,24 +1,32 @@
 /** A tap in, a mask out: the whole of the library behind one class, whose work is a worker's. */
 
-import { EngineUnavailable, fromMessage, OutOfMemory, TraceNetError } from "./errors.ts";
-import type { Loaded, Method, Methods, Request, Response } from "./protocol.ts";
-import { tapResult } from "./tapResult.ts";
-import type {
-  BundleInfo,
-  EncodedPhoto,
-  EngineReport,
-  LoadOptions,
-  LoadProgress,
-  Photo,
-  Segmenter,
-  TapOptions,
-  TapResult,
-} from "./types.ts";
+import { tapResult, type TapResult } from "./answer/result.ts";
+import type { EngineReport } from "./engines/onnxruntime.ts";
+import { TraceNetError } from "./errors.ts";
+import type { Photo } from "./image/photo.ts";
+import type { Size } from "./rectangles.ts";
+import { PhotoSession, type TapOptions } from "./session.ts";
+import { Connection } from "./worker/connection.ts";
+import type { BundleInfo, Loaded, LoadProgress } from "./worker/protocol.ts";
+
+export interface LoadOptions {
+  /** A schedule's name, for one look by it, or the name of the bundle's strategy, the default. */
+  schedule?: string;
+  /** A canvas that a schedule serves; without it each photo gets the one that suits it. */
+  canvas?: Size;
+  /** Threads of WebAssembly; 1 unless the page is cross-origin isolated. More than cores warn. */
+  threads?: number;
+  /** Whether to replay the first golden tap of all that may answer; true by default. */
+  verify?: boolean;
+  onProgress?: (progress: LoadProgress) => void;
+  signal?: AbortSignal;
+}
 
 /** Answers taps with one bundle, in a worker of its own; calls are answered in their order. */
-export class TapSegmenter implements Segmenter {
+export class TapSegmenter {
   readonly bundle: BundleInfo;
   readonly engineReport: EngineReport;
+  /** Levels of the network, finest first. */
   readonly levels: readonly string[];
 
   private constructor(
@@ -61,86 +69,33 @@ export class TapSegmenter implements Segmenter {
     }
   }
 
-  encode(photo: Photo): Promise<EncodedPhoto> {
-    return this.connection.ask("encode", photo);
+  /**
+   * Open a photo for many taps: run once what they share, of the strategy that `tap` takes.
+   *
+   * Several photos may be open; each is the caller's to close. An image bitmap is copied. Rejects
+   * with a `PhotoError` when the photo cannot be decoded, is too large or has no pixels.
+   */
+  async open(photo: Photo): Promise<PhotoSession> {
+    return new PhotoSession(this.connection, await this.connection.ask("open", photo));
   }
 
-  async tap(x: number, y: number, { level }: TapOptions = {}): Promise<TapResult> {
-    return tapResult(await this.connection.ask("tap", { x, y, level }));
+  /**
+   * The thing at a pixel of a photo, of which nothing is kept: x is the column, (0, 0) top left.
+   *
+   * Rejects as `open` and `PhotoSession.tap` do.
+   */
+  async tap(photo: Photo, x: number, y: number, { level }: TapOptions = {}): Promise<TapResult> {
+    return tapResult(await this.connection.ask("tap", { on: photo, at: { x, y }, level }));
   }
 
+  /** Replay all golden taps; rejects with a `BundleError` for the first that differs. */
   async checkGolden(): Promise<void> {
     await this.connection.ask("checkGolden", null);
   }
 
-  async drop(): Promise<void> {
-    await this.connection.ask("drop", null);
-  }
-
+  /** Free everything, open sessions, too; the segmenter is of no use afterwards. */
   close(): void {
     this.connection.close(new TraceNetError("The segmenter was closed; load it again."));
-  }
-}
-
-interface Pending {
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (reason: unknown) => void;
-}
-
-/** A worker, and the requests that it has not answered yet. */
-class Connection {
-  private readonly worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  private readonly pending = new Map<number, Pending>();
-  private requests = 0;
-  private started = false;
-  /** Why nothing can be asked any more. */
-  private closed: { readonly reason: unknown } | null = null;
-
-  constructor(onProgress: ((progress: LoadProgress) => void) | undefined) {
-    this.worker.onmessage = ({ data }: MessageEvent<Response>) => {
-      this.started = true;
-      if (data.kind === "progress") {
-        onProgress?.(data.progress);
-        return;
-      }
-      const pending = this.pending.get(data.id);
-      this.pending.delete(data.id);
-      if (data.kind === "result") pending?.resolve(data.result);
-      else pending?.reject(fromMessage(data.error));
-    };
-    // Errors of requests come as messages. What comes here ends the worker: its script is missing,
-    // or memory was refused where nothing could be caught.
-    this.worker.onerror = (event) => {
-      event.preventDefault();
-      this.close(
-        this.started
-          ? new OutOfMemory("The browser stopped the runtime; load again, with a smaller photo.")
-          : new EngineUnavailable("The runtime could not be started; load the page again."),
-      );
-    };
-  }
-
-  ask<M extends Method>(
-    method: M,
-    argument: Methods[M]["arguments"],
-  ): Promise<Methods[M]["result"]> {
-    return new Promise((resolve, reject) => {
-      if (this.closed !== null) {
-        reject(this.closed.reason);
-        return;
-      }
-      const id = this.requests++;
-      this.worker.postMessage({ id, method, arguments: argument } as Request);
-      this.pending.set(id, { resolve: resolve as Pending["resolve"], reject });
-    });
-  }
-
-  /** End the worker; what is pending, and what is asked from now on, is rejected. */
-  close(reason: unknown): void {
-    this.closed ??= { reason };
-    this.worker.terminate();
-    for (const { reject } of this.pending.values()) reject(reason);
-    this.pending.clear();
   }
 }
 

@@ -3,30 +3,14 @@
 /** Milliseconds by stage; a stage that runs several times adds up. */
 export type Timings = Record<string, number>;
 
-/** Add the wall-clock time of `work` to a stage, and return what it returns. */
+/** Add the wall-clock time of `work`, until its promise is kept if it gives one, to a stage. */
 export function timed<T>(timings: Timings, stage: string, work: () => T): T {
   const start = performance.now();
-  try {
-    return work();
-  } finally {
-    addSince(timings, stage, start);
-  }
-}
-
-/** As `timed`, for work that is waited for. */
-export async function timedAsync<T>(
-  timings: Timings,
-  stage: string,
-  work: () => Promise<T>,
-): Promise<T> {
-  const start = performance.now();
-  try {
-    return await work();
-  } finally {
-    addSince(timings, stage, start);
-  }
-}
-
-function addSince(timings: Timings, stage: string, start: number): void {
-  timings[stage] = (timings[stage] ?? 0) + performance.now() - start;
+  const add = () => {
+    timings[stage] = (timings[stage] ?? 0) + performance.now() - start;
+  };
+  const result = work();
+  if (result instanceof Promise) return result.finally(add) as T;
+  add();
+  return result;
 }

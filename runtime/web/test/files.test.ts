@@ -1,4 +1,4 @@
-/** Bytes of files: hashes, run lengths, the files that models name, photos, errors. */
+/** Bytes of files: hashes, run lengths, photos, errors. */
 
 import { createHash, webcrypto } from "node:crypto";
 import { expect, test } from "vitest";
@@ -9,15 +9,15 @@ import {
   fromMessage,
   OutOfMemory,
   PhotoError,
+  SessionClosed,
   TapOutsidePhoto,
   toMessage,
   TraceNetError,
+  UnknownLevel,
 } from "../src/errors.ts";
-import { externalLocations } from "../src/onnxFiles.ts";
-import { MAX_PIXELS, overWhite, whyUndecodable } from "../src/photo.ts";
-import { decodeRle } from "../src/rle.ts";
-import { computeSha256, sha256 } from "../src/sha256.ts";
-import { modelWith } from "./onnxModel.ts";
+import { MAX_PIXELS, overWhite, whyUndecodable } from "../src/image/photo.ts";
+import { decodeRle } from "../src/image/rle.ts";
+import { computeSha256, sha256 } from "../src/bundle/sha256.ts";
 import { noise, seededNumbers, wholeNumber } from "./seeded.ts";
 
 test("our SHA-256 is the browser's", async () => {
@@ -71,20 +71,6 @@ test.each(["133", "13", "1 2", "1~", "o", "1oooooooooooo0", "O7"])("run lengths 
   expect(() => decodeRle(2, 3, counts)).toThrow(RangeError);
 });
 
-test("external data are found wherever a tensor may be", () => {
-  expect(externalLocations(modelWith("weights.bin"))).toEqual(new Set(["weights.bin"]));
-  expect(externalLocations(new Uint8Array())).toEqual(new Set());
-  const model = modelWith("../secret");
-  expect(externalLocations(model)).toEqual(new Set(["../secret"]));
-});
-
-test("what is no protobuf is refused", () => {
-  const model = modelWith("weights.bin");
-  expect(() => externalLocations(model.subarray(0, model.length - 1))).toThrow(SyntaxError);
-  expect(() => externalLocations(Uint8Array.of(0x3b))).toThrow(SyntaxError);
-  expect(() => externalLocations(new Uint8Array(20).fill(0xff))).toThrow(SyntaxError);
-});
-
 test("transparent pixels are put on white", () => {
   const data = [10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 255, 128];
   const { data: pixels } = overWhite({ height: 1, width: 3, data });
@@ -104,6 +90,8 @@ test("errors cross from the worker to the page as what they are", () => {
     TapOutsidePhoto,
     BundleError,
     EngineUnavailable,
+    UnknownLevel,
+    SessionClosed,
     OutOfMemory,
   ];
   for (const thrown of classes) {

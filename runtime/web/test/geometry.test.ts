@@ -2,11 +2,12 @@
 
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import { boxToPhoto, CanvasImage, place, toCanvas } from "../src/canvas.ts";
 import { TapOutsidePhoto } from "../src/errors.ts";
-import { placeMask, type MaskMap } from "../src/placeMask.ts";
-import type { Box } from "../src/types.ts";
-import { chooseTile } from "../src/zoomRule.ts";
+import { CanvasImage, place } from "../src/image/canvas.ts";
+import { boxToPhoto, toCanvas } from "../src/image/geometry.ts";
+import { maskAt, type ProbabilityMap } from "../src/image/mask.ts";
+import type { Box } from "../src/rectangles.ts";
+import { chooseTile } from "../src/strategies/rules.ts";
 import canvases from "./fixtures/canvases.json";
 import masks from "./fixtures/masks.json";
 import placements from "./fixtures/placements.json";
@@ -15,6 +16,7 @@ import { fraction, noise, seededNumbers, wholeNumber } from "./seeded.ts";
 
 const PAD = [124, 116, 104] as const;
 
+const pointOf = ([x, y]: number[]) => ({ x: x!, y: y! });
 const sizeOf = ([height, width]: number[]) => ({ height: height!, width: width! });
 const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
@@ -22,7 +24,7 @@ test("photos are placed as in Python", () => {
   for (const { canvas, photo, content, at, tap } of placements) {
     const placement = place(sizeOf(canvas), sizeOf(photo));
     expect(placement.content).toEqual(sizeOf(content));
-    expect(toCanvas(placement, at[0]!, at[1]!)).toEqual(tap);
+    expect(toCanvas(placement, pointOf(at))).toEqual(pointOf(tap));
   }
 });
 
@@ -40,16 +42,16 @@ test("a tap is on the content, or refused", () => {
     const photo = sizeOf([wholeNumber(numbers, 1, 3000), wholeNumber(numbers, 1, 3000)]);
     const placement = place({ height: 64, width: 96 }, photo);
     const [x, y] = [fraction(numbers) * photo.width, fraction(numbers) * photo.height];
-    const [column, row] = toCanvas(placement, x, y);
-    expect(column).toBeLessThan(placement.content.width);
-    expect(row).toBeLessThan(placement.content.height);
-    for (const [outsideX, outsideY] of [
-      [-0.1, y],
-      [photo.width, y],
-      [x, photo.height],
-      [x, NaN],
+    const tap = toCanvas(placement, { x, y });
+    expect(tap.x).toBeLessThan(placement.content.width);
+    expect(tap.y).toBeLessThan(placement.content.height);
+    for (const outside of [
+      { x: -0.1, y },
+      { x: photo.width, y },
+      { x, y: photo.height },
+      { x, y: NaN },
     ]) {
-      expect(() => toCanvas(placement, outsideX!, outsideY!)).toThrow(TapOutsidePhoto);
+      expect(() => toCanvas(placement, outside)).toThrow(TapOutsidePhoto);
     }
   }
 });
@@ -64,7 +66,8 @@ test.each(canvases)("canvas $canvas of photo $photo, tile $tile", (given) => {
   const photo = { ...sizeOf(given.photo), data };
   const image = new CanvasImage(sizeOf(given.canvas), PAD, photo, given.tile as unknown as Box);
   const [y0, x0, height, width] = given.window as [number, number, number, number];
-  const cut = image.cut(y0, x0, height, width);
+  const { data: cut, shape } = image.cut(y0, x0, height, width);
+  expect(shape).toEqual([1, 3, height, width]);
   const plane = height * width;
   const interleaved = Uint8Array.from(
     { length: cut.length },
@@ -73,7 +76,7 @@ test.each(canvases)("canvas $canvas of photo $photo, tile $tile", (given) => {
   expect(digest(interleaved)).toBe(given.sha256);
 });
 
-function mapOf(given: (typeof masks)[number]): MaskMap {
+function mapOf(given: (typeof masks)[number]): ProbabilityMap {
   const [x0, y0, x1, y1] = given.window as [number, number, number, number];
   const [left, top, right, bottom] = given.tile as [number, number, number, number];
   const [height, width] = [(y1 - y0) / 2, (x1 - x0) / 2];
@@ -82,24 +85,24 @@ function mapOf(given: (typeof masks)[number]): MaskMap {
     width,
     probability: Float32Array.from(noise(given.seed, height * width), (value) => value / 255),
     window: [x0, y0, x1, y1],
-    content: place(sizeOf(given.canvas), { height: bottom - top, width: right - left }).content,
+    placement: place(sizeOf(given.canvas), { height: bottom - top, width: right - left }),
     tile: [left, top, right, bottom],
     photo: sizeOf(given.photo),
   };
 }
 
 test.each(masks)("mask on photo $photo, tile $tile, window $window", (given) => {
-  const mask = placeMask(mapOf(given), sizeOf(given.photo));
+  const mask = maskAt(mapOf(given), sizeOf(given.photo));
   expect(mask.reduce((area, value) => area + value, 0)).toBe(given.area);
   expect(digest(mask)).toBe(given.sha256);
 });
 
 /** The probability at each pixel of a mask, by the definition: a triangle over the cells. */
-function slowMask(map: MaskMap, height: number, width: number): Uint8Array {
+function slowMask(map: ProbabilityMap, height: number, width: number): Uint8Array {
   const mask = new Uint8Array(height * width);
-  const [left, top, right, bottom] = map.tile;
-  const yScale = map.content.height / (bottom - top);
-  const xScale = map.content.width / (right - left);
+  const [left, top] = map.tile!;
+  const { photo, content } = map.placement;
+  const [yScale, xScale] = [content.height / photo.height, content.width / photo.width];
   const spread = (scale: number, photo: number, target: number) =>
     Math.max(1, (scale * photo) / target / 2);
   const ySpread = spread(yScale, map.photo.height, height);
@@ -110,9 +113,9 @@ function slowMask(map: MaskMap, height: number, width: number): Uint8Array {
       const canvasX = (((x + 0.5) * map.photo.width) / width - left) * xScale;
       const inside =
         canvasX >= map.window[0] &&
-        canvasX < Math.min(map.window[2], map.content.width) &&
+        canvasX < Math.min(map.window[2], content.width) &&
         canvasY >= map.window[1] &&
-        canvasY < Math.min(map.window[3], map.content.height);
+        canvasY < Math.min(map.window[3], content.height);
       if (!inside) continue;
       let [sum, weights] = [0, 0];
       for (let cell = 0; cell < map.probability.length; cell++) {
@@ -134,7 +137,7 @@ test("masks of any size follow the definition", () => {
   for (const given of masks.slice(0, 7)) {
     const map = mapOf(given);
     const [height, width] = [wholeNumber(numbers, 5, 90), wholeNumber(numbers, 5, 90)];
-    const [fast, slow] = [placeMask(map, { height, width }), slowMask(map, height, width)];
+    const [fast, slow] = [maskAt(map, { height, width }), slowMask(map, height, width)];
     const different = fast.filter((value, i) => value !== slow[i]).length;
     expect(different / fast.length).toBeLessThan(0.001); // rounding to single precision
   }
@@ -142,15 +145,16 @@ test("masks of any size follow the definition", () => {
 
 test("a map without any cell above one half gives an empty mask", () => {
   const map = { ...mapOf(masks[0]!), probability: new Float32Array(32 * 48).fill(0.5) };
-  expect(placeMask(map, { height: 30, width: 40 }).some((value) => value !== 0)).toBe(false);
+  expect(maskAt(map, { height: 30, width: 40 }).some((value) => value !== 0)).toBe(false);
 });
 
 test("tiles are chosen as in Python", () => {
   for (const { photo, extent, gain, inside, at, box, tile } of tiles) {
-    const rule = { first: 0, tile: 0, extent, enlarge: 4, gain, inside, trust: 0.7 };
+    const numbers = { first: 0, tile: 0, extent, enlarge: 4, gain, inside, trust: 0.7 };
+    const rule = { kind: "zoom", ...numbers } as const;
     const first = place({ height: 64, width: 96 }, sizeOf(photo));
     const canvas = { height: 96, width: 64 };
-    const given = chooseTile(rule, canvas, first, at[0]!, at[1]!, box as unknown as Box);
+    const given = chooseTile(rule, canvas, first, pointOf(at), box as unknown as Box);
     expect(given).toEqual(tile);
   }
 });

@@ -1,11 +1,15 @@
 /** A bundle is untrusted: whatever is wrong with its manifest is a BundleError of one sentence. */
 
 import { describe, expect, test } from "vitest";
-import { JsonValue, parseJson } from "../src/checkedJson.ts";
-import { checkConsistency, checkFilesListed } from "../src/consistency.ts";
+import { checkFilesListed, checkManifest, checkStrategy } from "../src/bundle/check.ts";
+import { JsonValue, parseJson } from "../src/bundle/checkedJson.ts";
 import { BundleError } from "../src/errors.ts";
 import { seededNumbers, wholeNumber } from "./seeded.ts";
 import { parseTiny, tinyJson, tinyTable, type Json } from "./tiny.ts";
+
+const GRAPH = "schedules.0.graph";
+const TAP = `${GRAPH}.phases.0.calls`;
+const NEAR = `${GRAPH}.phases.1.calls`;
 
 /** A value of a JSON text, by its keys. */
 function at(root: Json, path: string): [parent: Json, key: string] {
@@ -25,7 +29,8 @@ function changed(path: string, value: unknown): Json {
 function open(json: Json): void {
   const manifest = parseTiny(json);
   checkFilesListed(manifest);
-  checkConsistency(manifest, tinyTable);
+  checkStrategy(manifest);
+  checkManifest(manifest, tinyTable);
 }
 
 function refused(json: Json, reason: RegExp): void {
@@ -47,8 +52,8 @@ test("unknown keys are ignored", () => {
 
 describe("values", () => {
   test.each<[path: string, value: unknown, reason: RegExp]>([
-    ["schema_version", 3, /schema version 3/],
-    ["schema_version", "4", /whole number/],
+    ["schema_version", 4, /schema version 4.*export the bundle again/],
+    ["schema_version", "5", /whole number/],
     ["target", "coreml", /for coreml and a browser runs ONNX/],
     ["identity", "0".repeat(63), /SHA-256/],
     ["identity", "A".repeat(64), /SHA-256/],
@@ -62,10 +67,10 @@ describe("values", () => {
     ["preprocessing.pad_value", [0, 0], /3 elements/],
     ["preprocessing.pad_value", [0, 0, 256], /from 0 to 255/],
     ["canvas_multiple", 0, /from 1/],
-    ["levels", [], /at least 1/],
-    ["levels.0.stride", 8.5, /whole number/],
-    ["levels.0.size_of_interest", 0, /above zero/],
-    ["levels.0.size_of_interest", "64", /must be a number/],
+    ["answer.levels", [], /at least 1/],
+    ["answer.levels.0.stride", 8.5, /whole number/],
+    ["answer.levels.0.size_of_interest", 0, /above zero/],
+    ["answer.levels.0.size_of_interest", "64", /must be a number/],
     ["programs", [], /must be an object/],
     ["programs.trunk.file", "../trunk.onnx", /relative path/],
     ["programs.trunk.file", "/trunk.onnx", /relative path/],
@@ -77,18 +82,14 @@ describe("values", () => {
     ["programs.trunk.file", "programs/x?y", /relative path/],
     ["programs.trunk.file", "programs/x%2e", /relative path/],
     ["programs.trunk.layout", "NHWC", /'NCHW'/],
-    ["programs.trunk.signature", "trunk", /null/],
     ["programs.trunk.macs", -1, /from 0/],
     ["programs.trunk.inputs.0.shape", [2, 3, 48, 48], /from 1 to 1/],
     ["programs.trunk.inputs.0.shape", [1, 3, 48, 20000], /from 1 to 16384/],
-    ["programs.trunk.inputs.0.dtype", "int8", /'float32' or 'float16'/],
+    ["programs.trunk.inputs.0.dtype", "float16", /'float32'/],
     ["programs.trunk.outputs.1.name", "p3", /name of another/],
     ["schedules", [], /at least 1/],
-    ["schedules.0.key_level", "P9", /'P3' or 'P4'/],
+    ["answer.reach_slack", -1, /above zero/],
     ["schedules.0.halo", 1.5, /at most 1/],
-    ["schedules.0.halo", 0.5, /must be true where the halo is 1/],
-    ["schedules.0.exact", 1, /must be true where the halo is 1/],
-    ["schedules.0.fullnet_iou", { mean: 1, p5: 1 }, /must be null/],
     ["schedules.0.serves.height", [64, 48], /two multiples/],
     ["schedules.0.serves.height", [60, 64], /two multiples/],
     ["schedules.0.rows.0.axis", "z", /'y' or 'x'/],
@@ -96,16 +97,19 @@ describe("values", () => {
     ["schedules.0.rows.0.phases", [], /at least 1/],
     ["schedules.0.rows.0.phases", [2 ** 21], /from -1048576/],
     ["schedules.0.rows.0.advance", 2 ** 15, /from -16384/],
-    ["schedules.0.masks.0.reach", 7, /even/],
-    ["schedules.0.masks.0.reach", 0, /from 1/],
-    ["schedules.0.reach_slack", -1, /above zero/],
-    ["schedules.0.query.0.inputs", [], /at least 1/],
-    ["schedules.0.query.0.inputs.0.step", 0, /from 1/],
-    ["schedules.0.macs.full", 0, /from 1/],
-    ["zoom.extent", 0.5, /at least 1/],
-    ["zoom.enlarge", 0.001, /at least 0.01/],
-    ["zoom.inside", 1, /below 1/],
-    ["zoom.trust", null, /must be a number/],
+    [`${GRAPH}.inputs.image.kind`, "plane", /'image' or 'vector'/],
+    [`${GRAPH}.phases.0.when`, "frame", /'photo' or 'tap' or 'window'/],
+    [`${GRAPH}.outputs.mask`, [], /at least 1/],
+    [`${TAP}.0.kind`, "fill_plane", /'program' or 'place_mask'/],
+    [`${TAP}.0.inputs`, [], /at least 1/],
+    [`${TAP}.0.inputs.0.step`, 0, /from 1/],
+    [`${NEAR}.2.reach`, 7, /even/],
+    [`${NEAR}.2.reach`, 0, /from 1/],
+    ["strategy.kind", "guided", /'single' or 'zoom'/],
+    ["strategy.extent", 0.5, /at least 1/],
+    ["strategy.enlarge", 0.001, /at least 0.01/],
+    ["strategy.inside", 1, /below 1/],
+    ["strategy.trust", null, /must be a number/],
     ["table.count", 0, /from 1/],
     ["table.file", "tables/..", /relative path/],
   ])("%s = %j", (path, value, reason) => refused(changed(path, value), reason));
@@ -126,54 +130,83 @@ describe("contradictions", () => {
   test.each<[path: string, value: unknown, reason: RegExp]>([
     ["golden.photo", "other.png", /not listed/],
     ["programs.trunk.file", "programs/other.onnx", /not listed/],
-    ["levels.1.name", "P3", /schedules\[0\].levels\[1\] must be 'P3'/],
-    ["levels.1.stride", 4, /not ordered/],
-    ["schedules.0.levels", ["P4", "P3"], /not ordered/],
+    ["answer.levels.1.name", "P3", /two levels/],
+    ["answer.levels.1.stride", 4, /not ordered/],
+    ["answer.levels.1.box", "elsewhere", /of the same levels/],
+    ["answer.levels.0.stride", 4, /not those of its finest level/],
+    ["answer.feature_stride", 4, /do not have 4 canvas pixels a cell/],
+    ["schedules.0.key_stride", 7, /is odd or does not divide/],
     ["schedules.2.name", "all", /two schedules/],
     ["schedules.1.canvas", { height: 32, width: 32 }, /does not serve/],
     ["schedules.0.rows.0.size", 100, /larger than the smallest canvas/],
     ["schedules.0.rows.0.phases", [0, 0], /not what its rows give/],
     ["schedules.0.table_offset", 1, /not what its rows give/],
     ["schedules.2.table_offset", 10 ** 6, /not what its rows give/],
-    ["schedules.0.masks.1.name", "near", /same name/],
-    ["schedules.0.masks.1.reach", 8, /not ordered/],
-    ["schedules.0.macs.masks", { near: 1 }, /macs.masks/],
-    ["schedules.0.query.0.program", "nothing", /not one of the programs/],
-    ["schedules.0.query.0.origin.y", 50, /uses row 50/],
-    ["schedules.0.query.0.origin", { y: 1, x: 0 }, /wrong axis/],
-    ["schedules.0.query.0.inputs.0.name", "picture", /each of its inputs once/],
-    ["schedules.0.query.0.inputs.0.size", [48, 47], /wrong shape/],
-    ["schedules.0.query.0.inputs.0.step", 64, /leaves the array/],
-    ["schedules.0.query.1.inputs.0.array", "p9", /before it is made/],
-    ["schedules.0.query.1.outputs.0.array", "p3", /made twice/],
-    ["schedules.0.query.1.outputs.0.array", "image", /made twice/],
-    ["schedules.0.query.1.outputs.0.name", "nothing", /has no output/],
-    ["schedules.0.query.1.outputs.0.size", [3, 3], /wrong shape/],
-    ["schedules.0.query.1.outputs.0.array", "elsewhere", /made by no call/],
-    ["schedules.0.masks.0.head.inputs.0.name", "feature", /one window named 'features'/],
-    ["schedules.0.masks.0.head.outputs.0.name", "masks", /one window named 'mask'/],
-    ["schedules.0.masks.0.head.outputs.0.step", 2, /2 canvas pixels a cell/],
-    ["schedules.0.masks.0.head.program", "trunk", /inputs of a mask head/],
-    ["schedules.0.masks.0.reach", 64, /smaller than its reach/],
-    ["schedules.2.query.0.inputs.0.array", "image", /only encode may/],
-    ["schedules.2.encode.0.origin", { y: 2, x: 3 }, /depends on the tap|leaves the array/],
-    ["programs.query_3.outputs.2.dtype", "float16", /does not fit the program/],
-    ["programs.head_near.inputs.2.shape", [1, 3, 1, 1], /wrong shape/],
-    ["zoom.first", 9, /schedule number 9/],
-    ["zoom.tile", 2, /encodes photos/],
-    ["zoom.extent", 65, /larger than the canvas/],
+    [`${GRAPH}.inputs.second`, { kind: "image" }, /one input that is an image/],
+    [`${GRAPH}.inputs.filter.channels`, 8, /vectors of a mask head/],
+    [`${GRAPH}.inputs.offset`, { kind: "image" }, /one input that is an image/],
+    [`${GRAPH}.phases.0.when`, "window", /place one mask/],
+    [`${GRAPH}.phases.1.when`, "tap", /at most one per tap/],
+    ["schedules.1.graph.phases.1.when", "photo", /at most one per photo/],
+    [`${GRAPH}.phases.1.name`, "query", /same name/],
+    [`${GRAPH}.outputs.box.0`, "p3_score", /two roles/],
+    [`${GRAPH}.outputs.mask`, ["all/mask", "near/mask"], /in their order/],
+    [`${NEAR}.2.output`, "elsewhere", /in their order/],
+    ["schedules.0.graph.phases.2.calls.2.reach", 8, /smallest reach up/],
+    [`${TAP}.0.vectors`, { image: "filter" }, /are for those of windows/],
+    [`${TAP}.0.program`, "nothing", /not one of the programs/],
+    [`${TAP}.0.origin.y`, 50, /uses row 50/],
+    [`${TAP}.0.origin`, { y: 1, x: 0 }, /wrong axis/],
+    [`${TAP}.0.inputs.0.name`, "picture", /each of its inputs once/],
+    [`${TAP}.0.inputs.0.size`, [48, 47], /wrong shape/],
+    [`${TAP}.0.inputs.0.step`, 64, /leaves the array/],
+    [`${TAP}.1.inputs.0.array`, "p9", /before it is made/],
+    [`${TAP}.1.outputs.0.array`, "p3", /made twice/],
+    [`${TAP}.1.outputs.0.array`, "image", /made twice/],
+    [`${TAP}.1.outputs.0.name`, "nothing", /has no output/],
+    [`${TAP}.1.outputs.0.size`, [3, 3], /wrong shape/],
+    [`${TAP}.1.outputs.0.array`, "elsewhere", /its score, is made by no call/],
+    [`${NEAR}.0.vectors`, { cells: "offset" }, /each of its inputs once/],
+    [`${NEAR}.1.vectors.filter`, "nothing", /which is no input/],
+    [`${NEAR}.1.vectors.filter`, "offset", /does not fit 'offset'/],
+    [`${NEAR}.1.program`, "trunk", /each of its inputs once/],
+    [`${NEAR}.1.outputs.0.step`, 2, /2 canvas pixels a cell/],
+    [`${NEAR}.1.outputs.0.array`, "elsewhere", /place_mask needs the array/],
+    [`${NEAR}.2.input`, "features", /one channel/],
+    [`${NEAR}.2.reach`, 64, /smaller than its reach/],
+    ["schedules.2.graph.phases.1.calls.0.inputs.0.array", "image", /only the photo phase may/],
+    ["schedules.2.graph.phases.0.calls.0.origin", { y: 2, x: 3 }, /depends on the tap|leaves/],
+    ["programs.query_3.outputs.1.shape", [1, 3, 2, 2], /4 channel/],
+    ["programs.head_near.inputs.2.shape", [1, 3, 1, 1], /does not fit 'offset'/],
+    ["strategy.first", 9, /schedule number 9/],
+    ["strategy", { kind: "single", schedules: [0, 3] }, /schedule number 3/],
+    ["strategy.tile", 2, /phase per photo/],
+    ["strategy.extent", 65, /larger than the canvas/],
     ["table.count", 5, /numbers, not 5/],
   ])("%s = %j", (path, value, reason) => refused(changed(path, value), reason));
 });
+
+/** What a browser has no use for. */
+const UNREAD = [
+  "checked_by",
+  "producer",
+  "network",
+  "weights_sha256",
+  "text",
+  "signature",
+  "full_macs",
+  "fullnet_iou",
+  "parity",
+];
 
 test("every missing key is named", () => {
   const visit = (json: Json, path: string[]): void => {
     if (typeof json !== "object" || json === null) return;
     for (const key of Object.keys(json)) {
       const here = [...path, key];
-      // Names of files, programs and masks are not keys that a manifest must have.
-      const named = ["files", "programs", "producer", "network", "masks"];
-      const free = named.includes(path.at(-1) ?? "");
+      // Names of files, programs, inputs and vectors are not keys that a manifest must have.
+      const named = ["files", "programs", "inputs", "vectors"];
+      const free = named.includes(path.at(-1) ?? "") || UNREAD.includes(key);
       if (!Array.isArray(json) && !free) {
         const copy = tinyJson();
         const parent = path.reduce((value, step) => value[step]!, copy);
@@ -181,7 +214,7 @@ test("every missing key is named", () => {
         expect(() => open(copy), here.join(".")).toThrow(BundleError);
         expect(() => open(copy), here.join(".")).toThrow(`lacks the key '${key}'`);
       }
-      if (!["network", "producer"].includes(key)) visit(json[key]!, here);
+      if (!UNREAD.includes(key)) visit(json[key]!, here);
     }
   };
   const json = tinyJson();
@@ -192,7 +225,8 @@ test("every missing key is named", () => {
   visit(json, []);
 });
 
-test("random damage never gets past as anything but a BundleError", () => {
+test("of random damage two thirds are refused, and never as anything but a BundleError", () => {
+  let refusals = 0;
   const numbers = seededNumbers(6);
   const odd: unknown[] = [null, true, -1, 0, 3, 1e9, 1.5, "", "x", [], {}, [[]], "__proto__"];
   for (let round = 0; round < 1500; round++) {
@@ -213,8 +247,10 @@ test("random damage never gets past as anything but a BundleError", () => {
       open(json);
     } catch (error) {
       expect(error).toBeInstanceOf(BundleError);
+      refusals += 1;
     }
   }
+  expect(refusals).toBeGreaterThan(1000); // of 1500; the others hit what no tap depends on
 });
 
 test("what is not JSON is refused", () => {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BundleCache } from "../page/bundleCache.ts";
-import { SCHEMA_VERSION } from "../src/manifest.ts";
+import { SCHEMA_VERSION } from "../src/bundle/records.ts";
 
 const ROOT = "https://example.org/demo/bundle/";
 const TAB = "a tab";
@@ -133,6 +133,22 @@ describe("the bundle's cache", () => {
     expect(await text(cache.manifest(TAB))).toBe(first.get("manifest.json"));
     expect(await text(cache.file("table.bin", TAB))).toBe("one");
     expect(await cache.complete()).toBe(true);
+    expect(storage.all.size).toBe(1);
+  });
+
+  it("forgets a bundle of an older schema", async () => {
+    await new BundleCache(ROOT).complete();
+    const [[name, cache]] = [...storage.all] as [[string, Map<string, Response>]];
+    const old = bundleOf({ "table.bin": "one" }, SCHEMA_VERSION - 1);
+    cache.set(`${ROOT}manifest.json`, new Response(old.get("manifest.json")));
+    server = second;
+    const updated = new BundleCache(ROOT);
+    await updated.deleteUnreadable();
+    expect(storage.all.has(name)).toBe(false);
+    // As when the browser has no room to store the new manifest, and the worker's memory is gone.
+    expect(await text(updated.file("table.bin", TAB))).toBe("two");
+    expect(await updated.complete()).toBe(true);
+    await updated.deleteUnreadable();
     expect(storage.all.size).toBe(1);
   });
 

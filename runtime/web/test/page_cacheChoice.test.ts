@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { chooseCache, neededFiles, parseManifest } from "../page/cacheChoice.ts";
-import { SCHEMA_VERSION } from "../src/manifest.ts";
+import { SCHEMA_VERSION } from "../src/bundle/records.ts";
 
 const scope = "https://example.org/demo/";
 const files = new Set(["./", "assets/index-abc.js", "samples/coffee.jpg"]);

@@ -1,16 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { coveredShare } from "../page/coverage.ts";
-import type { MaskMap } from "../src/placeMask.ts";
+import type { ProbabilityMap } from "../src/index.ts";
 
-/** A 4000 x 3000 photo on a canvas of 512 x 512, of which it fills 512 x 384. */
-const mapOf = (probability: Float32Array): MaskMap => ({
+const PHOTO = { height: 3000, width: 4000 };
+
+/** The photo on a canvas of 512 x 512, of which it fills 512 x 384. */
+const mapOf = (probability: Float32Array): ProbabilityMap => ({
   probability,
   height: 256,
   width: 256,
   window: [0, 0, 512, 512],
-  content: { height: 384, width: 512 },
-  tile: [0, 0, 4000, 3000],
-  photo: { height: 3000, width: 4000 },
+  placement: { photo: PHOTO, content: { height: 384, width: 512 } },
+  tile: null,
+  photo: PHOTO,
 });
 
 describe("the covered share", () => {
@@ -24,6 +26,7 @@ describe("the covered share", () => {
   it("is of the photo, not of the canvas, nor of a closer look's tile", () => {
     const all = mapOf(new Float32Array(256 * 256).fill(1));
     expect(coveredShare(all)).toBe(1);
-    expect(coveredShare({ ...all, tile: [0, 0, 1000, 750] })).toBeCloseTo(1 / 16, 12);
+    const placement = { ...all.placement, photo: { height: 750, width: 1000 } };
+    expect(coveredShare({ ...all, placement, tile: [0, 0, 1000, 750] })).toBeCloseTo(1 / 16, 12);
   });
 });

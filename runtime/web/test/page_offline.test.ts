@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Segmenter } from "../src/types.ts";
+import type { TapSegmenter } from "../src/index.ts";
 
 describe("offline use", () => {
   let note: { textContent: string };
@@ -23,7 +23,7 @@ describe("offline use", () => {
       serviceWorker: { register: () => Promise.resolve({ active }) },
     });
     const { startOffline } = await import("../page/offline.ts");
-    const isStored = startOffline(Promise.resolve({} as Segmenter));
+    const isStored = startOffline(Promise.resolve({} as TapSegmenter));
     await vi.runAllTimersAsync();
     expect(await isStored).toBe(false);
     expect(note.textContent).toContain("not stored for offline use yet");

@@ -7,7 +7,7 @@ import {
   millisecondsInWords,
   shareInWords,
 } from "../page/words.ts";
-import type { Box } from "../src/types.ts";
+import type { Box } from "../src/index.ts";
 
 const box: Box = [0, 0, 10, 10];
 const levels = ["P3", "P4", "P5", "P6", "P7"];

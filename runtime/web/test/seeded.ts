@@ -1,4 +1,4 @@
-import type { Pixels } from "../src/pixels.ts";
+import type { Pixels } from "../src/image/pixels.ts";
 
 /** Numbers below 2^32 that Python's fixtures are made of, too. */
 export function* seededNumbers(seed: number): Generator<number, never> {

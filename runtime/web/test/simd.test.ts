@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { hasSimd } from "../src/simd.ts";
+import { hasSimd } from "../src/engines/simd.ts";
 
 describe("the check for WebAssembly SIMD", () => {
   afterEach(() => vi.unstubAllGlobals());

@@ -1,15 +1,12 @@
 /** The closed form of the table, against the formula of docs/bundle.md, entry by entry. */
 
 import { expect, test } from "vitest";
-import type { Row } from "../src/schedule.ts";
-import { makeTable } from "../src/table.ts";
+import { ownChoice, startsOf, type Row } from "../src/graph/schedule.ts";
 import { seededNumbers, wholeNumber } from "./seeded.ts";
 import { parseTiny, tinyTable } from "./tiny.ts";
 
 test("the tiny bundle's table", () => {
-  const rows = parseTiny().schedules.flatMap((schedule) => [
-    ...makeTable(schedule, schedule.canvas),
-  ]);
+  const rows = parseTiny().schedules.flatMap((schedule) => startsOf(ownChoice(schedule)));
   expect(rows.flatMap((row) => [...row])).toEqual([...tinyTable]);
 });
 
@@ -29,7 +26,7 @@ test("any row on any canvas", () => {
     };
     const [height, width] = [wholeNumber(numbers, 4, 20), wholeNumber(numbers, 4, 20)];
     const canvas = { height: 16 * height, width: 16 * width };
-    const [starts] = makeTable({ ...schedule, rows: [row] }, canvas);
+    const [starts] = startsOf({ schedule: { ...schedule, rows: [row] }, canvas });
     const side = row.axis === "y" ? canvas.height : canvas.width;
     const expected: number[] = [];
     let [phase, turn] = [0, 0];

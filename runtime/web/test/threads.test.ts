@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { chosenThreads } from "../src/threads.ts";
+import { chosenThreads } from "../src/engines/threads.ts";
 
 describe("the number of threads", () => {
   const warn = vi.spyOn(console, "warn").mockImplementation(() => undefined);

@@ -1,8 +1,11 @@
 /** The tiny bundle of Python's tests: its manifest, and its programs without an engine. */
 
-import { JsonValue } from "../src/checkedJson.ts";
-import type { Engine, Tensor } from "../src/engine.ts";
-import { parseManifest, type Manifest, type Shape } from "../src/manifest.ts";
+import { JsonValue } from "../src/bundle/checkedJson.ts";
+import { parseManifest } from "../src/bundle/parser.ts";
+import type { Manifest } from "../src/bundle/records.ts";
+import type { Tensor } from "../src/graph/arrays.ts";
+import type { Engine } from "../src/graph/executor.ts";
+import type { Shape } from "../src/graph/program.ts";
 import tiny from "./fixtures/tiny.json";
 
 export type Json = { [key: string]: Json } & { [index: number]: Json };

@@ -16,7 +16,7 @@ from tracenet.evaluation.protocol import TapProtocol
 from tracenet.evaluation.summary import BOUNDARY_IOU, MIOU, MTA, ORACLE, summarise
 from tracenet.model import DEFAULT_CANVAS, TraceNet
 from tracenet.training.losses.taps import tap_losses
-from tracenet_runtime.canvas import Canvas
+from tracenet_runtime.image.canvas import Canvas
 
 SCORED_PHOTOS = 40
 """At most, spread over those that are held out; mobilenetv2-fpn takes 20 s of one core for them."""

@@ -1,0 +1,40 @@
+"""What an export must reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an export must reach, or it fails.
+
+    Attributes:
+        program_error: a program's tensors may differ from PyTorch's by this, given the same inputs:
+            the largest |a - b| over the largest |b|.
+        replay_error: the same for scores, boxes and filters of the whole replay against FullNet.
+        mask_error: the same for its masks; None where borders are to be expected that lie a cell
+            further, which changes a cell of a mask by up to 1 and is what IoU and the average see.
+        answer_error: scores, boxes and masks of the replay may differ by this on average: the mean
+            |a - b| over the largest |b|. IoU alone does not show scores and boxes that are off.
+        iou_mean: mean over taps of the IoU with FullNet's mask inside the window; a tap that
+            another level answers counts as 0.
+        iou_p5: their 5th percentile; None where a few flips are to be expected, which would be all
+            that it shows.
+    """
+
+    program_error: float
+    replay_error: float
+    mask_error: float | None
+    answer_error: float
+    iou_mean: float
+    iou_p5: float | None
+
+
+FP32 = Limits(1e-4, 1e-4, 1e-4, 1e-4, iou_mean=0.999, iou_p5=0.99)
+FP16 = Limits(0.05, 0.1, 0.1, 0.002, iou_mean=0.99, iou_p5=0.95)
+INT8 = Limits(0.5, 0.6, None, 0.03, iou_mean=0.8, iou_p5=None)
+INT8_WEIGHTS = Limits(0.2, 0.4, None, 0.03, iou_mean=0.9, iou_p5=None)
+
+RANDOM_WEIGHTS = Limits(1e-3, 1e-2, 1e-2, 1e-3, iou_mean=0.0, iou_p5=None)
+"""In fp32, of weights that were never trained: their answers turn on the smallest rounding."""

@@ -1,0 +1,1 @@
+"""Kinds of schedules, one module each."""

@@ -1,0 +1,188 @@
+"""What is asked for, in words: names become recipes on canvases, and a strategy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, LEVELS, Level
+from tracenet_export.errors import ExportError
+from tracenet_export.recipes.cropped import INPUT_ONLY, Cropped
+from tracenet_export.recipes.full import Full
+from tracenet_export.recipes.levels import Levels
+from tracenet_export.recipes.recipe import Ladder, Recipe
+from tracenet_export.recipes.warm import Warm
+from tracenet_export.zoom import FIRST_CANVAS, TILE_CANVAS, zoom_rule
+from tracenet_runtime.contract import MAX_SIDE
+from tracenet_runtime.strategies.rules import SingleRule, StrategyRule
+from tracenet_runtime.strategies.zoom import ZOOM
+
+Size = tuple[int, int]
+"""Height and width."""
+
+_NAMED: dict[str, Recipe] = {"all": Levels(LEVELS), "warm": Warm(), "full": Full()}
+
+
+@dataclass(frozen=True)
+class ScheduleRequest:
+    """What to plan.
+
+    Attributes:
+        recipe: the kind of schedule.
+        canvas: height and width.
+        ladder: mask windows, smallest first.
+        chosen: they were asked for; of a default ladder those that save little are left out.
+        halo: the share of the halo that windows keep, above 0; 1 is exact.
+    """
+
+    recipe: Recipe
+    canvas: Size
+    ladder: Ladder
+    chosen: bool = False
+    halo: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Of the schedule."""
+        return self.recipe.name
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Which levels are asked, finest first."""
+        return self.recipe.levels
+
+
+def parse_schedule(
+    text: str, canvas: Size, ladder: Sequence[int | None] = (), halo: float = 1.0
+) -> ScheduleRequest:
+    """``all``, ``warm``, ``full``, ``P4``, ``P3,P5``, ``P3-P5`` or ``P3-P5/input`` -> what to plan.
+
+    Args:
+        text: the schedule.
+        canvas: height and width.
+        ladder: mask windows; the recipe's own by default.
+        halo: the share of the halo that windows keep. `full` has no windows and is always exact.
+
+    Raises:
+        ExportError: a name is no level, or a window does not fit the finest level.
+    """
+    recipe = _recipe(text.strip().lower())
+    halo = halo if recipe.has_windows else 1.0
+    return ScheduleRequest(recipe, canvas, recipe.ladder(ladder), bool(ladder), halo)
+
+
+def _recipe(name: str) -> Recipe:
+    uncropped = name.removesuffix(INPUT_ONLY)
+    if name == uncropped or uncropped in ("warm", "full"):
+        return _NAMED.get(name) or Levels(parse_levels(name))
+    return Cropped(Levels(LEVELS if uncropped == "all" else parse_levels(uncropped)))
+
+
+def parse_levels(text: str) -> tuple[Level, ...]:
+    """``P3,P4,P5`` or ``P3-P5`` -> levels, finest first.
+
+    Raises:
+        ExportError: a name is no level.
+    """
+    names = [level.name for level in LEVELS]
+    chosen: set[str] = set()
+    for part in text.upper().replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if first not in names or last not in names:
+            raise ExportError(
+                f"{part!r} is no level; give some of {','.join(names)}, or `all`, `warm` or `full`"
+            )
+        if names.index(first) > names.index(last):
+            raise ExportError(f"{part!r} names no level; the coarser one comes last, as in P3-P5")
+        chosen.update(names[names.index(first) : names.index(last) + 1])
+    return tuple(level for level in LEVELS if level.name in chosen)
+
+
+def parse_requests(
+    schedules: Sequence[str] = (),
+    canvas: str | None = None,
+    windows: str | None = None,
+    halo: float = 1.0,
+) -> tuple[list[ScheduleRequest], StrategyRule]:
+    """The schedules that are asked for, and what a tap does with them.
+
+    Args:
+        schedules: such as ``zoom``, ``all``, ``P3@640x640``; by default ``zoom``, or ``all`` on a
+            canvas that is named.
+        canvas: of schedules that name none, see ``parse_canvas``.
+        windows: see ``parse_windows``.
+        halo: see ``parse_schedule``.
+
+    Raises:
+        ExportError: a schedule, canvas or window is none, or a schedule is given twice.
+    """
+    ladder = parse_windows(windows)
+    requests: list[ScheduleRequest] = []
+    zooms: list[tuple[ScheduleRequest, ScheduleRequest]] = []
+    for text in schedules or (["all"] if canvas else [ZOOM]):
+        name, at, own = text.partition("@")
+        if name == ZOOM:
+            first = parse_canvas(own) if at else FIRST_CANVAS
+            looks = (parse_schedule("all", size, ladder, halo) for size in (first, TILE_CANVAS))
+            zooms.append((next(looks), next(looks)))
+            continue
+        request = parse_schedule(name, parse_canvas(own if at else canvas), ladder, halo)
+        if any((r.name, r.canvas) == (request.name, request.canvas) for r in requests):
+            raise ExportError(f"{text!r} asks a second time for {request.name}; leave one out")
+        requests.append(request)
+    if len(zooms) > 1:
+        raise ExportError("a bundle has one zoom; leave the others out")
+    if zooms and not requests and canvas:
+        raise ExportError(
+            f"a zoom has canvases of its own; leave --canvas out, or give zoom@{canvas} for its "
+            "first look"
+        )
+    if not zooms:
+        return requests, SingleRule(tuple(range(len(requests))))
+    ((look, closer),) = zooms
+    requests += [v for v in dict.fromkeys((look, closer)) if v not in requests]
+    return requests, zoom_rule(requests.index(look), requests.index(closer))
+
+
+def parse_canvas(text: str | None) -> tuple[int, int]:
+    """``640`` or ``1536x2048`` -> height, width, padded to multiples of the coarsest stride.
+
+    Nothing gives the shipped weights' canvas.
+
+    Raises:
+        ExportError: it is neither, or larger than a bundle may say.
+    """
+    if text is None:
+        return DEFAULT_CANVAS
+    match = re.fullmatch(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", text)
+    sides = [int(side) for side in (match[1], match[2] or match[1])] if match else [0]
+    if not 0 < min(sides) <= max(sides) <= MAX_SIDE:
+        raise ExportError(
+            f"{text!r} is no canvas; give height x width, as in 640x640, at most {MAX_SIDE} each"
+        )
+    height, width = (-(-side // COARSEST_STRIDE) * COARSEST_STRIDE for side in sides)
+    return height, width
+
+
+def parse_windows(text: str | None) -> tuple[int | None, ...]:
+    """``64,128,all`` -> mask windows, smallest first; None among them is the whole canvas.
+
+    Raises:
+        ExportError: an entry is neither ``all`` nor a multiple of 8.
+    """
+    if text is None:
+        return ()
+
+    reaches: set[int | None] = set()
+    for part in text.split(","):
+        if part == "all":
+            reaches.add(None)
+        elif re.fullmatch(r"[0-9]{1,9}", part) and int(part) > 0 and int(part) % 8 == 0:
+            reaches.add(int(part))
+        else:
+            raise ExportError(
+                f"{part!r} is no mask window; give multiples of 8 pixels or `all`, as in 64,all"
+            )
+    return tuple(sorted(reaches, key=lambda reach: float("inf") if reach is None else reach))

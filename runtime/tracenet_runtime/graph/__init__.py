@@ -1,0 +1,1 @@
+"""A graph of programs: its data, its check, and what runs it; nothing about TraceNet."""

@@ -1,0 +1,1 @@
+"""Pictures: photos read and checked, canvases, masks; nothing about networks."""

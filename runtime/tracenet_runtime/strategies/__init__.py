@@ -1,0 +1,1 @@
+"""What a tap does with a bundle's schedules: one module for each strategy."""

@@ -1,6 +1,0 @@
-import type { Size } from "./types.ts";
-
-/** A photo, upright: RGB, 3 bytes a pixel, row by row. */
-export interface Pixels extends Size {
-  readonly data: Uint8Array;
-}

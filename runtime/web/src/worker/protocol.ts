@@ -1,0 +1,93 @@
+/** What the page and its worker tell each other. */
+
+import type { Answer } from "../answer/result.ts";
+import type { Precision } from "../bundle/records.ts";
+import type { EngineReport } from "../engines/onnxruntime.ts";
+import type { ErrorMessage } from "../errors.ts";
+import type { Photo } from "../image/photo.ts";
+import type { Point, Size } from "../rectangles.ts";
+
+/** Which bundle to load, and how. */
+export interface BundleRequest {
+  /** An absolute URL that ends with a slash. */
+  readonly base: string;
+  readonly schedule: string | undefined;
+  readonly canvas: Size | undefined;
+  readonly threads: number | undefined;
+  readonly verify: boolean;
+}
+
+export interface LoadProgress {
+  readonly stage: "download" | "open" | "verify";
+  /** Of the stage: bytes for "download", programs for "open", taps for "verify". */
+  readonly done: number;
+  readonly total: number;
+}
+
+/** What taps may be answered with. */
+export interface BundleInfo {
+  readonly name: string;
+  readonly licence: string;
+  readonly precision: Precision;
+  readonly identity: string;
+  /** Size of all files that were fetched. */
+  readonly bytes: number;
+  readonly schedules: readonly {
+    readonly name: string;
+    readonly canvas: Size;
+    readonly exact: boolean;
+  }[];
+  /** The name of the strategy that answers; null where that is one look. */
+  readonly strategy: string | null;
+}
+
+/** What is known once a bundle is loaded. */
+export interface Loaded {
+  readonly bundle: BundleInfo;
+  readonly engineReport: EngineReport;
+  readonly levels: readonly string[];
+}
+
+/** What is known of a photo that was opened. */
+export interface Opened {
+  /** By which the worker knows the session. */
+  readonly session: number;
+  /** The photo's. */
+  readonly size: Size;
+  readonly nbytes: number;
+  readonly timingsMs: Readonly<Record<string, number>>;
+}
+
+/** What the worker can be asked, and what it answers. */
+export interface Methods {
+  load: { arguments: BundleRequest; result: Loaded };
+  open: { arguments: Photo; result: Opened };
+  tap: {
+    arguments: {
+      /** That of a session, or a photo of which nothing is kept. */
+      readonly on: number | Photo;
+      readonly at: Point;
+      readonly level: string | undefined;
+    };
+    result: Answer;
+  };
+  close: { arguments: number; result: null };
+  checkGolden: { arguments: null; result: null };
+}
+
+export type Method = keyof Methods;
+
+/** To the worker; requests are answered in their order. */
+export type Request = {
+  [M in Method]: {
+    readonly id: number;
+    readonly method: M;
+    readonly arguments: Methods[M]["arguments"];
+  };
+}[Method];
+
+/** From the worker. */
+export type Response =
+  | { readonly kind: "progress"; readonly progress: LoadProgress }
+  | { readonly kind: "result"; readonly id: number; readonly result: Methods[Method]["result"] }
+  | { readonly kind: "error"; readonly id: number; readonly error: ErrorMessage };
