@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from scenes import Scenes, annotated, make_scene
 from skimage.measure import label
 
-from tracenet.data import AnnotatedPhoto, Augmentation, CopyPaste, Recipe, TapBatch, TapDataset
+from tracenet.data import AnnotatedPhoto, Augmentation, CopyPaste, TapBatch, TapDataset, TapInputs
 from tracenet.data.augment import KEPT_AREA, Crop, drop_specks, random_crop
 from tracenet.data.copy_paste import copy_paste
 from tracenet.data.taps import NOTHING
@@ -404,11 +404,11 @@ def test_it_repeats(mode: str) -> None:
     assert len({crop.photo.tobytes() for crop in crops}) == 6
 
 
-# In a recipe
+# In a whole step
 
 
 def batch_of(how: CopyPaste, scenes: list[AnnotatedPhoto], step: int = 0) -> TapBatch:
-    recipe = Recipe(
+    inputs = TapInputs(
         pixels=6 * SIZE * SIZE,
         canvas_sizes=(SIZE,),
         taps_per_megapixel=2000,
@@ -416,7 +416,7 @@ def batch_of(how: CopyPaste, scenes: list[AnnotatedPhoto], step: int = 0) -> Tap
         augmentation=JITTER,
         copy_paste=how,
     )
-    return TapDataset(Scenes(scenes), recipe, PAD, seed=0)[step]
+    return TapDataset(Scenes(scenes), inputs, PAD, seed=0)[step]
 
 
 def pasted_under_taps(batch: TapBatch) -> npt.NDArray[np.bool_]:
@@ -456,14 +456,14 @@ def test_taps_lie_on_what_their_mode_says() -> None:
             return scene if self._turn % 2 else discs()
 
     def tapped(mode: str) -> tuple[npt.NDArray[np.bool_], TapBatch]:
-        recipe = Recipe(
+        inputs = TapInputs(
             pixels=12 * SIZE * SIZE,
             canvas_sizes=(SIZE,),
             taps_per_megapixel=4000,
             augmentation=Augmentation((0.9, 1.3), 0),
             copy_paste=only(mode, extent=(0.2, 0.3)),
         )
-        batch = TapDataset(SceneThenDisc(), recipe, PAD, seed=0)[0]
+        batch = TapDataset(SceneThenDisc(), inputs, PAD, seed=0)[0]
         return pasted_under_taps(batch), batch
 
     pasted, _ = tapped("simple")

@@ -19,9 +19,9 @@ from tracenet.data import (
     CopyPaste,
     DataError,
     Instance,
-    Recipe,
     TapBatch,
     TapDataset,
+    TapInputs,
 )
 from tracenet.data import taps as taps_module
 from tracenet.data.augment import KEPT_AREA, Crop, random_crop
@@ -186,7 +186,7 @@ def test_colours_vary_within_their_share() -> None:
 
 # Taps
 
-RECIPE = Recipe(
+INPUTS = TapInputs(
     pixels=3 * 64 * 64,
     canvas_sizes=(64,),
     taps_per_megapixel=2000,
@@ -196,8 +196,8 @@ RECIPE = Recipe(
 )
 
 
-def batches(example: AnnotatedPhoto, recipe: Recipe = RECIPE, count: int = 3) -> list[TapBatch]:
-    dataset = TapDataset(Scenes([example]), recipe, PAD, seed=0)
+def batches(example: AnnotatedPhoto, inputs: TapInputs = INPUTS, count: int = 3) -> list[TapBatch]:
+    dataset = TapDataset(Scenes([example]), inputs, PAD, seed=0)
     return [dataset[step] for step in range(count)]
 
 
@@ -265,8 +265,8 @@ def test_background_taps_only_where_all_things_are_annotated() -> None:
 def test_no_background_tap_where_there_is_no_background() -> None:
     instances = np.ones((64, 64), np.uint8)
     instances[:, 32:] = 255
-    recipe = dataclasses.replace(RECIPE, augmentation=Augmentation((1, 1), 0))
-    for batch in batches(annotated(instances), recipe):
+    inputs = dataclasses.replace(INPUTS, augmentation=Augmentation((1, 1), 0))
+    for batch in batches(annotated(instances), inputs):
         assert (batch.level == 0).all()
         # Known is what is not ignored; which half that is depends on the flip.
         for mask, known in zip(batch.mask, batch.known, strict=True):
@@ -281,13 +281,13 @@ def test_taps_in_the_centre_region() -> None:
     hollow[12:50, 10:50] = 0
     hollow[10:50, 10:12] = 1  # an angle: none of it is near the centre of its box
     for instances, radius in ((ring, 12), (hollow, None)):
-        recipe = dataclasses.replace(
-            RECIPE,
+        inputs = dataclasses.replace(
+            INPUTS,
             taps_per_megapixel=20_000,
             augmentation=Augmentation((1, 1), 0),
             tap_region="centre",
         )
-        batch = batches(annotated(instances), recipe, count=1)[0]
+        batch = batches(annotated(instances), inputs, count=1)[0]
         on_thing = batch.level != NOTHING
         x0, y0, x1, y1 = batch.box[on_thing].T
         centre = torch.stack([x0 + x1, y0 + y1], 1) / 2
@@ -332,10 +332,10 @@ def same(one: TapBatch, two: TapBatch) -> bool:
 
 def test_a_step_is_a_function_of_seed_step_and_process() -> None:
     scenes = Scenes([make_scene(80, 100, seed) for seed in range(4)])
-    recipe = dataclasses.replace(RECIPE, canvas_sizes=(32, 64, 96))
+    inputs = dataclasses.replace(INPUTS, canvas_sizes=(32, 64, 96))
 
     def dataset(seed: int, process: int) -> TapDataset:
-        return TapDataset(scenes, recipe, PAD, seed, process, 2)
+        return TapDataset(scenes, inputs, PAD, seed, process, 2)
 
     first = dataset(0, 0)
     other_order = {step: first[step] for step in (3, 0, 2, 1)}
@@ -350,7 +350,7 @@ def test_a_step_is_a_function_of_seed_step_and_process() -> None:
         assert other_process.image.shape[2:] == batch.image.shape[2:]
         assert not same(batch, other_process)
         sizes.add(batch.image.shape[-1])
-        assert len(batch.image) == max(1, round(RECIPE.pixels / batch.image.shape[-1] ** 2))
+        assert len(batch.image) == max(1, round(INPUTS.pixels / batch.image.shape[-1] ** 2))
     assert len(sizes) > 1
 
 
@@ -364,7 +364,7 @@ def test_photos_are_drawn_by_weight() -> None:
 
     photos = Counted([make_scene(64, 64, seed) for seed in range(4)])
     photos.weights = np.array([0.0, 1.0, 3.0, 0.0])
-    dataset = TapDataset(photos, dataclasses.replace(RECIPE, pixels=100 * 64 * 64), PAD, 0)
+    dataset = TapDataset(photos, dataclasses.replace(INPUTS, pixels=100 * 64 * 64), PAD, 0)
     assert len(dataset[0].image) == 100
     assert set(drawn) == {1, 2}
     assert 0.65 < drawn.count(2) / len(drawn) < 0.85
@@ -375,7 +375,7 @@ def test_photos_without_things_are_passed_over_but_not_for_ever(
 ) -> None:
     nothing = annotated(np.zeros((32, 32), np.uint8))
     rare = Scenes([nothing] * 9 + [make_scene(64, 64)])
-    assert len(TapDataset(rare, RECIPE, PAD, 0)[0].image) == 3
+    assert len(TapDataset(rare, INPUTS, PAD, 0)[0].image) == 3
     monkeypatch.setattr(taps_module, "MAXIMUM_TRIES", 50)
-    dataset = TapDataset(Scenes([nothing]), RECIPE, PAD, 0)
+    dataset = TapDataset(Scenes([nothing]), INPUTS, PAD, 0)
     refused(lambda: dataset[0], "50 crops in a row showed no thing; check that")

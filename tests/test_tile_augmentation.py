@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import Scenes, annotated, colour_of, make_scene
 
-from tracenet.data import Augmentation, CopyPaste, Recipe, TapDataset, TileAugmentation
+from tracenet.data import Augmentation, CopyPaste, TapDataset, TapInputs, TileAugmentation
 from tracenet.data.augment import Crop, random_crop
 from tracenet.data.tiles import tile_view
 
@@ -206,7 +206,7 @@ def test_what_a_photo_without_things_gives() -> None:
 
 def test_steps_are_made_of_tiles_and_other_canvases() -> None:
     example = discs_apart()
-    recipe = Recipe(
+    inputs = TapInputs(
         pixels=8 * 128 * 128,
         canvas_sizes=(128,),
         taps_per_megapixel=500,
@@ -215,7 +215,7 @@ def test_steps_are_made_of_tiles_and_other_canvases() -> None:
     )
 
     def reaches(tiles: TileAugmentation) -> Any:
-        dataset = TapDataset(Scenes([example]), dataclasses.replace(recipe, tiles=tiles), PAD, 0)
+        dataset = TapDataset(Scenes([example]), dataclasses.replace(inputs, tiles=tiles), PAD, 0)
         batch = dataset[0]
         return batch.reach[batch.level >= 0]
 

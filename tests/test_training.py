@@ -20,8 +20,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from scenes import TINY, Scenes, make_scene
 from training_fixtures import (
+    INPUTS,
     OPTIMIZATION,
-    RECIPE,
     SCENES,
     before_step,
     fresh_accelerate,
@@ -31,7 +31,7 @@ from training_fixtures import (
     tiny_network,
 )
 
-from tracenet.data import DataError, Recipe, TapDataset, TileAugmentation
+from tracenet.data import DataError, TapDataset, TapInputs, TileAugmentation
 from tracenet.model import CheckpointError, TraceNet, load_checkpoint
 from tracenet.training import state
 from tracenet.training.losses.taps import tap_losses
@@ -55,7 +55,7 @@ def _fresh_accelerate() -> Iterator[None]:
 def test_training_learns(tmp_path: Path) -> None:
     optimization = Optimization(steps=15, learning_rate=5e-3, warmup=2)
     photos = Scenes(SCENES[:1])
-    batch = TapDataset(photos, RECIPE, (128, 128, 128), 99)[0]
+    batch = TapDataset(photos, INPUTS, (128, 128, 128), 99)[0]
     network = tiny_network()
     before = tap_losses(tiny_network().train(), batch)
     summary = run(tmp_path, optimization=optimization, network=network, photos=photos)
@@ -79,22 +79,22 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("optimization", "recipe"),
+    ("optimization", "inputs"),
     [
-        (OPTIMIZATION, RECIPE),
+        (OPTIMIZATION, INPUTS),
         (
             dataclasses.replace(
                 OPTIMIZATION, optimizer="sgd", weight_decay=1e-4, milestones=(2, 5)
             ),
-            dataclasses.replace(RECIPE, tiles=TileAugmentation({64: 0.5})),
+            dataclasses.replace(INPUTS, tiles=TileAugmentation({64: 0.5})),
         ),
     ],
     ids=["adamw", "sgd and tiles"],
 )
 def test_resuming_is_exact(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimization: Optimization, recipe: Recipe
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimization: Optimization, inputs: TapInputs
 ) -> None:
-    how = {"optimization": optimization, "recipe": recipe}
+    how = {"optimization": optimization, "inputs": inputs}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(whole, **how)["steps"] == 6
     with monkeypatch.context() as patch:
@@ -230,8 +230,8 @@ def test_a_loss_that_is_not_finite_does_not_replace_the_state(tmp_path: Path) ->
 
 def test_half_precision(tmp_path: Path) -> None:
     optimization = dataclasses.replace(OPTIMIZATION, steps=2)
-    recipe = dataclasses.replace(RECIPE, canvas_sizes=(160,))
-    summary = run(tmp_path, optimization=optimization, recipe=recipe, precision="bf16")
+    inputs = dataclasses.replace(INPUTS, canvas_sizes=(160,))
+    summary = run(tmp_path, optimization=optimization, inputs=inputs, precision="bf16")
     assert math.isfinite(summary["losses"]["total"])
     tensors = load_file(tmp_path / "network.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32, torch.int64}
@@ -286,8 +286,8 @@ def test_refuses_what_does_not_fit_the_folder(finished: Path, tmp_path: Path) ->
         (dataclasses.replace(one_step, steps=2), {"seed": 1}, "steps, seed"),
         (dataclasses.replace(one_step, optimizer="sgd"), {}, "optimizer"),
         (dataclasses.replace(one_step, milestones=(1,)), {}, "milestones"),
-        (one_step, {"recipe": dataclasses.replace(RECIPE, pixels=64 * 64)}, "pixels"),
-        (one_step, {"recipe": dataclasses.replace(RECIPE, tiles=tiles)}, "tiles"),
+        (one_step, {"inputs": dataclasses.replace(INPUTS, pixels=64 * 64)}, "pixels"),
+        (one_step, {"inputs": dataclasses.replace(INPUTS, tiles=tiles)}, "tiles"),
         (one_step, {"photos": weighted}, "photos"),
         (one_step, {"network": other_network}, "network"),
         (one_step, {"precision": "bf16"}, "precision"),

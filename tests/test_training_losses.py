@@ -10,7 +10,7 @@ import pytest
 import torch
 from scenes import Scenes
 from torch import Tensor, nn
-from training_fixtures import RECIPE, SCENES, tiny_network
+from training_fixtures import INPUTS, SCENES, tiny_network
 
 from tracenet.data import TapBatch, TapDataset
 from tracenet.data.taps import NOTHING
@@ -234,7 +234,7 @@ def test_choice_still_learns_where_the_score_is_nearly_nothing() -> None:
 
 def test_gradients_reach_every_parameter() -> None:
     network = tiny_network()
-    steps = TapDataset(Scenes(SCENES), RECIPE, network.pad_value, 0)
+    steps = TapDataset(Scenes(SCENES), INPUTS, network.pad_value, 0)
     batch = next(batch for batch in map(steps.__getitem__, range(20)) if NOTHING in batch.level)
     losses = tap_losses(network.train(), batch)
     losses["total"].backward()

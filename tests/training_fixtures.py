@@ -14,13 +14,13 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from scenes import TINY, Scenes, make_scene
 
-from tracenet.data import Augmentation, PhotoDataset, Recipe, TapBatch, TapDataset
+from tracenet.data import Augmentation, PhotoDataset, TapBatch, TapDataset, TapInputs
 from tracenet.model import TraceNet
 from tracenet.training.loop import train
 from tracenet.training.optimization import Optimization
 from tracenet.training.tasks.taps import TapTask
 
-RECIPE = Recipe(
+INPUTS = TapInputs(
     pixels=2 * 64 * 64,
     canvas_sizes=(64,),
     taps_per_megapixel=1000,
@@ -48,13 +48,13 @@ def run(
     *,
     network: TraceNet | None = None,
     photos: PhotoDataset | None = None,
-    recipe: Recipe = RECIPE,
+    inputs: TapInputs = INPUTS,
     held_out: PhotoDataset | None = None,
     optimization: Optimization = OPTIMIZATION,
     **changes: Any,
 ) -> dict[str, Any]:
     network = network or tiny_network()
-    task = TapTask(photos or Scenes(SCENES), recipe, network.pad_value, held_out)
+    task = TapTask(photos or Scenes(SCENES), inputs, network.pad_value, held_out)
     arguments = {
         "seed": 0,
         "save_every": 4,

@@ -9,7 +9,7 @@ from tracenet.data.held_out import HeldOut
 from tracenet.data.lvis import LvisDataset
 from tracenet.data.problems import Problem, Problems
 from tracenet.data.source import open_dataset
-from tracenet.data.taps import Recipe, TapBatch, TapDataset
+from tracenet.data.taps import TapBatch, TapDataset, TapInputs
 from tracenet.data.tiles import TileAugmentation
 
 __all__ = [
@@ -26,9 +26,9 @@ __all__ = [
     "PhotoDataset",
     "Problem",
     "Problems",
-    "Recipe",
     "TapBatch",
     "TapDataset",
+    "TapInputs",
     "TileAugmentation",
     "open_dataset",
 ]

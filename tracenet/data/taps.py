@@ -69,7 +69,7 @@ def level_of(reach: float) -> int:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TapInputs:
     """What a training step is made of.
 
     Attributes:
@@ -101,7 +101,7 @@ class TapDataset(Dataset[TapBatch]):
 
     Args:
         photos: where examples come from.
-        recipe: what a step is made of.
+        inputs: what a step is made of.
         pad_value: RGB colour beside a photo.
         seed: of everything random.
         process, processes: this process's index and the number of them; each draws its own photos.
@@ -113,24 +113,24 @@ class TapDataset(Dataset[TapBatch]):
     def __init__(
         self,
         photos: PhotoDataset,
-        recipe: Recipe,
+        inputs: TapInputs,
         pad_value: tuple[int, int, int],
         seed: int,
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        self.photos, self.recipe, self.pad_value = photos, recipe, pad_value
+        self.photos, self.inputs, self.pad_value = photos, inputs, pad_value
         self.seed, self.process, self.processes = seed, process, processes
         self._cumulative = np.cumsum(photos.weights / photos.weights.sum())
 
     def __getitem__(self, step: int) -> TapBatch:
         # The size is common to all processes, so that they take equally long.
         size_random = np.random.default_rng((self.seed, step))
-        size = int(size_random.choice(self.recipe.canvas_sizes))
+        size = int(size_random.choice(self.inputs.canvas_sizes))
         # Not (seed, step, 0), whose stream is that of (seed, step).
         random = np.random.default_rng((self.seed, step, self.process + 1))
-        count = max(1, round(self.recipe.pixels / size**2))
-        taps_per_photo = max(1, round(self.recipe.taps_per_megapixel * size**2 / 1e6))
+        count = max(1, round(self.inputs.pixels / size**2))
+        taps_per_photo = max(1, round(self.inputs.taps_per_megapixel * size**2 / 1e6))
         images: list[npt.NDArray[np.uint8]] = []
         taps: list[_Tap] = []
         tries = 0
@@ -148,11 +148,11 @@ class TapDataset(Dataset[TapBatch]):
             for _ in range(taps_per_photo):
                 thing = targets[random.integers(len(targets))]
                 taps.append(
-                    _tap_on(thing, len(images), crop.ignore, self.recipe.tap_region, random)
+                    _tap_on(thing, len(images), crop.ignore, self.inputs.tap_region, random)
                 )
             background = ~(crop.masks.any(axis=0) | crop.ignore)
             if crop.complete and background.any():
-                for _ in range(random.binomial(taps_per_photo, self.recipe.background_share)):
+                for _ in range(random.binomial(taps_per_photo, self.inputs.background_share)):
                     taps.append(_tap_beside(background, len(images), random))
             images.append(np.ascontiguousarray(crop.photo.transpose(2, 0, 1)))
         return _collate(images, taps)
@@ -162,9 +162,9 @@ class TapDataset(Dataset[TapBatch]):
             index = int(np.searchsorted(self._cumulative, random.random()))
             return self.photos[min(index, len(self.photos) - 1)]
 
-        recipe, pad_value = self.recipe, self.pad_value
-        crop = random_crop(draw(), size, pad_value, recipe.augmentation, random, recipe.tiles)
-        return copy_paste(crop, draw, pad_value, recipe.augmentation, recipe.copy_paste, random)
+        inputs, pad_value = self.inputs, self.pad_value
+        crop = random_crop(draw(), size, pad_value, inputs.augmentation, random, inputs.tiles)
+        return copy_paste(crop, draw, pad_value, inputs.augmentation, inputs.copy_paste, random)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     from accelerate import PartialState
     from accelerate.utils import set_seed
 
-    from tracenet.data import CopyPaste, HeldOut, Recipe, TileAugmentation, open_dataset
+    from tracenet.data import CopyPaste, HeldOut, TapInputs, TileAugmentation, open_dataset
     from tracenet.model import CheckpointError, build_network, load_checkpoint, load_trunk
     from tracenet.training.loop import train
     from tracenet.training.optimization import Optimization, freeze_early_layers
@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         load_trunk(network, arguments.trunk)
     if arguments.trunk or arguments.init:
         freeze_early_layers(network)
-    recipe = Recipe(
+    inputs = TapInputs(
         pixels=round(arguments.pixels * 1e6),
         canvas_sizes=arguments.canvas,
         tap_region=arguments.taps,
@@ -85,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     )
     summary = train(
         network,
-        TapTask(photos, recipe, network.pad_value, held_out),
+        TapTask(photos, inputs, network.pad_value, held_out),
         optimization,
         arguments.out,
         seed=arguments.seed,

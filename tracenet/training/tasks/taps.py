@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tracenet.data import DataError, PhotoDataset, Recipe, TapBatch, TapDataset
+from tracenet.data import DataError, PhotoDataset, TapBatch, TapDataset, TapInputs
 from tracenet.evaluation.evaluate import score_photo
 from tracenet.evaluation.models import FullNet
 from tracenet.evaluation.protocol import TapProtocol
@@ -32,7 +32,7 @@ class TapTask:
 
     Args:
         photos: to train on.
-        recipe: what a step is made of.
+        inputs: what a step is made of.
         pad_value: RGB colour beside a photo.
         held_out: photos that ``metrics`` scores.
     """
@@ -40,22 +40,22 @@ class TapTask:
     def __init__(
         self,
         photos: PhotoDataset,
-        recipe: Recipe,
+        inputs: TapInputs,
         pad_value: tuple[int, int, int],
         held_out: PhotoDataset | None = None,
     ) -> None:
-        self._photos, self._recipe, self._pad_value = photos, recipe, pad_value
+        self._photos, self._inputs, self._pad_value = photos, inputs, pad_value
         self._held_out = held_out
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """See :class:`~tracenet.training.task.TrainingTask`."""
         photos = [len(self._photos), zlib.crc32(self._photos.weights.tobytes())]
-        return {**asdict(self._recipe), "photos": photos}
+        return {**asdict(self._inputs), "photos": photos}
 
     def dataset(self, seed: int, process: int, processes: int) -> TapDataset:
         """See :class:`~tracenet.training.task.TrainingTask`."""
-        return TapDataset(self._photos, self._recipe, self._pad_value, seed, process, processes)
+        return TapDataset(self._photos, self._inputs, self._pad_value, seed, process, processes)
 
     def loss(self, network: TraceNet, batch: TapBatch) -> dict[str, Tensor]:
         """See :func:`~tracenet.training.losses.taps.tap_losses`."""
