@@ -227,9 +227,9 @@ class Schedule:
             row.starts(sides[row.axis], sides[row.axis] // self.key_stride) for row in self.rows
         ]
 
-    def cell(self, call: ProgramCall, window: Window) -> tuple[int, int]:
+    def cell(self, call: ProgramCall, window: Window) -> tuple[float, float]:
         """Canvas pixels, along y and x, that a cell of one of a call's windows has."""
-        y, x = (self.rows[row].unit // window.step for row in (call.origin_y, call.origin_x))
+        y, x = (self.rows[row].unit / window.step for row in (call.origin_y, call.origin_x))
         return y, x
 
 

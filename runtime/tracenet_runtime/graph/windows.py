@@ -40,7 +40,7 @@ class Extent:
     height: int
     width: int
     dtype: str
-    cell: tuple[int, int]
+    cell: tuple[float, float]
 
 
 Extents = dict[str, Extent]
