@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import inspect
 import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from tracenet_export.requests import (
     parse_windows,
 )
 from tracenet_export.schedule import WORTHWHILE, captured, plan_schedule, tap_macs
-from tracenet_export.targets import open_target
+from tracenet_export.targets import TARGETS, open_target
 from tracenet_runtime.engines import ENGINES
 from tracenet_runtime.strategies.rules import SingleRule, StrategyRule, ZoomRule
 
@@ -59,9 +61,9 @@ def test_unknown_targets(name: str, precision: str | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("target", "package", "extra"),
     [
-        ("onnx", "onnxscript", "export"),
-        ("coreml", "coremltools", "coreml"),
-        ("litert", "litert_torch", "litert-export"),
+        ("onnx", "onnxscript>=0.5", "export"),
+        ("coreml", "coremltools>=9.0", "coreml"),
+        ("litert", "litert-torch>=0.10", "litert-export"),
     ],
 )
 def test_a_missing_package(
@@ -69,14 +71,37 @@ def test_a_missing_package(
     target: str, package: str, extra: str,
 ) -> None:  # fmt: skip
     find_spec = importlib.util.find_spec
+    module = package.partition(">")[0].replace("-", "_")
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == package else find_spec(name)
+        importlib.util, "find_spec", lambda name: None if name == module else find_spec(name)
     )
     out = tmp_path / "bundle"
     arguments = ["--untrained", "--target", target, "--out", str(out)]
     said = f"needs {package}; run: pip install 'tracenet[{extra}]'"
     assert_one_sentence(cli.main, arguments, said, capsys)
     assert not out.exists()
+
+
+def test_an_old_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata,
+        "version",
+        lambda name: "8.3" if name == "coremltools" else version(name),
+    )
+    arguments = ["--untrained", "--target", "coreml", "--out", str(tmp_path / "bundle")]
+    said = "needs coremltools>=9.0; run: pip install 'tracenet[coreml]'"
+    assert_one_sentence(cli.main, arguments, said, capsys)
+
+
+def test_least_versions_are_those_that_are_installed() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    for target in TARGETS.values():
+        needed = {f"{name}>={least}" for name, least in target.packages.items()}
+        assert needed <= set(extras[target.extra])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +141,8 @@ def test_list_targets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert targets["onnx"]["precisions"] == ["fp32", "fp16", "int8"]
     assert targets["onnx"]["engines"] == [{"engine": "onnxruntime", "own": True, "missing": None}]
     assert targets["litert"]["missing"] == (
-        "litert_torch, ai_edge_litert not installed; run: pip install 'tracenet[litert-export]'"
+        "it needs litert-torch>=0.10, ai-edge-litert>=2.3; run: pip install "
+        "'tracenet[litert-export]'"
     )
     (engine,) = targets["litert"]["engines"]
     assert "run: pip install 'tracenet[litert]'" in engine["missing"]

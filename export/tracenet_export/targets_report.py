@@ -56,4 +56,4 @@ def _engines(target: str) -> list[dict[str, Any]]:
 def _missing(packages: Sequence[str], extra: str) -> str | None:
     if not packages:
         return None
-    return f"{', '.join(packages)} not installed; run: pip install 'tracenet[{extra}]'"
+    return f"it needs {', '.join(packages)}; run: pip install 'tracenet[{extra}]'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
+from packaging.version import Version
 
 from tracenet_export import limits
 from tracenet_export.errors import ExportError
@@ -94,15 +96,15 @@ class Target:
 
     Attributes:
         module: ours, a :class:`Converter`.
-        packages: what converting needs, by import name.
-        extra: what installs them, in versions that are new enough.
+        packages: what converting needs -> its least version.
+        extra: what installs them.
         precisions: by name; the first is the default.
         cost: what cuts cost, by which plans are made. It was measured with ONNX Runtime only; so
             far every target has its figures.
     """
 
     module: str
-    packages: tuple[str, ...]
+    packages: Mapping[str, str]
     extra: str
     precisions: Mapping[str, Precision]
     cost: CostModel = ONNX_RUNTIME
@@ -111,7 +113,7 @@ class Target:
 TARGETS: Mapping[str, Target] = {
     "onnx": Target(
         "tracenet_export.targets.onnx",
-        ("onnx", "onnxscript", "onnxruntime"),
+        {"onnx": "1.18", "onnxscript": "0.5", "onnxruntime": "1.22"},
         "export",
         {
             "fp32": Precision(limits.FP32),
@@ -121,7 +123,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "coreml": Target(
         "tracenet_export.targets.coreml",
-        ("coremltools",),
+        {"coremltools": "9.0"},
         "coreml",
         {
             "fp16": Precision(limits.FP16),
@@ -131,7 +133,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "litert": Target(
         "tracenet_export.targets.litert",
-        ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
+        {"litert-torch": "0.10", "ai-edge-quantizer": "0.10", "ai-edge-litert": "2.3"},
         "litert-export",
         {
             "fp32": Precision(limits.FP32),
@@ -143,8 +145,17 @@ TARGETS: Mapping[str, Target] = {
 
 
 def missing_packages(target: Target) -> list[str]:
-    """What converting needs and is not installed."""
-    return [package for package in target.packages if importlib.util.find_spec(package) is None]
+    """What converting needs and is not installed, or is too old, such as ``onnx>=1.18``."""
+    return [f"{n}>={v}" for n, v in target.packages.items() if not _is_installed(n, v)]
+
+
+def _is_installed(name: str, least: str) -> bool:
+    if importlib.util.find_spec(name.replace("-", "_")) is None:
+        return False
+    try:
+        return Version(importlib.metadata.version(name)) >= Version(least)
+    except importlib.metadata.PackageNotFoundError:
+        return True  # from a distribution of another name, whose versions say nothing here
 
 
 def open_target(name: str, precision: str | None) -> tuple[Target, str, Converter]:
