@@ -92,7 +92,7 @@ def test_a_large_photo_costs_what_a_small_one_does(segmenter: TapSegmenter) -> N
             if phase.when in whens
         ]
 
-    schedules = segmenter.strategy.schedules
+    schedules = [choice.schedule for choice in segmenter.strategy.choices(photo.shape[:2])]
     limit = sum(sum(macs(v, "tap")) for v in schedules) + max(
         max(macs(v, "window")) for v in schedules
     )
