@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from scenes import TINY, make_scene
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from tracenet.model import CONFIGS, CheckpointError, TraceNet, load_trunk
-from tracenet.model.equalize import equalize_channels
 from tracenet.model.layers import Rectifier
 from tracenet.model.shufflenet import stage_order
 from tracenet.rft import capture
@@ -193,43 +192,6 @@ def test_nothing_is_moved_but_slices() -> None:
         "aten.conv2d.default", "aten.relu.default", "aten.max_pool2d.default",
         "aten.slice.Tensor", "aten.cat.default",
     }  # fmt: skip
-
-
-def test_channels_of_like_ranges(tmp_path: Path) -> None:
-    """The network computes the same, and no channel is much narrower than the widest."""
-    torch.manual_seed(0)
-    own = network()
-    save_file(random_weights(own), tmp_path / "trunk.safetensors")
-    load_trunk(own, tmp_path / "trunk.safetensors")
-    with torch.no_grad():  # as a trained network has them
-        for module in own.backbone.modules():
-            if isinstance(module, nn.Conv2d):
-                module.weight *= torch.rand(len(module.weight), 1, 1, 1).exp() ** 2
-    images = [picture(128, 256), picture(256, 128)]
-    _, before = own_features(own, images[0])
-    uneven = spread_of_first_joins(own, images)
-    equalize_channels(own, images)
-    _, after = own_features(own, images[0])
-    for found, expected in zip(after, before, strict=True):
-        assert (found - expected).abs().max() < 1e-10 * expected.abs().max()
-    assert spread_of_first_joins(own, images) < 0.2 * uneven
-
-
-def spread_of_first_joins(network: TraceNet, images: list[Tensor]) -> float:
-    """Of what the second unit of each stage reads: its widest channel over its median one."""
-    found = []
-
-    def see(unit: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        ranges = inputs[0].amax((0, 2, 3))
-        found.append(float(ranges.max() / ranges.median()))
-
-    hooks = [stage[1].register_forward_pre_hook(see) for stage in network.backbone.stages]
-    with torch.no_grad():
-        for image in images:
-            network(image)
-    for hook in hooks:
-        hook.remove()
-    return max(found)
 
 
 def test_weights_of_another_network(tmp_path: Path) -> None:

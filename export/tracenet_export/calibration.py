@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from tracenet_export.draft import Draft
@@ -21,7 +19,6 @@ from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration
 from tracenet_runtime.answer.look import Viewer
 from tracenet_runtime.graph.schedule import Choice
-from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.image.photo import load_photo
 from tracenet_runtime.image.photo_folder import photos_in
 from tracenet_runtime.image.pixels import Photo
@@ -75,24 +72,6 @@ def calibration_photos(folder: Path, seed: int = 0) -> list[Path]:
         )
     chosen = np.random.default_rng(seed).permutation(len(photos))[:MOST_PHOTOS]
     return [photos[index] for index in chosen]
-
-
-def canvas_images(
-    photos: Sequence[Path], canvas: tuple[int, int], pad_value: tuple[int, int, int]
-) -> Iterator[Tensor]:
-    """Photos as the network sees them, 1 x 3 x H x W each, RGB 0-255.
-
-    Args:
-        photos: their files.
-        canvas: height and width.
-        pad_value: RGB colour beside a photo.
-
-    Raises:
-        PhotoError: a photo cannot be decoded.
-    """
-    for path in photos:
-        pixels, _ = Canvas(*canvas, pad_value).fit(load_photo(path))
-        yield torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
 
 
 @contextlib.contextmanager

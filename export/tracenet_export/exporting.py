@@ -17,11 +17,10 @@ from tracenet.model import (
     shipped_checkpoint,
     untrained_network,
 )
-from tracenet.model.equalize import equalize_channels
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_export.assemble import assemble
 from tracenet_export.bundle import export_bundle
-from tracenet_export.calibration import calibration_photos, canvas_images
+from tracenet_export.calibration import calibration_photos
 from tracenet_export.check import checking_engine
 from tracenet_export.draft import Draft, Source
 from tracenet_export.errors import ExportError
@@ -82,9 +81,6 @@ def export(
     threads = threads or default_threads()
     warn_of_threads(threads)
     torch.set_num_threads(threads)
-    if photos:
-        images = canvas_images(photos, requests[0].canvas, source.network.pad_value)
-        equalize_channels(source.network, images)
     graphs = captured(source.network)
     plans = [plan_schedule(graphs, request, row.cost) for request in requests]
     draft = Draft(source, assemble(plans), strategy, target, precision)

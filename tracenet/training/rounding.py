@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from tracenet.model import TraceNet
-from tracenet.model.equalize import layers_without_activation
+from tracenet.model.ghost_pan import GhostBlock
 from tracenet.model.layers import Rectifier
+from tracenet.model.shufflenet import FirstUnit, MainBranch
 
 _MOST = 255
 """Of unsigned 8 bits."""
@@ -26,7 +29,7 @@ class SimulatedRounding:
 
     def __init__(self, network: TraceNet) -> None:
         self.on = False
-        rounded: set[nn.Module] = set(layers_without_activation(network))
+        rounded: set[nn.Module] = set(_layers_without_activation(network))
         rounded |= {part for part in network.modules() if isinstance(part, (Rectifier, nn.ReLU))}
         for module in rounded:
             module.register_forward_hook(self._rounded)
@@ -43,3 +46,14 @@ def rounded_to_8_bits(x: Tensor) -> Tensor:
     scale = ((largest - least) / _MOST).clamp(min=torch.finfo(values.dtype).tiny)
     zero = torch.round(-least / scale).to(torch.int32)
     return torch.fake_quantize_per_tensor_affine(values, scale, zero, 0, _MOST).to(x.dtype)
+
+
+def _layers_without_activation(network: TraceNet) -> Iterator[nn.Module]:
+    """The layers of ShuffleNetV2 and GhostPAN whose readers see what is below 0, too."""
+    for module in network.modules():
+        if isinstance(module, MainBranch):
+            yield module.main_dw
+        if isinstance(module, FirstUnit):
+            yield module.side_dw
+        if isinstance(module, GhostBlock):
+            yield from (module.b, module.b_dw, module.skip_dw, module.skip)
