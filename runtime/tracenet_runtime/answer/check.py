@@ -10,7 +10,7 @@ from tracenet_runtime.contract import PROBABILITY_STRIDE, VECTORS
 from tracenet_runtime.errors import contradiction
 from tracenet_runtime.graph.program import Program
 from tracenet_runtime.graph.schedule import Choice, Phase, Schedule
-from tracenet_runtime.graph.windows import CheckedWindows, Extents
+from tracenet_runtime.graph.windows import CheckedWindows
 
 
 def check_meaning(meaning: Meaning, schedules: Sequence[Schedule]) -> None:
@@ -57,8 +57,8 @@ def check_choice(programs: Mapping[str, Program], meaning: Meaning, choice: Choi
     checked, graph = CheckedWindows(programs, choice), choice.schedule.graph
     for level in meaning.asked(graph):
         _check_level(level, checked)
-    for phase, arrays in zip(graph.windows, checked.windows, strict=True):
-        _check_head(meaning, checked, phase, arrays)
+    for phase in graph.windows:
+        _check_head(meaning, checked, phase)
 
 
 def _check_level(level: Level, checked: CheckedWindows) -> None:
@@ -79,7 +79,7 @@ def _check_level(level: Level, checked: CheckedWindows) -> None:
                 checked.refuse(f"the array {name!r} misses the cell of some taps")
 
 
-def _check_head(meaning: Meaning, checked: CheckedWindows, phase: Phase, arrays: Extents) -> None:
+def _check_head(meaning: Meaning, checked: CheckedWindows, phase: Phase) -> None:
     """The call that takes the vectors must make of one window of features one of masks."""
     schedule = checked.choice.schedule
     if sum(bool(call.vectors) for call in phase.program_calls) != 1:

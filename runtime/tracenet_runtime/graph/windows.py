@@ -53,9 +53,7 @@ class CheckedWindows:
     and every window inside its array. The graph must have passed ``check_structure``, and the
     schedule serve the canvas.
 
-    ``tap`` has the arrays after the tap phase, ``windows`` those after each window phase: the one
-    that ``place_mask`` reads, and not the one that it makes. ``keys`` are the key cells along y and
-    x.
+    ``tap`` has the arrays after the tap phase. ``keys`` are the key cells along y and x.
     """
 
     def __init__(self, programs: Mapping[str, Program], choice: Choice) -> None:
@@ -77,8 +75,8 @@ class CheckedWindows:
             for name in names:
                 if role != "mask" and (name == IMAGE or name not in self.tap):
                     self.refuse(f"the array {name!r}, its {role}, is made by no call")
-        self.windows = [dict(self.tap) for _ in graph.windows]
-        for phase, arrays in zip(graph.windows, self.windows, strict=True):
+        for phase in graph.windows:
+            arrays = dict(self.tap)
             for call in phase.calls:
                 self._run(call, arrays)
 
