@@ -23,6 +23,7 @@ from tracenet.evaluation.adapter import OutsideModel
 from tracenet.evaluation.processes import Processes
 from tracenet.evaluation.protocol import TapProtocol
 from tracenet.evaluation.run import _score_share
+from tracenet.evaluation.tap_scoring import TapScoring
 from tracenet.model import save_checkpoint, untrained_network
 
 MODEL = """
@@ -267,7 +268,7 @@ def evaluate_into(out: Path, *arguments: str) -> int:
 def test_what_a_folder_holds(
     folder: Path, model: str, tmp_path: Path, protocol: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--model", model, "--data", str(folder), "--tap-protocol", protocol]
+    arguments = ["--model", model, "--data", str(folder), "--protocol", protocol]
     out, again = tmp_path / "out", tmp_path / "again"
     results = run_json(cli.main, [*arguments, "--taps", "5", "--out", str(out)], capsys)
     assert json.loads((out / "results.json").read_text()) == results
@@ -327,7 +328,7 @@ def test_an_interrupted_evaluation_goes_on(
     counter = tmp_path / "left"
     counter.write_text("16")  # the first photo is not asked for again
     with monkeypatch.context() as patch:
-        patch.setattr("tracenet.evaluation.run.write_pictures", lambda *_: None)
+        patch.setattr("tracenet.evaluation.tap_scoring.write_tap_pictures", lambda *_: None)
         patch.setenv("TAPS_UNTIL_INTERRUPT", str(counter))
         assert evaluate_into(out, *arguments, "--resume") == 0
     assert comparable(json.loads(capsys.readouterr().out)) == comparable(expected)
@@ -363,13 +364,13 @@ def test_a_folder_of_something_else(
 
 def test_shares_are_the_whole(model: str) -> None:
     photos = Scenes([make_scene(60, 80, seed, things=2) for seed in range(5)])
-    taps, outside = TapProtocol(taps=2), OutsideModel.load(model)
-    alone = _score_share(outside, photos, taps, None, Processes())
+    scoring = TapScoring(OutsideModel.load(model), TapProtocol(taps=2), 0)
+    alone = _score_share(scoring, photos, None, Processes())
     together = []
     for index in range(2):
         processes = Processes()
         processes.count, processes.index = 2, index
-        together += _score_share(outside, photos, taps, None, processes)
+        together += _score_share(scoring, photos, None, processes)
     assert [score.index for score in together] == [0, 2, 4, 1, 3]
     assert sorted(together, key=lambda score: score.index) == alone
 
@@ -509,8 +510,8 @@ def test_nothing_to_score(
         ["--engine", "onnxruntime"],
         ["--replay", "--bundle", "b"],
         ["--model", "a.py:b", "--canvas", "128"],
-        ["--tap-protocol", "bands", "--taps", "24"],
-        ["--tap-protocol", "grid"],
+        ["--protocol", "bands", "--taps", "24"],
+        ["--protocol", "grid"],
         ["--taps-from", "taps.jsonl", "--taps", "3"],
         ["--taps-from", "taps.jsonl", "--scored-canvas", "320"],
         ["--enlarge", "0"],

@@ -21,7 +21,7 @@ from tracenet.evaluation.evaluate import score_photo
 from tracenet.evaluation.models import BundleReplay, FullNet
 from tracenet.evaluation.protocol import Tap, TapProtocol, drawn_taps
 from tracenet.evaluation.regions import RegionReplay
-from tracenet.evaluation.scores import PhotoScore
+from tracenet.evaluation.scores import InstanceScore, PhotoScore
 from tracenet.model import LEVELS, untrained_network
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime.errors import BundleError
@@ -34,7 +34,9 @@ def answers_of(model: TapModel, photo: npt.NDArray[np.uint8], taps: list[Tap]) -
     return list(model.open(photo, "photo").every_level(taps))
 
 
-def evaluate(model: TapModel, photos: Scenes, protocol: TapProtocol) -> list[PhotoScore]:
+def evaluate(
+    model: TapModel, photos: Scenes, protocol: TapProtocol
+) -> list[PhotoScore[InstanceScore]]:
     return [
         score_photo(model, index, example, taps)
         for index, (example, taps) in enumerate(drawn_taps(photos, protocol))

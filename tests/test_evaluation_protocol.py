@@ -198,7 +198,9 @@ def test_small_instances_are_not_scored(side: int, size: int, scored: bool) -> N
 # Taps as a file
 
 
-def score_of(taps: list[tuple[int, int]], name: str = "scene", instance: int = 1) -> PhotoScore:
+def score_of(
+    taps: list[tuple[int, int]], name: str = "scene", instance: int = 1
+) -> PhotoScore[InstanceScore]:
     scores = tuple(TapScore(x, y, 1, None, 0.5, None, 0.5) for x, y in taps)
     return PhotoScore(
         0, name, "", (InstanceScore(instance, None, 9, (9, 0, 0, 0, 0), scores, None),)
@@ -224,10 +226,10 @@ def test_taps_come_back_from_a_file(tmp_path: Path, name: str) -> None:
     ]
     path.write_text("".join(tap_lines(scores, name)))  # type: ignore[arg-type]
     read = FileTaps.read(path)
-    assert read.protocol == name
+    assert read.name == name
     assert read.draw(0, example) == taps
     # Of two things with the same pixels in their place, only one was tapped.
-    some = FileTaps(path, read.protocol, dict(list(read.taps.items())[:1]))
+    some = FileTaps(path, read.name, dict(list(read.taps.items())[:1]))
     assert some.draw(0, example) == dict(list(taps.items())[:1])
 
 

@@ -15,15 +15,15 @@ from scenes import scene_map, write_folder
 from tool_checks import assert_one_sentence
 
 from tracenet.evaluation import cli
-from tracenet.evaluation.scores import PhotoScore
+from tracenet.evaluation.scores import InstanceScore, PhotoScore
 from tracenet.evaluation.store import PARTS, SETTINGS, Store
 from tracenet_runtime.errors import OutputError
 
-SCORE = PhotoScore(0, "photo", "nothing", ())
+SCORE: PhotoScore[InstanceScore] = PhotoScore(0, "photo", "nothing", ())
 
 
-def begun(folder: Path) -> Store:
-    store = Store(folder, 0)
+def begun(folder: Path) -> Store[InstanceScore]:
+    store = Store(folder, 0, InstanceScore)
     store.start({"schema_version": 1}, resume=True)
     return store
 
@@ -46,11 +46,11 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("begin", [Store.join, lambda store, to: store.start(to, resume=True)])
 def test_a_folder_that_cannot_be_made(
-    tmp_path: Path, begin: Callable[[Store, dict[str, Any]], None]
+    tmp_path: Path, begin: Callable[[Store[InstanceScore], dict[str, Any]], None]
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot be written: .*; give another --out"):
-        begin(Store(tmp_path / "file", 1), {})
+        begin(Store(tmp_path / "file", 1, InstanceScore), {})
 
 
 def test_scores_that_cannot_be_read(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def arguments(tmp_path: Path) -> list[str]:
 def test_results_that_cannot_be_written(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("tracenet.evaluation.run.write_pictures", full_disk)
+    monkeypatch.setattr("tracenet.evaluation.tap_scoring.write_tap_pictures", full_disk)
     said = "No space left on device; when it can, --resume writes the results"
     assert_one_sentence(cli.main, arguments, said, capsys)
     monkeypatch.undo()

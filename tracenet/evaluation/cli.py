@@ -22,7 +22,7 @@ from tracenet_runtime.tool import (
 
 EXAMPLE = """examples:
   tracenet-eval --data photos/val
-  tracenet-eval --checkpoint runs/first/network.safetensors --tap-protocol bands \\
+  tracenet-eval --checkpoint runs/first/network.safetensors --protocol bands \\
       --coco instances_val2017.json val2017 --out runs/first/eval
   tracenet-eval --bundle out/bundle --schedule warm --data photos/val
   tracenet-eval --model my_model.py:segment --taps-from runs/first/eval/taps.jsonl \\
@@ -114,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_photo_sources(photos.add_mutually_exclusive_group(required=True))
     taps = parser.add_argument_group("taps")
     taps.add_argument(
-        "--tap-protocol",
+        "--protocol",
         choices=["uniform", "bands"],
         help="over the instance's pixels, or the paper's: a fifth in each of five bands around "
         "the centre of mass (default: uniform)",
@@ -152,12 +152,13 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         # Imported here so that --help and mistakes on the command line need not wait for torch.
-        from tracenet.evaluation.report import markdown
         from tracenet.evaluation.run import run
 
-        results = run(arguments)
-        if results is not None:
-            print_results(json.dumps(results) if arguments.json else markdown(results).rstrip())
+        evaluation = run(arguments)
+        if evaluation is not None:
+            print_results(
+                json.dumps(evaluation.results) if arguments.json else evaluation.table.rstrip()
+            )
 
     def stopped() -> str:
         if arguments.out and (arguments.out / "settings.json").exists():
@@ -175,15 +176,13 @@ def _mistake(arguments: argparse.Namespace) -> str | None:
         return "--replay is for a checkpoint; a bundle is always replayed"
     if arguments.canvas and arguments.model:
         return "--canvas is for our own networks; --model gets the photo as it is"
-    if arguments.taps_from and (
-        arguments.tap_protocol or arguments.taps or arguments.scored_canvas
-    ):
+    if arguments.taps_from and (arguments.protocol or arguments.taps or arguments.scored_canvas):
         return (
-            "--taps-from brings its own taps and instances; leave --tap-protocol, --taps and "
+            "--taps-from brings its own taps and instances; leave --protocol, --taps and "
             "--scored-canvas out"
         )
-    if arguments.tap_protocol == "bands" and (arguments.taps or 5) % 5:
-        return "--tap-protocol bands taps each of five bands equally: --taps is a multiple of 5"
+    if arguments.protocol == "bands" and (arguments.taps or 5) % 5:
+        return "--protocol bands taps each of five bands equally: --taps is a multiple of 5"
     if arguments.resume and not arguments.out:
         return "--resume needs --out"
     return None

@@ -26,7 +26,7 @@ def score_photo(
     example: AnnotatedPhoto,
     taps: Mapping[int, Sequence[Tap]],
     megapixels: float | None = None,
-) -> PhotoScore:
+) -> PhotoScore[InstanceScore]:
     """The scores of some instances of a photo.
 
     Args:

@@ -17,7 +17,10 @@ from tracenet.evaluation.adapter import OutsideModel
 from tracenet.evaluation.answers import TapModel
 from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.models import BundleReplay, FullNet
+from tracenet.evaluation.protocol import SCORED_CANVAS, TAPS, TapProtocol, Taps
 from tracenet.evaluation.regions import RegionReplay
+from tracenet.evaluation.tap_scoring import TapScoring
+from tracenet.evaluation.taps_file import FileTaps
 from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, load_checkpoint, shipped_checkpoint
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.bundle.records import MANIFEST_NAME
@@ -40,10 +43,27 @@ class Input:
     about: Mapping[str, Any]
 
 
-def open_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
-    """The model that is to be evaluated; a ``TraceNetError`` when there is none such."""
+def open_scoring(arguments: argparse.Namespace) -> tuple[TapScoring, Input]:
+    """The model and the protocol that are named; a ``TraceNetError`` when there are none such."""
+    taps = _taps(arguments)
+    model, about = _tap_model(arguments)
+    return TapScoring(model, taps, arguments.seed, arguments.enlarge), about
+
+
+def _taps(arguments: argparse.Namespace) -> Taps:
+    if arguments.taps_from:
+        return FileTaps.read(arguments.taps_from)
+    return TapProtocol(
+        arguments.protocol or "uniform",
+        arguments.taps or TAPS,
+        arguments.seed,
+        arguments.scored_canvas or SCORED_CANVAS,
+    )
+
+
+def _tap_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
     if arguments.model:
-        return _outside(arguments.model)
+        return OutsideModel.load(arguments.model), _about_outside(arguments.model)
     if arguments.bundle:
         return _bundle(arguments)
     path = arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK)
@@ -92,8 +112,8 @@ def _bundle(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
     return BundleReplay(segmenter.viewer, segmenter.strategy), Input(settings, about)
 
 
-def _outside(where: str) -> tuple[TapModel, Input]:
-    model = OutsideModel.load(where)
+def _about_outside(where: str) -> Input:
+    """Of an outside model, which is loaded already."""
     source = where.rpartition(":")[0]
     if not source.endswith(".py"):
         spec = importlib.util.find_spec(source)
@@ -104,7 +124,7 @@ def _outside(where: str) -> tuple[TapModel, Input]:
         "callable": where.rpartition(":")[2],
         "sha256": fingerprint([path]) if path.is_file() else None,
     }
-    return model, Input(settings, {"evaluated": where})
+    return Input(settings, {"evaluated": where})
 
 
 def open_photos(arguments: argparse.Namespace) -> tuple[PhotoDataset, Input]:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from tracenet.data import AnnotatedPhoto, PhotoDataset
-from tracenet.evaluation.answers import TapModel
+from tracenet.evaluation.answers import Photo, TapModel
 from tracenet.evaluation.enlarge import Enlargement
 from tracenet.evaluation.metrics import Mask, bounding_window
+from tracenet.evaluation.protocol import Tap
 from tracenet.evaluation.scores import InstanceScore, PhotoScore, TapScore
 from tracenet_runtime.files import replacing
 
@@ -21,22 +22,23 @@ SHOWN = 16
 _COLUMNS = 4
 _TILE = 320
 _CAPTION = 20
-_TINT = (30, 110, 255)
-_TRUTH = (255, 215, 0)
-_TAP = (255, 40, 60)
+Colour = tuple[int, int, int]
+_TINT: Colour = (30, 110, 255)
+_TRUTH: Colour = (255, 215, 0)
+_TAP: Colour = (255, 40, 60)
 _MARGIN = 0.25
 
 
 @dataclass(frozen=True)
 class _Shown:
-    photo: PhotoScore
+    photo: PhotoScore[InstanceScore]
     instance: InstanceScore
     tap: TapScore
 
 
-def write_pictures(
+def write_tap_pictures(
     folder: Path,
-    scores: Sequence[PhotoScore],
+    scores: Sequence[PhotoScore[InstanceScore]],
     photos: PhotoDataset,
     model: TapModel,
     megapixels: float | None = None,
@@ -53,27 +55,38 @@ def write_pictures(
             for instance in photo.instances
         ]
         shown.sort(key=lambda one: sign * one.tap.iou)
-        tiles = [_tile(one, photos[one.photo.index], model, megapixels) for one in shown[:SHOWN]]
-        with replacing(folder / name) as file:
-            _grid(tiles).save(file, "PNG")
+        _write_grid(
+            folder / name,
+            [_tap_tile(one, photos[one.photo.index], model, megapixels) for one in shown[:SHOWN]],
+        )
+
+
+def _tap_tile(
+    shown: _Shown, example: AnnotatedPhoto, model: TapModel, megapixels: float | None
+) -> Image.Image:
+    larger = Enlargement.of(example.photo, megapixels)
+    photo, tap = larger.photo(example.photo), larger.tap((shown.tap.x, shown.tap.y))
+    truth = larger.mask(example.masks[_place_of(shown.instance.instance, example)])
+    (mask,) = model.open(photo, example.name).chosen_level([tap])
+    level = f"{shown.tap.level}  " if shown.tap.level else ""
+    caption = f"IoU {shown.tap.iou:.3f}  {level}{shown.photo.photo}"
+    return _tile(photo, mask, truth, [(tap, _TAP)], caption)
+
+
+def _place_of(instance: int, example: AnnotatedPhoto) -> int:
+    """The place in a photo of the instance with an id."""
+    return [one.id for one in example.instances].index(instance)
 
 
 def _tile(
-    shown: _Shown, example: AnnotatedPhoto, model: TapModel, megapixels: float | None
+    photo: Photo, mask: Mask, truth: Mask, dots: Sequence[tuple[Tap, Colour]], caption: str
 ) -> Image.Image:
-    """The instance with the mask tinted, the truth outlined, the tap marked, and a caption."""
-    ids = [instance.id for instance in example.instances]
-    larger = Enlargement.of(example.photo, megapixels)
-    whole, tap = larger.photo(example.photo), larger.tap((shown.tap.x, shown.tap.y))
-    truth = larger.mask(example.masks[ids.index(shown.instance.instance)])
-    (mask,) = model.open(whole, example.name).chosen_level([tap])
-    box = _box_around(truth | mask)
-    left, top, right, bottom = box
+    """The instance with the mask tinted, the truth outlined, dots at pixels, and a caption."""
+    left, top, right, bottom = _box_around(truth | mask)
     scale = _TILE / max(right - left, bottom - top)
     size = max(1, round(scale * (right - left))), max(1, round(scale * (bottom - top)))
 
-    photo = Image.fromarray(whole[top:bottom, left:right]).resize(size)
-    pixels = np.array(photo)
+    pixels = np.array(Image.fromarray(photo[top:bottom, left:right]).resize(size))
     given, true = (
         np.array(Image.fromarray(v[top:bottom, left:right]).resize(size, Image.Resampling.NEAREST))
         for v in (mask, truth)
@@ -84,10 +97,10 @@ def _tile(
     tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
     tile.paste(Image.fromarray(pixels), (0, _CAPTION))
     draw = ImageDraw.Draw(tile)
-    x, y = (tap[0] + 0.5 - left) * scale, (tap[1] + 0.5 - top) * scale + _CAPTION
-    draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=_TAP, outline="white")
-    level = f"{shown.tap.level}  " if shown.tap.level else ""
-    draw.text((4, 4), f"IoU {shown.tap.iou:.3f}  {level}{shown.photo.photo}"[:52], fill="black")
+    for at, colour in dots:
+        x, y = (at[0] + 0.5 - left) * scale, (at[1] + 0.5 - top) * scale + _CAPTION
+        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=colour, outline="white")
+    draw.text((4, 4), caption[:52], fill="black")
     return tile
 
 
@@ -112,10 +125,11 @@ def _without_rim(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _grid(tiles: Sequence[Image.Image]) -> Image.Image:
+def _write_grid(path: Path, tiles: Sequence[Image.Image]) -> None:
     rows = -(-len(tiles) // _COLUMNS)
     grid = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "white")
     for number, tile in enumerate(tiles):
         row, column = divmod(number, _COLUMNS)
         grid.paste(tile, (column * _TILE, row * (_TILE + _CAPTION)))
-    return grid
+    with replacing(path) as file:
+        grid.save(file, "PNG")

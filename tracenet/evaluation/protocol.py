@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +105,36 @@ def draw_in_bands(mask: Mask, count: int, random: np.random.Generator) -> tuple[
 _DRAW = {"uniform": draw_uniform, "bands": draw_in_bands}
 
 
+class Taps(Protocol):
+    """Where instances are tapped."""
+
+    @property
+    def name(self) -> ProtocolName:
+        """Of the protocol that draws the taps."""
+        ...
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Equal exactly when the taps on the same photos are, up to a seed; JSON-ready."""
+        ...
+
+    @property
+    def nothing_to_score(self) -> str:
+        """What is said where photos have no instance that is tapped."""
+        ...
+
+    def draw(self, index: int, example: AnnotatedPhoto) -> dict[int, tuple[Tap, ...]]:
+        """Taps on each scored instance of the photo at ``index``, by its place in the photo."""
+        ...
+
+    def about(self, scored: Collection[tuple[str, int]]) -> dict[str, Any]:
+        """What a reader of the results wants to know beside the settings.
+
+        ``scored`` are the names of photos with the ids of the instances that were scored.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class TapProtocol:
     """How taps are drawn.
@@ -122,15 +152,50 @@ class TapProtocol:
     seed: int = 0
     scored_canvas: int = SCORED_CANVAS
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See :class:`Taps`."""
+        return {
+            "protocol": self.name,
+            "per_instance": self.taps,
+            "scored_canvas": self.scored_canvas,
+            "minimum_area": SCORED_AREA,
+        }
+
+    @property
+    def nothing_to_score(self) -> str:
+        """See :class:`Taps`."""
+        return nothing_on(self.scored_canvas)
+
     def draw(self, index: int, example: AnnotatedPhoto) -> dict[int, tuple[Tap, ...]]:
-        """Taps on each scored instance of the photo at ``index``, by its place in the photo."""
-        canvas = Canvas(self.scored_canvas, self.scored_canvas, (0, 0, 0))
+        """See :class:`Taps`."""
         random = np.random.default_rng((self.seed, index))
         return {
-            place: _DRAW[self.name](mask, self.taps, random)
-            for place, mask in enumerate(example.masks)
-            if _canvas_area(mask, canvas) >= SCORED_AREA
+            place: _DRAW[self.name](example.masks[place], self.taps, random)
+            for place in scored_places(example, self.scored_canvas)
         }
+
+    def about(self, scored: Collection[tuple[str, int]]) -> dict[str, Any]:
+        """See :class:`Taps`."""
+        return {}
+
+
+def scored_places(example: AnnotatedPhoto, scored_canvas: int) -> list[int]:
+    """The places in a photo of the instances that are large enough to be scored.
+
+    These cover `SCORED_AREA` pixels of a square canvas of this side.
+    """
+    canvas = Canvas(scored_canvas, scored_canvas, (0, 0, 0))
+    masks = enumerate(example.masks)
+    return [place for place, mask in masks if _canvas_area(mask, canvas) >= SCORED_AREA]
+
+
+def nothing_on(scored_canvas: int) -> str:
+    """What is said where photos have no instance that is large enough."""
+    return (
+        f"there is no instance of at least {SCORED_AREA} pixels on a canvas of "
+        f"{scored_canvas} pixels to score; name other photos or a larger --scored-canvas"
+    )
 
 
 def drawn_taps(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,63 @@ class InstanceScore:
     taps: tuple[TapScore, ...]
     above: int | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """See :class:`Scored`."""
+        return {
+            "instance": self.instance,
+            "category": self.category,
+            "area": self.area,
+            "band_pixels": list(self.band_pixels),
+            "taps": [list(astuple(tap)) for tap in self.taps],
+            "above": self.above,
+        }
+
+    @classmethod
+    def from_dict(cls, line: dict[str, Any]) -> Self:
+        """See :class:`Scored`."""
+        return cls(
+            line["instance"],
+            line["category"],
+            line["area"],
+            tuple(line["band_pixels"]),
+            tuple(TapScore(*tap) for tap in line["taps"]),
+            line["above"],
+        )
+
+
+class Scored(Protocol):
+    """The score of one instance, by whatever protocol."""
+
+    @property
+    def instance(self) -> int:
+        """Its id in the source."""
+        ...
+
+    @property
+    def category(self) -> str | None:
+        """None where the source has none."""
+        ...
+
+    @property
+    def area(self) -> int:
+        """Photo pixels."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` gives an equal object back."""
+        ...
+
+    @classmethod
+    def from_dict(cls, line: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        ...
+
+
+Score = TypeVar("Score", bound=Scored)
+
 
 @dataclass(frozen=True, slots=True)
-class PhotoScore:
+class PhotoScore(Generic[Score]):
     """The scored instances of one photo.
 
     Attributes:
@@ -63,7 +117,7 @@ class PhotoScore:
     index: int
     photo: str
     computed: str
-    instances: tuple[InstanceScore, ...]
+    instances: tuple[Score, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` gives an equal object back."""
@@ -71,35 +125,15 @@ class PhotoScore:
             "index": self.index,
             "photo": self.photo,
             "computed": self.computed,
-            "instances": [
-                {
-                    "instance": score.instance,
-                    "category": score.category,
-                    "area": score.area,
-                    "band_pixels": list(score.band_pixels),
-                    "taps": [list(astuple(tap)) for tap in score.taps],
-                    "above": score.above,
-                }
-                for score in self.instances
-            ],
+            "instances": [score.to_dict() for score in self.instances],
         }
 
     @classmethod
-    def from_dict(cls, line: dict[str, Any]) -> PhotoScore:
-        """The inverse of `to_dict`."""
-        return cls(
+    def from_dict(cls, line: dict[str, Any], kind: type[Score]) -> PhotoScore[Score]:
+        """The inverse of `to_dict`; ``kind`` is that of its instances' scores."""
+        return PhotoScore(
             line["index"],
             line["photo"],
             line["computed"],
-            tuple(
-                InstanceScore(
-                    score["instance"],
-                    score["category"],
-                    score["area"],
-                    tuple(score["band_pixels"]),
-                    tuple(TapScore(*tap) for tap in score["taps"]),
-                    score["above"],
-                )
-                for score in line["instances"]
-            ),
+            tuple(kind.from_dict(score) for score in line["instances"]),
         )

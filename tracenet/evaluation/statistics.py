@@ -59,7 +59,7 @@ def _variance_of_mean(values: Floats) -> float:
 
 
 def bootstrap_intervals(
-    values: Floats, clusters: Sequence[int], seed: int
+    values: Floats, clusters: Sequence[int], seed: int, weights: Floats | None = None
 ) -> list[tuple[float, float]] | None:
     """Percentile intervals (95 %) of the means of each column.
 
@@ -69,6 +69,7 @@ def bootstrap_intervals(
         values: K x M, one row per instance.
         clusters: the photo of each row.
         seed: of the resamples; the same gives the same intervals.
+        weights: K x M, not negative, of the values in their column's mean; all alike by default.
 
     Returns:
         (low, high) for each of the M columns; None for fewer than two photos.
@@ -77,15 +78,16 @@ def bootstrap_intervals(
     photos = int(photo.max()) + 1
     if photos < 2:
         return None
-    sums = np.zeros((photos, values.shape[1] + 1))
-    np.add.at(sums, photo, np.column_stack([values, np.ones(len(values))]))
+    weights = np.ones_like(values) if weights is None else weights
+    sums = np.zeros((photos, 2 * values.shape[1]))
+    np.add.at(sums, photo, np.column_stack([values * weights, weights]))
     random = np.random.default_rng(seed)
     means = []
     for start in range(0, RESAMPLES, _RESAMPLES_AT_ONCE):
         count = min(_RESAMPLES_AT_ONCE, RESAMPLES - start)
         times_drawn = random.multinomial(photos, np.full(photos, 1 / photos), size=count)
         totals = times_drawn @ sums
-        means.append(totals[:, :-1] / totals[:, -1:])
+        means.append(np.divide(*np.split(totals, 2, axis=1)))
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]

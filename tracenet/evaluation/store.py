@@ -6,9 +6,9 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from tracenet.evaluation.scores import PhotoScore
+from tracenet.evaluation.scores import PhotoScore, Score
 from tracenet_runtime.errors import OutputError
 from tracenet_runtime.files import replacing
 
@@ -16,15 +16,16 @@ SETTINGS = "settings.json"
 PARTS = "parts"
 
 
-class Store:
+class Store(Generic[Score]):
     """Scores on disk: one line per photo, in one file per process.
 
     A line is written when its photo is done and begins to count when its end is there, so that a
     process that is killed loses no more than the photo it was at.
     """
 
-    def __init__(self, folder: Path, process: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, process: int, kind: type[Score]) -> None:
+        """``kind`` is that of the instances' scores."""
+        self.folder, self._kind = folder, kind
         self._part = folder / PARTS / f"{process:05d}.jsonl"
 
     def start(self, settings: dict[str, Any], resume: bool) -> None:
@@ -63,12 +64,13 @@ class Store:
         except OSError as error:
             raise _unusable(self.folder, error) from error
 
-    def read(self) -> dict[int, PhotoScore]:
+    def read(self) -> dict[int, PhotoScore[Score]]:
         """The photos that are done, by index."""
-        done: dict[int, PhotoScore] = {}
+        done: dict[int, PhotoScore[Score]] = {}
         for part in sorted(self._part.parent.glob("*.jsonl")):
             try:
-                scores = [PhotoScore.from_dict(json.loads(line)) for line in _whole_lines(part)]
+                lines = [json.loads(line) for line in _whole_lines(part)]
+                scores = [PhotoScore.from_dict(line, self._kind) for line in lines]
             except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 raise OutputError(
                     f"{part} is damaged ({error}); remove it, and --resume does its photos again"
@@ -76,7 +78,7 @@ class Store:
             done |= {score.index: score for score in scores}
         return done
 
-    def add(self, score: PhotoScore) -> None:
+    def add(self, score: PhotoScore[Score]) -> None:
         """Note a photo that is done."""
         line = json.dumps(score.to_dict(), separators=(",", ":")) + "\n"
         try:

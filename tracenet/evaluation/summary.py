@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tracenet.evaluation.evaluate import THRESHOLD
+from tracenet.evaluation.figures import Groups, by_category, by_size, mean_block, rounded
 from tracenet.evaluation.protocol import BANDS, ProtocolName
 from tracenet.evaluation.scores import InstanceScore, PhotoScore
 from tracenet.evaluation.statistics import (
     Floats,
     band_variance,
-    bootstrap_intervals,
     estimate_share,
 )
-
-SIZES = {"small": 32**2, "medium": 96**2, "large": math.inf}
-"""COCO's sizes: photo pixels that an instance has fewer of."""
 
 MIOU = "miou_t"
 BOUNDARY_IOU = "boundary_iou_t"
 MTA = f"mta_{THRESHOLD}"
 ORACLE = "_oracle_level"
-_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,9 @@ class _Figures:
     oracle_area: tuple[float, float] | None
 
 
-def summarise(scores: Sequence[PhotoScore], protocol: ProtocolName, seed: int) -> dict[str, Any]:
+def summarise(
+    scores: Sequence[PhotoScore[InstanceScore]], protocol: ProtocolName, seed: int
+) -> dict[str, Any]:
     """The figures of at least one instance, as docs/evaluation.md describes them (JSON-ready).
 
     Args:
@@ -54,39 +51,30 @@ def summarise(scores: Sequence[PhotoScore], protocol: ProtocolName, seed: int) -
         protocol: that drew the taps.
         seed: of the bootstrap.
     """
-    instances = [(photo.index, score) for photo in scores for score in photo.instances]
-    figures = [_of_instance(photo, score, protocol) for photo, score in instances]
-
-    def grouped(key: Callable[[InstanceScore], str]) -> dict[str, list[_Figures]]:
-        groups = defaultdict(list)
-        for (_, score), figure in zip(instances, figures, strict=True):
-            groups[key(score)].append(figure)
-        return groups
-
+    photos = [photo.index for photo in scores for _ in photo.instances]
+    instances = [score for photo in scores for score in photo.instances]
+    figures = [
+        _of_instance(photo, score, protocol) for photo, score in zip(photos, instances, strict=True)
+    ]
     bands = {
         str(band): [
             _of_band(photo, score, band, protocol)
-            for photo, score in instances
+            for photo, score in zip(photos, instances, strict=True)
             if any(tap.band == band for tap in score.taps)
         ]
         for band in range(1, BANDS + 1)
     }
-    sizes = grouped(lambda score: next(n for n, most in SIZES.items() if score.area < most))
-    categories = None
-    if any(score.category is not None for _, score in instances):
-        categories = grouped(lambda score: score.category or "without a name")
+
+    def blocks(groups: Groups) -> dict[str, dict[str, Any]]:
+        return {name: _block([figures[i] for i in group], seed) for name, group in groups.items()}
+
+    categories = by_category(instances)
     return {
         **_block(figures, seed),
-        "bands": _blocks(bands, bands, seed),
-        "sizes": _blocks(sizes, SIZES, seed),
-        "categories": None if categories is None else _blocks(categories, sorted(categories), seed),
+        "bands": {name: _block(band, seed) for name, band in bands.items() if band},
+        "sizes": blocks(by_size(instances)),
+        "categories": None if categories is None else blocks(categories),
     }
-
-
-def _blocks(
-    groups: dict[str, list[_Figures]], names: Iterable[str], seed: int
-) -> dict[str, dict[str, Any]]:
-    return {name: _block(groups[name], seed) for name in names if groups.get(name)}
 
 
 def _of_instance(photo: int, score: InstanceScore, protocol: ProtocolName) -> _Figures:
@@ -140,36 +128,25 @@ def _oracle(score: InstanceScore) -> Floats | None:
 
 def _block(figures: Sequence[_Figures], seed: int) -> dict[str, Any]:
     """The means of one group, their standard errors and intervals."""
-    columns = {
-        MIOU: [f.iou for f in figures],
-        BOUNDARY_IOU: [f.boundary_iou for f in figures],
-        MTA: [f.area[0] for f in figures],
-    }
-    variances = {MTA: [f.area[1] for f in figures]}
     oracles = [(f.oracle_iou, f.oracle_area) for f in figures]
     known = [(iou, area) for iou, area in oracles if iou is not None and area is not None]
-    if len(known) == len(figures):
-        columns[MIOU + ORACLE] = [iou for iou, _ in known]
-        columns[MTA + ORACLE] = [area[0] for _, area in known]
-        variances[MTA + ORACLE] = [area[1] for _, area in known]
-    values = np.array(list(columns.values())).T
-    intervals = bootstrap_intervals(values, [f.photo for f in figures], seed)
-    block: dict[str, Any] = {}
-    for name in (MIOU, MIOU + ORACLE, BOUNDARY_IOU, MTA, MTA + ORACLE):
-        place = list(columns).index(name) if name in columns else None
-        block[name] = None if place is None else _rounded(float(values[:, place].mean()))
-        block[f"{name}_interval"] = (
-            None
-            if place is None or intervals is None
-            else [_rounded(bound) for bound in intervals[place]]
-        )
-        if name.startswith(MTA):
-            error = math.sqrt(sum(variances.get(name, [math.nan]))) / len(figures)
-            block[f"{name}_standard_error"] = _rounded(error)
-    block["instances"] = len(figures)
-    block["taps"] = sum(f.taps for f in figures)
-    return block
-
-
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, _DIGITS)
+    every = len(known) == len(figures)
+    variances = {
+        MTA: [f.area[1] for f in figures],
+        MTA + ORACLE: [area[1] for _, area in known] if every else [math.nan],
+    }
+    block = mean_block(
+        {
+            MIOU: [f.iou for f in figures],
+            MIOU + ORACLE: [iou for iou, _ in known] if every else None,
+            BOUNDARY_IOU: [f.boundary_iou for f in figures],
+            MTA: [f.area[0] for f in figures],
+            MTA + ORACLE: [area[0] for _, area in known] if every else None,
+        },
+        [f.photo for f in figures],
+        seed,
+    )
+    for name, of_instances in variances.items():
+        error = math.sqrt(sum(of_instances)) / len(figures)
+        block[f"{name}_standard_error"] = rounded(error)
+    return block | {"instances": len(figures), "taps": sum(f.taps for f in figures)}

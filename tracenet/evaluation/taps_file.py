@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -12,14 +13,15 @@ from typing import Any, get_args
 import numpy as np
 
 from tracenet.data import AnnotatedPhoto, DataError
+from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.protocol import Bands, ProtocolName, Tap, band_sizes
-from tracenet.evaluation.scores import PhotoScore
+from tracenet.evaluation.scores import InstanceScore, PhotoScore
 from tracenet_runtime.text import read_text
 
 TAPS_FILE = "taps.jsonl"
 
 
-def tap_lines(scores: Sequence[PhotoScore], protocol: ProtocolName) -> Iterator[str]:
+def tap_lines(scores: Sequence[PhotoScore[InstanceScore]], protocol: ProtocolName) -> Iterator[str]:
     """A line of JSON for each tap and what it gave."""
     for photo in scores:
         for score in photo.instances:
@@ -45,12 +47,12 @@ class FileTaps:
     """The taps that a file lists, whatever else it says of them.
 
     Attributes:
-        protocol: that drew them.
+        name: of the protocol that drew them.
         taps: by photo and instance.
     """
 
     path: Path
-    protocol: ProtocolName
+    name: ProtocolName
     taps: dict[tuple[str, int], tuple[Tap, ...]]
 
     @classmethod
@@ -79,6 +81,18 @@ class FileTaps:
             )
         return cls(path, protocols.pop(), {key: tuple(group) for key, group in taps.items()})
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See :class:`~tracenet.evaluation.protocol.Taps`."""
+        return {"protocol": self.name, "sha256": fingerprint([self.path])}
+
+    @property
+    def nothing_to_score(self) -> str:
+        """See :class:`~tracenet.evaluation.protocol.Taps`."""
+        return (
+            f"{self.path} has no tap on an instance of these photos; name the photos that it is of"
+        )
+
     def draw(self, index: int, example: AnnotatedPhoto) -> dict[int, tuple[Tap, ...]]:
         """The taps on each instance of a photo that has some, by its place in the photo.
 
@@ -94,6 +108,17 @@ class FileTaps:
                 drawn[place] = group
         return drawn
 
+    def about(self, scored: Collection[tuple[str, int]]) -> dict[str, Any]:
+        """See :class:`~tracenet.evaluation.protocol.Taps`; says so if listed ones are missing."""
+        missing = len(self.taps.keys() - set(scored))
+        if missing:
+            print(
+                f"{missing} of the {len(self.taps)} instances of {self.path} are not among these "
+                "photos and are not scored",
+                file=sys.stderr,
+            )
+        return {"taps_from": str(self.path), "instances_of_taps_from_not_found": missing}
+
     def _check(self, example: AnnotatedPhoto, place: int, group: tuple[Tap, ...]) -> None:
         mask = example.masks[place]
         height, width = mask.shape
@@ -104,7 +129,7 @@ class FileTaps:
                     f"{self.path}: the tap ({x}, {y}) is not on {where}; score the taps on the "
                     "annotations that they were drawn on"
                 )
-        if self.protocol == "bands":
+        if self.name == "bands":
             if len(set(group)) < len(group):
                 raise DataError(
                     f"{self.path} has a tap twice on {where}, which bands never do; give the file "
