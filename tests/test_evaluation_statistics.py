@@ -89,6 +89,25 @@ def test_intervals_are_seeded() -> None:
     assert bootstrap_intervals(values, [3] * 40, 0) is None
 
 
+def test_a_weight_is_as_good_as_so_many_rows() -> None:
+    random = np.random.default_rng(3)
+    values, photos = random.random((40, 2)), np.arange(40) // 2
+    weights = random.integers(1, 5, 40)
+    repeated = bootstrap_intervals(
+        values.repeat(weights, axis=0), photos.repeat(weights).tolist(), 0
+    )
+    weighted = bootstrap_intervals(
+        values, photos.tolist(), 0, np.column_stack([weights, np.ones(40)])
+    )
+    assert repeated is not None
+    assert weighted is not None
+    plain = bootstrap_intervals(values, photos.tolist(), 0)
+    assert plain is not None
+    assert weighted[0] == pytest.approx(repeated[0])
+    assert weighted[1] == pytest.approx(plain[1])
+    assert weighted[0] != pytest.approx(plain[0])
+
+
 # Figures
 
 

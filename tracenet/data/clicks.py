@@ -1,7 +1,7 @@
 """Clicks of a user who corrects a mask, simulated; training and evaluation draw the same ones.
 
-The user is that of the usual protocol of interactive segmentation (arXiv 1603.04042, 2102.06583):
-he looks for the place that lies deepest within what is wrong with the mask.
+The user is that of the usual protocol of interactive segmentation (arXiv 1603.04042, 2102.06583),
+who looks for the place that lies deepest within what is wrong with the mask.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be evaluated: something that answers taps on a photo with masks."""
+"""What can be evaluated: something that answers taps, or clicks, on a photo with masks."""
 
 from __future__ import annotations
 
@@ -56,8 +56,47 @@ class PhotoAnswers(Protocol):
 
 
 class TapModel(Protocol):
-    """What can be evaluated."""
+    """What can be evaluated on taps."""
 
     def open(self, photo: Photo, name: str) -> PhotoAnswers:
         """Get a photo ready for taps; ``name`` is for messages."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClickAnswer:
+    """What a click gave.
+
+    Attributes:
+        mask: bool H x W, in photo pixels.
+        obeyed: the clicked pixel had the click's label before anything saw to it that it has; None
+            where the model cannot say, so that the mask has to.
+    """
+
+    mask: Mask
+    obeyed: bool | None
+
+
+class ClickSession(Protocol):
+    """A photo on which one thing after the other is clicked until its mask is right."""
+
+    @property
+    def computed(self) -> str:
+        """What answers, and on which canvas."""
+        ...
+
+    def click(self, x: int, y: int, positive: bool) -> ClickAnswer:
+        """One more click, at a photo pixel: it is of the thing that is meant, or it is not."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all clicks: the next one begins another thing."""
+        ...
+
+
+class ClickModel(Protocol):
+    """What can be evaluated on clicks."""
+
+    def open(self, photo: Photo, name: str) -> ClickSession:
+        """Get a photo ready for clicks; ``name`` is for messages."""
         ...

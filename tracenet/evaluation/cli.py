@@ -25,6 +25,7 @@ EXAMPLE = """examples:
   tracenet-eval --checkpoint runs/first/network.safetensors --protocol bands \\
       --coco instances_val2017.json val2017 --out runs/first/eval
   tracenet-eval --bundle out/bundle --schedule warm --data photos/val
+  tracenet-eval --protocol clicks --data photos/val
   tracenet-eval --model my_model.py:segment --taps-from runs/first/eval/taps.jsonl \\
       --data photos/val
   accelerate launch --multi_gpu --num_processes 8 -m tracenet.evaluation.cli \\
@@ -56,7 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = ToolParser(
         prog="tracenet-eval",
-        description="Score one-tap masks by mIoU-T and mTA (arXiv 2406.14874).",
+        description="Score one-tap masks by mIoU-T and mTA (arXiv 2406.14874), or how many clicks "
+        "correct them.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -71,7 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--model",
         metavar="FILE.py:NAME",
-        help="an outside model: a callable segment(image, (x, y)) -> mask; module:name works too",
+        help="an outside model: a callable segment(image, (x, y)) -> mask, for clicks "
+        "segment(image, clicks, previous_mask) -> mask; module:name works too",
     )
     how = parser.add_argument_group("how it computes")
     how.add_argument(
@@ -112,14 +115,20 @@ def build_parser() -> argparse.ArgumentParser:
         "tapped",
     )
     add_photo_sources(photos.add_mutually_exclusive_group(required=True))
-    taps = parser.add_argument_group("taps")
+    taps = parser.add_argument_group("taps and clicks")
     taps.add_argument(
         "--protocol",
-        choices=["uniform", "bands"],
-        help="over the instance's pixels, or the paper's: a fifth in each of five bands around "
-        "the centre of mass (default: uniform)",
+        choices=["uniform", "bands", "clicks"],
+        help="taps over the instance's pixels; the paper's: a fifth of them in each of five bands "
+        "around the centre of mass; or clicks that correct the mask, each in the middle of what is "
+        "wrong (default: uniform)",
     )
     taps.add_argument("--taps", type=whole_number(1, 100_000), help="per instance (default: 25)")
+    taps.add_argument(
+        "--max-clicks",
+        type=whole_number(1, 1000),
+        help="per instance, of --protocol clicks (default: 20)",
+    )
     taps.add_argument("--seed", type=SEED, default=0, help="of taps and intervals (default: 0)")
     taps.add_argument(
         "--taps-from", type=Path, metavar="TAPS.jsonl", help="the taps of another evaluation"
@@ -135,7 +144,7 @@ def build_parser() -> argparse.ArgumentParser:
     results.add_argument(
         "--out",
         type=Path,
-        help="folder for results.json, table.md, taps.jsonl, best.png and worst.png",
+        help="folder for results.json, table.md, taps.jsonl (or clicks.jsonl) and pictures",
     )
     results.add_argument("--resume", action="store_true", help="go on with what --out holds")
     results.add_argument("--json", action="store_true", help="print the results as JSON")
@@ -181,6 +190,10 @@ def _mistake(arguments: argparse.Namespace) -> str | None:
             "--taps-from brings its own taps and instances; leave --protocol, --taps and "
             "--scored-canvas out"
         )
+    if arguments.protocol == "clicks" and arguments.taps:
+        return "--taps is for --protocol uniform and bands; clicks are limited by --max-clicks"
+    if arguments.max_clicks and arguments.protocol != "clicks":
+        return "--max-clicks is for --protocol clicks"
     if arguments.protocol == "bands" and (arguments.taps or 5) % 5:
         return "--protocol bands taps each of five bands equally: --taps is a multiple of 5"
     if arguments.resume and not arguments.out:

@@ -13,13 +13,16 @@ from typing import Any
 import torch
 
 from tracenet.data import HeldOut, PhotoDataset, open_dataset
-from tracenet.evaluation.adapter import OutsideModel
-from tracenet.evaluation.answers import TapModel
+from tracenet.evaluation.adapter import OutsideClickModel, OutsideModel
+from tracenet.evaluation.answers import ClickModel, TapModel
+from tracenet.evaluation.click_scoring import MAX_CLICKS, ClickScoring
 from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.models import BundleReplay, FullNet
 from tracenet.evaluation.protocol import SCORED_CANVAS, TAPS, TapProtocol, Taps
 from tracenet.evaluation.regions import RegionReplay
+from tracenet.evaluation.scoring import Scoring
 from tracenet.evaluation.tap_scoring import TapScoring
+from tracenet.evaluation.tapping_again import TappingAgain
 from tracenet.evaluation.taps_file import FileTaps
 from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, load_checkpoint, shipped_checkpoint
 from tracenet.options import DEFAULT_NETWORK
@@ -43,11 +46,21 @@ class Input:
     about: Mapping[str, Any]
 
 
-def open_scoring(arguments: argparse.Namespace) -> tuple[TapScoring, Input]:
+def open_scoring(arguments: argparse.Namespace) -> tuple[Scoring[Any], Input]:
     """The model and the protocol that are named; a ``TraceNetError`` when there are none such."""
+    if arguments.protocol == "clicks":
+        model, about = _click_model(arguments)
+        scoring = ClickScoring(
+            model,
+            arguments.seed,
+            arguments.max_clicks or MAX_CLICKS,
+            arguments.scored_canvas or SCORED_CANVAS,
+            arguments.enlarge,
+        )
+        return scoring, about
     taps = _taps(arguments)
-    model, about = _tap_model(arguments)
-    return TapScoring(model, taps, arguments.seed, arguments.enlarge), about
+    tapped, about = _tap_model(arguments)
+    return TapScoring(tapped, taps, arguments.seed, arguments.enlarge), about
 
 
 def _taps(arguments: argparse.Namespace) -> Taps:
@@ -61,9 +74,21 @@ def _taps(arguments: argparse.Namespace) -> Taps:
     )
 
 
+def _click_model(arguments: argparse.Namespace) -> tuple[ClickModel, Input]:
+    if arguments.model:
+        return OutsideClickModel.load(arguments.model), _about_outside(arguments.model)
+    model, about = _our_model(arguments)
+    return TappingAgain(model), about
+
+
 def _tap_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
     if arguments.model:
         return OutsideModel.load(arguments.model), _about_outside(arguments.model)
+    return _our_model(arguments)
+
+
+def _our_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
+    """A bundle, or a network by its checkpoint."""
     if arguments.bundle:
         return _bundle(arguments)
     path = arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK)
@@ -154,7 +179,7 @@ def open_photos(arguments: argparse.Namespace) -> tuple[PhotoDataset, Input]:
 def versions() -> dict[str, str]:
     """Of the packages that the figures may depend on, those that are installed."""
     found = {}
-    for package in ("tracenet", "torch", "numpy", "pillow", "pycocotools", "onnxruntime"):
+    for package in ("tracenet", "torch", "numpy", "pillow", "scipy", "pycocotools", "onnxruntime"):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -1,21 +1,22 @@
-"""The best and the worst taps as pictures."""
+"""The best and the worst answers as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from tracenet.data import AnnotatedPhoto, PhotoDataset
-from tracenet.evaluation.answers import Photo, TapModel
+from tracenet.evaluation.answers import ClickModel, Photo, TapModel
 from tracenet.evaluation.enlarge import Enlargement
 from tracenet.evaluation.metrics import Mask, bounding_window
 from tracenet.evaluation.protocol import Tap
-from tracenet.evaluation.scores import InstanceScore, PhotoScore, TapScore
+from tracenet.evaluation.scores import InstanceScore, PhotoScore, SequenceScore, TapScore
 from tracenet_runtime.files import replacing
 
 SHOWN = 16
@@ -26,6 +27,8 @@ Colour = tuple[int, int, int]
 _TINT: Colour = (30, 110, 255)
 _TRUTH: Colour = (255, 215, 0)
 _TAP: Colour = (255, 40, 60)
+_POSITIVE: Colour = (40, 200, 80)
+_NEGATIVE: Colour = (255, 40, 60)
 _MARGIN = 0.25
 
 
@@ -71,6 +74,41 @@ def _tap_tile(
     level = f"{shown.tap.level}  " if shown.tap.level else ""
     caption = f"IoU {shown.tap.iou:.3f}  {level}{shown.photo.photo}"
     return _tile(photo, mask, truth, [(tap, _TAP)], caption)
+
+
+def write_click_pictures(
+    folder: Path,
+    scores: Sequence[PhotoScore[SequenceScore]],
+    photos: PhotoDataset,
+    model: ClickModel,
+    megapixels: float | None = None,
+) -> None:
+    """Write ``worst.png``: the 16 instances whose masks had the least IoU over all their clicks.
+
+    Each is clicked again, and shown after its last click; see `write_tap_pictures`.
+    """
+    shown = [(photo, instance) for photo in scores for instance in photo.instances]
+    shown.sort(key=lambda one: fmean(click.iou for click in one[1].clicks))
+    tiles = [
+        _click_tile(instance, photos[photo.index], model, megapixels)
+        for photo, instance in shown[:SHOWN]
+    ]
+    _write_grid(folder / "worst.png", tiles)
+
+
+def _click_tile(
+    score: SequenceScore, example: AnnotatedPhoto, model: ClickModel, megapixels: float | None
+) -> Image.Image:
+    larger = Enlargement.of(example.photo, megapixels)
+    photo = larger.photo(example.photo)
+    truth = larger.mask(example.masks[_place_of(score.instance, example)])
+    session = model.open(photo, example.name)
+    session.clear()
+    for click in score.clicks:
+        mask = session.click(click.x, click.y, click.positive).mask
+    dots = [((one.x, one.y), _POSITIVE if one.positive else _NEGATIVE) for one in score.clicks]
+    ious = " ".join(f"{click.iou:.2f}" for click in score.clicks[:: max(1, len(score.clicks) // 4)])
+    return _tile(photo, mask, truth, dots, f"{ious}  {example.name}")
 
 
 def _place_of(instance: int, example: AnnotatedPhoto) -> int:

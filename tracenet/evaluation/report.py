@@ -1,10 +1,11 @@
-"""The figures of an evaluation as a Markdown table."""
+"""The figures of an evaluation as Markdown tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tracenet.evaluation.click_summary import GOALS
 from tracenet.evaluation.summary import BOUNDARY_IOU, MIOU, MTA, ORACLE
 
 _HEADER = (
@@ -12,33 +13,62 @@ _HEADER = (
     f"| {MTA.replace('_', ' at ').replace('mta', 'mTA')} | s. e. | mTA, oracle level | s. e. |"
 )
 _RULE = "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-_GROUPS = {"bands": "band", "sizes": "size", "categories": "category"}
+_CLICK_GROUPS = {"sizes": "size", "categories": "category"}
+_GROUPS = {"bands": "band", **_CLICK_GROUPS}
+_BRACKETS = "In brackets: 95 % bootstrap interval over photos."
 
 
 def markdown(results: Mapping[str, Any]) -> str:
     """The table of results as `summarise` gives them, with their conditions."""
-    return "\n".join(_lines(results)) + "\n"
+    rows = [_HEADER, _RULE, *(_row(*group) for group in _groups(results, _GROUPS))]
+    oracle = "Oracle: the best level's mask."
+    return "\n".join([*rows, "", f"{_BRACKETS} {oracle}", "", *_conditions(results)]) + "\n"
 
 
-def _lines(results: Mapping[str, Any]) -> Iterator[str]:
-    yield from [_HEADER, _RULE, _row("**all**", results)]
-    for group, label in _GROUPS.items():
+def click_markdown(results: Mapping[str, Any], max_clicks: int) -> str:
+    """The tables of results as `summarise_clicks` gives them, with their conditions."""
+    goals = [f"noc@{goal}" for goal in GOALS]
+    names = " | ".join(f"NoC at {goal} %" for goal in GOALS)
+    lines = [
+        f"| | instances | clicks | {names} | drops | obeyed |",
+        f"| --- |{' ---: |' * (len(goals) + 4)}",
+    ]
+    for name, block in _groups(results, _CLICK_GROUPS):
+        figures = [_value(block, column) for column in (*goals, "drops", "obeyed")]
+        cells = [name, str(block["instances"]), str(block["clicks"]), *figures]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| goal | never reached | at the limit |", "| --- | ---: | ---: |"]
+    for goal in GOALS:
+        never, at_limit = (_value(results, f"{kind}@{goal}") for kind in ("never", "at_limit"))
+        lines.append(f"| {goal} % | {never} | {at_limit} |")
+    lines += ["", "| click | IoU |", "| ---: | ---: |"]
+    lines += [f"| {n} | {_value(results, f'iou@{n}')} |" for n in range(1, max_clicks + 1)]
+    noc = f"NoC: mean number of clicks until the IoU is reached, {max_clicks} where it never is."
+    return "\n".join([*lines, "", f"{_BRACKETS} {noc}", "", *_conditions(results)]) + "\n"
+
+
+def _groups(
+    results: Mapping[str, Any], labels: Mapping[str, str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The name of each row of a table, and its figures."""
+    yield "**all**", results
+    for group, label in labels.items():
         for name, block in (results[group] or {}).items():
             # A source may name a category with a line's end, or with what no encoding has.
-            yield _row(f"{label} {name if name.isprintable() else repr(name)}", block)
-    yield ""
-    yield "In brackets: 95 % bootstrap interval over photos. Oracle: the best level's mask."
-    yield ""
+            shown = name if name.isprintable() else repr(name)
+            yield f"{label} {shown}".replace("|", "\\|"), block
+
+
+def _conditions(results: Mapping[str, Any]) -> Iterator[str]:
     for name, value in _flat(results["conditions"]):
         yield f"- {name}: {value}"
-    problems = results["problems"]
-    for kind, found in problems.items():
+    for kind, found in results["problems"].items():
         yield f"- annotations: {found['rule']} {found['count']} ({kind.replace('_', ' ')})"
 
 
 def _row(name: str, block: Mapping[str, Any]) -> str:
     cells = [
-        name.replace("|", "\\|"),
+        name,
         str(block["instances"]),
         str(block["taps"]),
         _value(block, MIOU),

@@ -72,6 +72,59 @@ class InstanceScore:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ClickScore:
+    """A click (x, y), a pixel of the photo that was clicked on, and what it gave.
+
+    Attributes:
+        positive: it lies on the thing.
+        obeyed: its pixel has its label.
+        iou: of the mask after it.
+    """
+
+    x: int
+    y: int
+    positive: bool
+    obeyed: bool
+    iou: float
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceScore:
+    """The clicks on one instance, each correcting what those before it gave.
+
+    Attributes:
+        instance: its id in the source.
+        category: None where the source has none.
+        area: photo pixels.
+        clicks: in order, at least one; fewer than the most where nothing was left to correct.
+    """
+
+    instance: int
+    category: str | None
+    area: int
+    clicks: tuple[ClickScore, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """See :class:`Scored`."""
+        return {
+            "instance": self.instance,
+            "category": self.category,
+            "area": self.area,
+            "clicks": [list(astuple(click)) for click in self.clicks],
+        }
+
+    @classmethod
+    def from_dict(cls, line: dict[str, Any]) -> Self:
+        """See :class:`Scored`."""
+        return cls(
+            line["instance"],
+            line["category"],
+            line["area"],
+            tuple(ClickScore(*click) for click in line["clicks"]),
+        )
+
+
 class Scored(Protocol):
     """The score of one instance, by whatever protocol."""
 
