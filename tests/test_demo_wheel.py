@@ -108,5 +108,6 @@ def test_without_a_page_the_runtime_installs_all_the_same(tmp_path: Path) -> Non
     assert "tracenet_demo/cli.py" in inside
     # Who the shipped weights come from, beside them.
     assert {"tracenet/weights/NOTICE", "tracenet/weights/README.md"} <= set(inside)
-    assert any(name.endswith("licenses/LICENSE") for name in inside)
+    for licence in ("LICENSE", "tracenet/weights/NOTICE"):
+        assert any(name.endswith(f"licenses/{licence}") for name in inside)
     assert not [name for name in inside if name.startswith(("tracenet_demo/page/", "web/"))]

@@ -403,7 +403,7 @@ def test_operator_unknown_to_core_ml(tmp_path: Path, capfd: pytest.CaptureFixtur
 def test_size_of_all_packages(tmp_path: Path, precision: str, share: float) -> None:
     """Of the shipped network's default schedule, in relation to its checkpoint in float16.
 
-    Weights that several programs need are in each of their packages, which is 1.17 and 0.58.
+    Weights that several programs need are in each of their packages.
     """
     checkpoint = shipped_checkpoint(DEFAULT_NETWORK)
     plan = plan_schedule(captured(load_checkpoint(checkpoint)), parse_schedule("all", (640, 640)))

@@ -33,17 +33,18 @@ from tracenet_export.targets import onnx as target
 from tracenet_runtime.graph.program import TensorSpec
 
 CANVAS = (128, 256)
-# Backbone, pyramid and towers; the heads; the mask branch; the mask head.
+# Backbone, pyramid and towers; the heads; the mask branch at strides 8 and 4; the mask head.
 PROGRAMS = (
     "P4_128x256_query_0",
     "P4_128x256_query_1",
     "P4_128x256_64px_0",
-    "mask_head_16x18",
+    "P4_128x256_64px_1",
+    "mask_head_32x36",
 )
 BACKBONE = PROGRAMS[0]
 PRECISIONS = ("fp32", "fp16", "int8")
 # Largest difference over largest value, on noise.
-TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "int8": 5e-2}
+TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "int8": 8e-2}
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_file_is_valid(folder: Path, programs: dict[str, Program], name: str) ->
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_computes_what_torch_does(folder: Path, programs: dict[str, Program], name: str) -> None:
-    # The backbone rounds fifty times in a row.
+    # Trunk and neck round over sixty times in a row.
     tolerance = TOLERANCES[folder.name] * (2 if name == BACKBONE else 1)
     compare_with_torch(programs[name], folder / f"{name}.onnx", tolerance)
 
@@ -307,7 +308,7 @@ class Outputs(nn.Module):
 
 
 def test_int8_leaves_the_mask_head_alone(programs: dict[str, Program], tmp_path: Path) -> None:
-    program = programs["mask_head_16x18"]
+    program = programs["mask_head_32x36"]
     converted = target.convert([program], tmp_path, "int8", {})
     assert "QuantizeLinear" not in converted[program.name].operators
     compare_with_torch(program, tmp_path / f"{program.name}.onnx", 1e-5)

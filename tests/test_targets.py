@@ -34,14 +34,12 @@ IOU = {"fp32": 0.995, "fp16": 0.98, "int8": 0.7}
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Quarters of real photos."""
+    """Real photos, and the same mirrored."""
     folder = tmp_path_factory.mktemp("photos")
-    for number in range(FEWEST_PHOTOS):
-        photo = parity_photos()[number % 4]
-        height, width = photo.shape[0] // 2, photo.shape[1] // 2
-        top, left = number // 4 * height, number % 2 * width
-        quarter = photo[top : top + height, left : left + width]
-        Image.fromarray(quarter).save(folder / f"{number}.png")
+    upright = parity_photos()
+    for number, photo in enumerate((*upright, *(photo[:, ::-1] for photo in upright))):
+        Image.fromarray(photo).save(folder / f"{number}.png")
+    assert len(list(folder.iterdir())) >= FEWEST_PHOTOS
     return folder
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tracenet_runtime.tool import whole_number
 
-DEFAULT_NETWORK = "mobilenetv2-fpn"
+DEFAULT_NETWORK = "shufflenetv2-1.5x-pan"
 """The configuration that is trained, scored and exported unless another is named."""
 
 PHOTO_SOURCES = ("data", "coco", "lvis")

@@ -10,7 +10,8 @@ FIRST_CANVAS = (256, 256)
 TILE_CANVAS = (256, 256)
 """Of the second look."""
 
-# Chosen on photos held out of training, checked on others: docs/training.md, "Zoom".
+# Chosen on photos held out of training, checked on others: the end of docs/training.md,
+# "What helped and what did not".
 _EXTENT = 0.75
 """Share of the tile's canvas that the thing's longer side is to fill."""
 _ENLARGE = 4.0

@@ -42,7 +42,7 @@ COARSEST_STRIDE = LEVELS[-1].stride
 """Canvas heights and widths are multiples of this (128)."""
 
 DEFAULT_CANVAS = (512, 512)
-"""Height and width on which the shipped weights answer best (see docs/training.md)."""
+"""Height and width of a single look."""
 
 MASK_FEATURES = 8
 """Channels of the mask features."""

@@ -12,7 +12,7 @@ from tracenet.training.config_file import ConfigError, FileParser, read_config
 from tracenet_runtime.tool import ToolParser, whole_number
 
 EXAMPLE = """example:
-  tracenet-train --config phone --trunk nanodet_plus_m_416.safetensors \\
+  tracenet-train --config phone --trunk nanodet_plus_m_1.5x_416.safetensors \\
       --data photos/train --out runs/first
   accelerate launch -m tracenet.training.cli --config paper-coco \\
       --coco instances.json images --trunk resnet50.safetensors --out runs/coco"""
