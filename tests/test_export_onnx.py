@@ -43,8 +43,16 @@ PROGRAMS = (
 )
 BACKBONE = PROGRAMS[0]
 PRECISIONS = ("fp32", "fp16", "int8")
+MASK_BRANCH = PROGRAMS[2]
 # Largest difference over largest value, on noise.
-TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "int8": 8e-2}
+TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "int8": 5e-2}
+# Of what rounds many times in a row.
+DEEP_TOLERANCES = {
+    ("fp32", BACKBONE): 2e-5,
+    ("fp16", BACKBONE): 1e-2,
+    ("int8", BACKBONE): 0.15,
+    ("int8", MASK_BRANCH): 8e-2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +180,8 @@ def test_file_is_valid(folder: Path, programs: dict[str, Program], name: str) ->
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_computes_what_torch_does(folder: Path, programs: dict[str, Program], name: str) -> None:
-    # Trunk and neck round over sixty times in a row.
-    tolerance = TOLERANCES[folder.name] * (2 if name == BACKBONE else 1)
+    precision = folder.name
+    tolerance = DEEP_TOLERANCES.get((precision, name), TOLERANCES[precision])
     compare_with_torch(programs[name], folder / f"{name}.onnx", tolerance)
 
 
