@@ -23,6 +23,7 @@ from tracenet.data import (
     TapDataset,
     TapInputs,
 )
+from tracenet.data import canvases as canvases_module
 from tracenet.data import taps as taps_module
 from tracenet.data.augment import KEPT_AREA, Crop, random_crop
 from tracenet.data.taps import NOTHING, TARGET_STRIDE, level_of
@@ -378,6 +379,6 @@ def test_photos_without_things_are_passed_over_but_not_for_ever(
     nothing = annotated(np.zeros((32, 32), np.uint8))
     rare = Scenes([nothing] * 9 + [make_scene(64, 64)])
     assert len(TapDataset(rare, INPUTS, PAD, 0)[0].image) == 3
-    monkeypatch.setattr(taps_module, "MAXIMUM_TRIES", 50)
+    monkeypatch.setattr(canvases_module, "MAXIMUM_TRIES", 50)
     dataset = TapDataset(Scenes([nothing]), INPUTS, PAD, 0)
     refused(lambda: dataset[0], "50 crops in a row showed no thing; check that")

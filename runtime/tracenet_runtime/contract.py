@@ -14,3 +14,22 @@ PROBABILITY_STRIDE = 2
 
 MAX_SIDE = 16384
 """Pixels; no side of a canvas, and of no tensor, may be longer."""
+
+GUIDE = "guide"
+"""The external input that tells a guided look of the gestures and of the mask so far."""
+
+GUIDE_STRIDE = 4
+"""Canvas pixels per cell of its planes, and of the mask that a guided look gives."""
+
+GUIDE_PLANES = (
+    "positive",
+    "negative",
+    "box",
+    "prior",
+    "own_positive",
+    "own_negative",
+    "newest",
+    "right",
+    "down",
+)
+"""Its channels, in their order."""

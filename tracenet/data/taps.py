@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tracenet.data.annotated import AnnotatedPhoto, DataError, PhotoDataset
-from tracenet.data.augment import Augmentation, Crop, random_crop
-from tracenet.data.copy_paste import CopyPaste, copy_paste
+from tracenet.data.annotated import PhotoDataset
+from tracenet.data.augment import Augmentation
+from tracenet.data.canvases import CanvasSource
+from tracenet.data.copy_paste import CopyPaste
 from tracenet.data.tiles import TileAugmentation
 from tracenet.model.config import LEVELS
 
@@ -26,9 +27,6 @@ TARGET_STRIDE = 4
 
 CENTRE_RADIUS = 1.5
 """Half the side of a centre region, in cells of the level that answers at the box's centre."""
-
-MAXIMUM_TRIES = 1000
-"""Crops in a row that may show no thing before a dataset counts as empty."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,11 @@ class TapDataset(Dataset[TapBatch]):
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        self.photos, self.inputs, self.pad_value = photos, inputs, pad_value
+        self.inputs = inputs
         self.seed, self.process, self.processes = seed, process, processes
-        self._cumulative = np.cumsum(photos.weights / photos.weights.sum())
+        self._canvases = CanvasSource(
+            photos, pad_value, inputs.augmentation, inputs.copy_paste, inputs.tiles
+        )
 
     def __getitem__(self, step: int) -> TapBatch:
         # The size is common to all processes, so that they take equally long.
@@ -133,18 +133,9 @@ class TapDataset(Dataset[TapBatch]):
         taps_per_photo = max(1, round(self.inputs.taps_per_megapixel * size**2 / 1e6))
         images: list[npt.NDArray[np.uint8]] = []
         taps: list[_Tap] = []
-        tries = 0
         while len(images) < count:
-            crop = self._random_canvas(size, random)
+            crop = self._canvases.draw(size, random)
             targets = crop.masks[crop.tapped]
-            if not len(targets):
-                tries += 1
-                if tries == MAXIMUM_TRIES:
-                    raise DataError(
-                        f"{tries} crops in a row showed no thing; check that the photos have masks"
-                    )
-                continue
-            tries = 0
             for _ in range(taps_per_photo):
                 thing = targets[random.integers(len(targets))]
                 taps.append(
@@ -156,15 +147,6 @@ class TapDataset(Dataset[TapBatch]):
                     taps.append(_tap_beside(background, len(images), random))
             images.append(np.ascontiguousarray(crop.photo.transpose(2, 0, 1)))
         return _collate(images, taps)
-
-    def _random_canvas(self, size: int, random: np.random.Generator) -> Crop:
-        def draw() -> AnnotatedPhoto:
-            index = int(np.searchsorted(self._cumulative, random.random()))
-            return self.photos[min(index, len(self.photos) - 1)]
-
-        inputs, pad_value = self.inputs, self.pad_value
-        crop = random_crop(draw(), size, pad_value, inputs.augmentation, random, inputs.tiles)
-        return copy_paste(crop, draw, pad_value, inputs.augmentation, inputs.copy_paste, random)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from tracenet.model.checkpoint import (
     save_checkpoint,
     shipped_checkpoint,
     untrained_network,
+    with_guided_look,
 )
 from tracenet.model.config import (
     COARSEST_STRIDE,
@@ -46,4 +47,5 @@ __all__ = [
     "shipped_checkpoint",
     "tap_score",
     "untrained_network",
+    "with_guided_look",
 ]

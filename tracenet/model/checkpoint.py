@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tracenet.model.backbones import Bottleneck
-from tracenet.model.config import CONFIGS, TraceNetConfig
+from tracenet.model.config import CONFIGS, GUIDE_CHANNELS, TraceNetConfig
+from tracenet.model.guided import GUIDE_STRIDES
 from tracenet.model.network import TraceNet
 from tracenet.scene import generate_scene
 from tracenet_runtime.errors import TraceNetError, refuse_if_out_of_memory
@@ -45,6 +47,24 @@ def build_network(name: str) -> TraceNet:
         raise CheckpointError(
             f"there is no network {name!r}; choose one of {', '.join(CONFIGS)}"
         ) from None
+
+
+def with_guided_look(network: TraceNet) -> TraceNet:
+    """The network, and a guided look with random weights if it has none.
+
+    Raises:
+        CheckpointError: its mask branch does not reach stride 4.
+    """
+    if network.config.guide_channels:
+        return network
+    if network.config.mask_stride != GUIDE_STRIDES[0]:
+        raise CheckpointError(
+            f"{network.config.name} has mask features of stride {network.config.mask_stride}; a "
+            f"guided look needs those of stride {GUIDE_STRIDES[0]}, take a network that has them"
+        )
+    guided = TraceNet(replace(network.config, guide_channels=GUIDE_CHANNELS))
+    guided.load_state_dict(network.state_dict(), strict=False)
+    return guided.train(network.training)
 
 
 def save_checkpoint(

@@ -54,6 +54,10 @@ FILTER_SIZE = sum(inputs * outputs + outputs for inputs, outputs in MASK_HEAD_LA
 """Parameters of the mask head that the controller predicts at a cell (169)."""
 
 
+GUIDE_CHANNELS = (32, 80, 128, 160)
+"""Of a guided look that is added to a network, at strides 4, 8, 16, 32."""
+
+
 @dataclass(frozen=True)
 class TraceNetConfig:
     """Everything that defines the network besides its weights.
@@ -70,6 +74,8 @@ class TraceNetConfig:
             with half of its channels, and sees C1.
         kernel: kernel of the pyramid's, the towers' and the mask branch's convolutions.
         separable: make those convolutions depthwise-separable, and the predictors 1x1.
+        guide_channels: of the guided look, which corrects masks, at strides 4, 8, 16 and 32; a
+            network without it has none. It reads the mask branch at stride 4.
     """
 
     name: str
@@ -85,6 +91,7 @@ class TraceNetConfig:
     mask_stride: MaskStride = 8
     kernel: int = 3
     separable: bool = False
+    guide_channels: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON-ready values."""
@@ -120,6 +127,8 @@ class TraceNetConfig:
             raise ValueError("pixel_mean and pixel_std must be finite numbers")
         if min(config.pixel_std) <= 0:
             raise ValueError("pixel_std must be above 0")
+        if config.guide_channels and (len(config.guide_channels), config.mask_stride) != (4, 4):
+            raise ValueError("guide_channels are four numbers, of a network of mask_stride 4")
         return config
 
 

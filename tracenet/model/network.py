@@ -19,6 +19,7 @@ from tracenet.model.config import (
     TraceNetConfig,
 )
 from tracenet.model.ghost_pan import PathAggregationPyramid
+from tracenet.model.guided import GUIDE_STRIDES, GuidedLook, TileEncoder
 from tracenet.model.layers import TowerLayer, conv_norm_relu, convolution
 from tracenet.model.score import tap_score
 
@@ -65,6 +66,24 @@ class HeadOutputs:
     quality_logit: list[Tensor]
     box: list[Tensor]
     filter: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the network computes of a picture before anything is asked.
+
+    Attributes:
+        c1: N x C x H / 2 x W / 2.
+        pyramid: P3 ... P7, each N x pyramid_channels x H_l x W_l.
+        mask: the mask features, N x 8 x H / stride x W / stride.
+        coarse_mask, fine_mask: what they are made of, see :class:`MaskBranch`.
+    """
+
+    c1: Tensor
+    pyramid: list[Tensor]
+    mask: Tensor
+    coarse_mask: Tensor
+    fine_mask: Tensor
 
 
 class Heads(nn.Module):
@@ -132,18 +151,27 @@ class MaskBranch(nn.Module):
             channels //= 2
         self.project = nn.Conv2d(channels, MASK_FEATURES, 1)
 
-    def forward(self, c1: Tensor, p3: Tensor, p4: Tensor, p5: Tensor) -> Tensor:
-        """N x C_l x H_l x W_l at strides 2, 8, 16, 32 -> N x 8 x H / stride x W / stride."""
+    def forward(
+        self, c1: Tensor, p3: Tensor, p4: Tensor, p5: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The mask features, and what they are made of.
+
+        Args:
+            c1, p3, p4, p5: N x C_l x H_l x W_l at strides 2, 8, 16, 32.
+
+        Returns:
+            N x 8 x H / stride x W / stride; N x C x H / 8 x W / 8; and N x C' x H / stride x
+            W / stride, what the features are projected from.
+        """
         x = self.refine[0](p3)
         for factor, refine, level in ((2.0, self.refine[1], p4), (4.0, self.refine[2], p5)):
             x = x + F.interpolate(
                 refine(level), scale_factor=factor, mode="bilinear", align_corners=False
             )
-        x = self.trunk(x)
+        coarse = fine = self.trunk(x)
         if self.fine is not None:
-            x = self.fine(x, c1)
-        features: Tensor = self.project(x)
-        return features
+            fine = self.fine(coarse, c1)
+        return self.project(fine), coarse, fine
 
 
 class FineMaskFeatures(nn.Module):
@@ -203,6 +231,11 @@ class TraceNet(nn.Module):
         self.pyramid = _NECKS[config.neck](self.backbone.out_channels, config)
         self.heads = Heads(config)
         self.mask_branch = MaskBranch(self.backbone.stem_channels, config)
+        self.tile_encoder: TileEncoder | None = None
+        self.guided_look: GuidedLook | None = None
+        if config.guide_channels:
+            self.tile_encoder = TileEncoder(self.backbone.stem_channels, config)
+            self.guided_look = GuidedLook(config)
 
     @property
     def pad_value(self) -> tuple[int, int, int]:
@@ -217,9 +250,14 @@ class TraceNet(nn.Module):
             image: N x 3 x H x W, RGB 0-255, H and W multiples of 32 (the last cells of P6 and P7
                 may then reach over the canvas's border).
         """
+        features = self.features(image)
+        return self.heads(features.pyramid), features.mask
+
+    def features(self, image: Tensor) -> Features:
+        """What heads, mask head and guided look read; ``image`` as for :meth:`predict`."""
         c1, c3, c4, c5 = self.backbone((image - self.pixel_mean) / self.pixel_std)
         pyramid = self.pyramid(c3, c4, c5)
-        return self.heads(pyramid), self.mask_branch(c1, *pyramid[:3])
+        return Features(c1, pyramid, *self.mask_branch(c1, *pyramid[:3]))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Every output of the network, by name.
@@ -230,9 +268,11 @@ class TraceNet(nn.Module):
         Returns:
             For each level ``p3`` ... ``p7``: ``p3_score`` N x 1 x h x w in [0, 1], ``p3_box``
             N x 4 x h x w in units of the level's size of interest, ``p3_filter`` N x 169 x h x w;
-            and ``mask_features`` N x 8 x H / s x W / s, s the configuration's ``mask_stride``.
+            and ``mask_features`` N x 8 x H / s x W / s, s the configuration's ``mask_stride``;
+            with a guided look also ``guide_4`` ... ``guide_32``, what it reads at these strides.
         """
-        heads, mask_features = self.predict(image)
+        features = self.features(image)
+        heads = self.heads(features.pyramid)
         outputs: dict[str, Tensor] = {}
         for index, level in enumerate(LEVELS):
             outputs[level.output("score")] = tap_score(
@@ -240,5 +280,10 @@ class TraceNet(nn.Module):
             )
             outputs[level.output("box")] = heads.box[index]
             outputs[level.output("filter")] = heads.filter[index]
-        outputs["mask_features"] = mask_features
+        outputs["mask_features"] = features.mask
+        if self.tile_encoder is not None:
+            kept = self.tile_encoder(
+                features.c1, features.pyramid, features.coarse_mask, features.fine_mask
+            )
+            outputs |= {f"guide_{s}": x for s, x in zip(GUIDE_STRIDES, kept, strict=True)}
         return outputs

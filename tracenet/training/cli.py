@@ -40,9 +40,23 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     from accelerate.utils import set_seed
 
     from tracenet.data import CopyPaste, HeldOut, TapInputs, TileAugmentation, open_dataset
-    from tracenet.model import CheckpointError, build_network, load_checkpoint, load_trunk
+    from tracenet.data.corrections import TILE_SIDE, CorrectionInputs
+    from tracenet.model import (
+        CheckpointError,
+        TraceNet,
+        build_network,
+        load_checkpoint,
+        load_trunk,
+        with_guided_look,
+    )
     from tracenet.training.loop import train
-    from tracenet.training.optimization import Optimization, freeze_early_layers
+    from tracenet.training.optimization import (
+        Optimization,
+        freeze_all_but_guided_look,
+        freeze_early_layers,
+    )
+    from tracenet.training.task import B, TrainingTask
+    from tracenet.training.tasks.corrections import CorrectionTask
     from tracenet.training.tasks.taps import TapTask
 
     photos = open_dataset(arguments.data, arguments.coco, arguments.lvis, arguments.set_weight)
@@ -64,15 +78,6 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         network = build_network(arguments.model or DEFAULT_NETWORK)
     if arguments.trunk:
         load_trunk(network, arguments.trunk)
-    if arguments.trunk or arguments.init:
-        freeze_early_layers(network)
-    inputs = TapInputs(
-        pixels=round(arguments.pixels * 1e6),
-        canvas_sizes=arguments.canvas,
-        tap_region=arguments.taps,
-        copy_paste=CopyPaste(probability=arguments.copy_paste),
-        tiles=TileAugmentation(shares=arguments.tiles),
-    )
     optimization = Optimization(
         steps=arguments.steps,
         optimizer=arguments.optimizer,
@@ -83,18 +88,39 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         leaky_steps=arguments.leaky_steps,
         rounded_steps=arguments.rounded_steps,
     )
-    summary = train(
-        network,
-        TapTask(photos, inputs, network.pad_value, held_out),
-        optimization,
-        arguments.out,
-        seed=arguments.seed,
-        save_every=arguments.save_every,
-        score_every=arguments.score_every,
-        resume=arguments.resume,
-        precision=arguments.precision,
-        workers=arguments.workers,
-    )
+    copy_paste = CopyPaste(probability=arguments.copy_paste)
+
+    def learn(network: TraceNet, task: TrainingTask[B]) -> dict[str, Any]:
+        return train(
+            network,
+            task,
+            optimization,
+            arguments.out,
+            seed=arguments.seed,
+            save_every=arguments.save_every,
+            score_every=arguments.score_every,
+            resume=arguments.resume,
+            precision=arguments.precision,
+            workers=arguments.workers,
+        )
+
+    if arguments.task == "clicks":
+        network = with_guided_look(network)
+        freeze_all_but_guided_look(network)
+        tiles = max(1, round(arguments.pixels * 1e6 / TILE_SIDE**2))
+        corrections = CorrectionInputs(tiles_per_step=tiles, copy_paste=copy_paste)
+        summary = learn(network, CorrectionTask(photos, corrections, network.pad_value, held_out))
+    else:
+        if arguments.trunk or arguments.init:
+            freeze_early_layers(network)
+        taps = TapInputs(
+            pixels=round(arguments.pixels * 1e6),
+            canvas_sizes=arguments.canvas,
+            tap_region=arguments.taps,
+            copy_paste=copy_paste,
+            tiles=TileAugmentation(shares=arguments.tiles),
+        )
+        summary = learn(network, TapTask(photos, taps, network.pad_value, held_out))
     return summary if PartialState().is_main_process else None
 
 

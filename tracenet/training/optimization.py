@@ -144,11 +144,17 @@ def freeze_early_layers(network: TraceNet) -> None:
         module.requires_grad_(False)
 
 
+def freeze_all_but_guided_look(network: TraceNet) -> None:
+    """Keep the masks that are corrected as they are."""
+    network.requires_grad_(False)
+    for part in (network.tile_encoder, network.guided_look):
+        if part is not None:
+            part.requires_grad_(True)
+
+
 def set_training_mode(network: TraceNet) -> None:
     """BatchNorm of frozen layers keeps its statistics; all else is in training mode."""
     network.train()
-    for part in network.backbone.early_layers():
-        frozen = not any(parameter.requires_grad for parameter in part.parameters())
-        for layer in part.modules():
-            if frozen and isinstance(layer, _BATCH_NORM):
-                layer.eval()
+    for layer in network.modules():
+        if isinstance(layer, _BATCH_NORM):
+            layer.train(any(parameter.requires_grad for parameter in layer.parameters()))

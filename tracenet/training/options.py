@@ -63,6 +63,8 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
         )
     if options["score_every"] and not options["hold_out"]:
         parser.error("--score-every needs --hold-out, which keeps photos to be scored")
+    if options["task"] == "clicks" and not options["init"]:
+        parser.error("--task clicks needs --init, the network whose masks are corrected")
     if options["set_weight"] and not options["data"]:
         parser.error("--set-weight needs --data: a COCO or LVIS JSON has no sets")
     return argparse.Namespace(**options)
@@ -72,7 +74,7 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
     """The command line. What must be given is not marked as such: a file may give it."""
     parser = kind(
         prog="tracenet-train",
-        description="Train TraceNet on taps.",
+        description="Train TraceNet on taps, or its guided look on corrections.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -80,6 +82,13 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
         "--config",
         metavar="FILE.toml",
         help="options by their long names, or paper-coco or phone; the command line overrides it",
+    )
+    parser.add_argument(
+        "--task",
+        choices=["taps", "clicks"],
+        default="taps",
+        help="what is learnt: masks from one tap, or the guided look, which corrects the masks of "
+        "--init's network by clicks, scribbles and boxes (default: taps)",
     )
     parser.add_argument(
         "--model",

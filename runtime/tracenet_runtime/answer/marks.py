@@ -1,0 +1,147 @@
+"""Gestures on a canvas, and the planes that show them to a guided look.
+
+Training and every replay fill the planes here, so that the network sees in use what it learnt from.
+Coordinates are canvas pixels: pixel ``x`` covers ``[x, x + 1)``, its centre is ``x + 0.5``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracenet_runtime.contract import GUIDE_PLANES, GUIDE_STRIDE
+from tracenet_runtime.image.geometry import Box
+
+FloatArray = npt.NDArray[np.float32]
+Point = tuple[float, float]
+
+LEAST_RADIUS = 5.0
+"""Canvas pixels; thinner strokes, and taps, are shown so thick."""
+
+NEARNESS = 48.0
+"""Canvas pixels over which the newest mark's plane falls to 1 / e."""
+
+FAR = 128.0
+"""Canvas pixels that are 1 in the planes of distances from the first mark."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line that says of what it covers whether it belongs to the thing.
+
+    ``points`` (x, y) are joined by straight lines; one is a tap. All within ``radius`` of the line
+    is covered.
+    """
+
+    points: tuple[Point, ...]
+    radius: float
+    positive: bool
+
+    def __post_init__(self) -> None:
+        if not self.points:
+            raise ValueError("a stroke has at least one point")
+
+    @property
+    def middle(self) -> Point:
+        """The point halfway along the line."""
+        lengths = [math.dist(a, b) for a, b in zip(self.points, self.points[1:], strict=False)]
+        left = sum(lengths) / 2
+        for (x0, y0), (x1, y1), length in zip(self.points, self.points[1:], lengths, strict=False):
+            if length > 0 and left <= length:
+                share = left / length
+                return x0 + share * (x1 - x0), y0 + share * (y1 - y0)
+            left -= length
+        return self.points[-1]
+
+    def distance(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """From the line to the places at columns ``x`` and rows ``y``: len(y) x len(x)."""
+        points = np.asarray(self.points, np.float32)
+        starts, stops = (points, points) if len(points) == 1 else (points[:-1], points[1:])
+        nearest = np.full((len(y), len(x)), np.inf, np.float32)
+        for (x0, y0), (x1, y1) in zip(starts, stops, strict=True):
+            dx, dy = x1 - x0, y1 - y0
+            square = dx * dx + dy * dy
+            to_x, to_y = (x - x0)[None, :], (y - y0)[:, None]
+            along = np.float32(0) if square == 0 else (to_x * dx + to_y * dy) / square
+            share = np.clip(along, 0, 1)
+            away = (to_x - share * dx) ** 2 + (to_y - share * dy) ** 2
+            np.minimum(nearest, away, out=nearest)
+        return np.sqrt(nearest)
+
+
+@dataclass(frozen=True)
+class Area:
+    """A box (x0, y0, x1, y1) about the thing."""
+
+    box: Box
+
+    @property
+    def positive(self) -> bool:
+        """It says where the thing is."""
+        return True
+
+    @property
+    def middle(self) -> Point:
+        """The box's centre."""
+        x0, y0, x1, y1 = self.box
+        return (x0 + x1) / 2, (y0 + y1) / 2
+
+    def distance(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """From the box to the places at columns ``x`` and rows ``y``, 0 inside: len(y) x len(x)."""
+        x0, y0, x1, y1 = self.box
+        across = np.maximum(np.maximum(x0 - x, x - x1), 0)[None, :]
+        down = np.maximum(np.maximum(y0 - y, y - y1), 0)[:, None]
+        return np.hypot(across, down).astype(np.float32)
+
+    def coverage(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """How much of the cells centred at ``x`` and ``y`` is inside: len(y) x len(x)."""
+        x0, y0, x1, y1 = self.box
+        across, down = (
+            np.clip(np.minimum(at - low, high - at) / GUIDE_STRIDE + 0.5, 0, 1)
+            for at, low, high in ((x, x0, x1), (y, y0, y1))
+        )
+        covered: FloatArray = (down[:, None] * across[None, :]).astype(np.float32)
+        return covered
+
+
+Mark = Stroke | Area
+
+
+def guide_planes(
+    marks: Sequence[Mark],
+    prior: FloatArray,
+    own_positive: FloatArray,
+    own_negative: FloatArray,
+) -> FloatArray:
+    """The planes of ``GUIDE_PLANES``, float32, one h x w plane of ``GUIDE_STRIDE`` cells each.
+
+    ``marks`` are in the order in which they were made, at least one. ``prior`` is the probability
+    of the mask so far; ``own_positive`` and ``own_negative`` are TraceNet's own masks at the
+    positive and at the negative marks, times their scores, the largest of each. All are h x w.
+    Where a stroke says the opposite of an earlier one, the later one is right.
+    """
+    height, width = prior.shape
+    x, y = (
+        (np.arange(count, dtype=np.float32) + np.float32(0.5)) * np.float32(GUIDE_STRIDE)
+        for count in (width, height)
+    )
+    planes = np.zeros((len(GUIDE_PLANES), height, width), np.float32)
+    positive, negative, box = planes[:3]
+    for mark in marks:
+        if isinstance(mark, Area):
+            box[:] = mark.coverage(x, y)
+            continue
+        said, opposite = (positive, negative) if mark.positive else (negative, positive)
+        radius = max(mark.radius, LEAST_RADIUS)
+        covered = np.clip((radius - mark.distance(x, y)) / GUIDE_STRIDE + 0.5, 0, 1)
+        np.maximum(said, covered, out=said)
+        np.minimum(opposite, 1 - covered, out=opposite)
+    planes[3], planes[4], planes[5] = prior, own_positive, own_negative
+    newest = marks[-1]
+    planes[6] = np.exp(-newest.distance(x, y) / NEARNESS) * (1 if newest.positive else -1)
+    anchor_x, anchor_y = next((mark for mark in marks if mark.positive), newest).middle
+    planes[7] = ((x - anchor_x) / FAR)[None, :]
+    planes[8] = ((y - anchor_y) / FAR)[:, None]
+    return planes
