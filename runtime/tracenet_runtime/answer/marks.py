@@ -68,7 +68,8 @@ class Stroke:
             share = np.clip(along, 0, 1)
             away = (to_x - share * dx) ** 2 + (to_y - share * dy) ** 2
             np.minimum(nearest, away, out=nearest)
-        return np.sqrt(nearest)
+        distance: FloatArray = np.sqrt(nearest)
+        return distance
 
 
 @dataclass(frozen=True)
