@@ -13,6 +13,7 @@ from tracenet_runtime.engines import EngineReport, EngineSettings
 from tracenet_runtime.errors import (
     BundleError,
     EngineUnavailable,
+    GestureError,
     OutOfMemory,
     OutputError,
     PhotoError,
@@ -32,6 +33,7 @@ __all__ = [
     "EngineReport",
     "EngineSettings",
     "EngineUnavailable",
+    "GestureError",
     "OutOfMemory",
     "OutputError",
     "PhotoError",

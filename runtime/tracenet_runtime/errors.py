@@ -23,7 +23,11 @@ class PhotoError(TraceNetError):
     """The photo is missing, cannot be decoded, is too large, or is not H x W x 3 uint8."""
 
 
-class TapOutsidePhoto(TraceNetError):  # noqa: N818 - reads as what happened
+class GestureError(TraceNetError):
+    """A gesture cannot be used: it is off the photo, empty, or nothing is there that it changes."""
+
+
+class TapOutsidePhoto(GestureError):  # noqa: N818 - reads as what happened
     """The tap is not on a pixel of the photo."""
 
 

@@ -7,6 +7,7 @@ content has a whole number of pixels.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracenet_runtime.errors import TapOutsidePhoto
@@ -40,11 +41,7 @@ class Placement:
         on the content, never on the padding. Raises ``TapOutsidePhoto`` for a position that is
         not on the photo.
         """
-        if not (0 <= x < self.photo_width and 0 <= y < self.photo_height):
-            raise TapOutsidePhoto(
-                f"The tap ({x}, {y}) is outside the photo; x must be from 0 to "
-                f"{self.photo_width - 1} and y from 0 to {self.photo_height - 1}."
-            )
+        check_tap(x, y, (self.photo_height, self.photo_width))
         return (
             (2 * math.floor(x) + 1) * self.content_width // (2 * self.photo_width),
             (2 * math.floor(y) + 1) * self.content_height // (2 * self.photo_height),
@@ -61,6 +58,53 @@ class Placement:
             _clip(x1 * x_scale, self.photo_width),
             _clip(y1 * y_scale, self.photo_height),
         )
+
+
+@dataclass(frozen=True)
+class PlacedTile:
+    """A ``tile`` of a photo on a ``canvas`` of (height, width) pixels.
+
+    ``placement`` is how the tile, taken for a photo, lies there.
+    """
+
+    tile: Tile
+    placement: Placement
+    canvas: Size
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Canvas pixels per photo pixel, along x and y."""
+        return (
+            self.placement.content_width / self.placement.photo_width,
+            self.placement.content_height / self.placement.photo_height,
+        )
+
+    def to_canvas(self, x: float, y: float) -> tuple[float, float]:
+        """A position in the photo as one on the canvas; on it or not."""
+        across, down = self.scale
+        return (x - self.tile[0]) * across, (y - self.tile[1]) * down
+
+    def box_to_photo(self, box: Box) -> Box:
+        """A box in canvas pixels as one in photo pixels, clipped to the tile."""
+        left, top = self.tile[:2]
+        x0, y0, x1, y1 = self.placement.box_to_photo(box)
+        return x0 + left, y0 + top, x1 + left, y1 + top
+
+
+def check_tap(x: float, y: float, photo: Size) -> None:
+    """Raise ``TapOutsidePhoto`` for a position that is on no pixel of a photo."""
+    height, width = photo
+    if not (0 <= x < width and 0 <= y < height):
+        raise TapOutsidePhoto(
+            f"The tap ({x}, {y}) is outside the photo; x must be from 0 to {width - 1} and y from "
+            f"0 to {height - 1}."
+        )
+
+
+def united(boxes: Iterable[Box]) -> Box:
+    """The smallest box that holds all of them, of which there is one at least."""
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)
 
 
 def _clip(value: float, upper: float) -> float:

@@ -23,9 +23,9 @@ _Taps = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
 class ProbabilityMap:
     """How probable it is that a place of the photo belongs to the thing.
 
-    ``probability`` (float32, h x w) has one cell per ``PROBABILITY_STRIDE`` canvas pixels of
-    ``window``, which is (x0, y0, x1, y1) in canvas pixels. ``placement`` is how what was looked at
-    lies on the canvas: all of a photo of ``photo`` (height, width) pixels, or the ``tile`` of it.
+    ``probability`` (float32, h x w) has one cell per ``stride`` canvas pixels of ``window``, which
+    is (x0, y0, x1, y1) in canvas pixels. ``placement`` is how what was looked at lies on the
+    canvas: all of a photo of ``photo`` (height, width) pixels, or the ``tile`` of it.
     """
 
     probability: npt.NDArray[np.float32]
@@ -33,11 +33,12 @@ class ProbabilityMap:
     placement: Placement
     photo: tuple[int, int]
     tile: Tile | None
+    stride: int = PROBABILITY_STRIDE
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.window
         rows, columns = self.probability.shape
-        if (columns * PROBABILITY_STRIDE, rows * PROBABILITY_STRIDE) != (x1 - x0, y1 - y0):
+        if (columns * self.stride, rows * self.stride) != (x1 - x0, y1 - y0):
             raise ValueError(f"a map of {rows} x {columns} cells does not fill {self.window}")
 
     def mask_at(self, height: int, width: int) -> npt.NDArray[np.bool_]:
@@ -52,31 +53,50 @@ class ProbabilityMap:
         floats for all of a 100-megapixel photo would take 400 MB, and Pillow rounds the corners of
         a tile to float32, so that its tiles do not join exactly.
         """
-        if height < 1 or width < 1:
-            raise ValueError(f"a mask cannot have {height} x {width} pixels")
-        x0, y0, _, _ = self.window
+        mask = blank_mask(height, width)
+        self.write(mask)
+        return mask
+
+    def axes(self, height: int, width: int) -> "tuple[PictureAxis, PictureAxis]":
+        """Down and across, of a picture of the whole photo that has this many pixels."""
         left, top, right, bottom = self.tile or (0, 0, self.photo[1], self.photo[0])
-        across = _Axis(width, self.photo[1], left, right, self.placement.content_width)
-        down = _Axis(height, self.photo[0], top, bottom, self.placement.content_height)
+        return (
+            PictureAxis(height, self.photo[0], top, bottom, self.placement.content_height),
+            PictureAxis(width, self.photo[1], left, right, self.placement.content_width),
+        )
+
+    def write(self, mask: npt.NDArray[np.bool_]) -> None:
+        """Fill in a mask as ``mask_at`` gives it, where that is still all False."""
+        x0, y0, _, _ = self.window
+        down, across = self.axes(*mask.shape)
         cells = np.ascontiguousarray(self.probability, np.float32)
         # Mixing cells cannot exceed the largest of them: pixels far from every cell above 0.5 stay
         # out.
         likely = cells > 0.5
-        columns = _pixels_near(np.flatnonzero(likely.any(axis=0)), x0, cells.shape[1], across)
-        rows = _pixels_near(np.flatnonzero(likely.any(axis=1)), y0, cells.shape[0], down)
-
-        # From `np.zeros` it would take all of its memory whenever the C library had such a block at
-        # hand.
-        mask = np.frombuffer(blank_memory(height * width), np.bool_).reshape(height, width)
+        columns, rows = (
+            _pixels_near(
+                np.flatnonzero(likely.any(axis)), start, likely.shape[1 - axis], on, self.stride
+            )
+            for axis, start, on in ((0, x0, across), (1, y0, down))
+        )
         for tile_columns in _pieces(columns, _TILE_COLUMNS):
-            column_taps = _triangle_taps(tile_columns, across, x0, cells.shape[1])
+            column_taps = _triangle_taps(tile_columns, across, x0, cells.shape[1], self.stride)
             tile_height = max(1, _TILE_PIXELS // len(tile_columns))
             buffer = np.empty((3, tile_height, len(tile_columns)), np.bool_)
             for tile_rows in _pieces(rows, tile_height):
-                row_taps = _triangle_taps(tile_rows, down, y0, cells.shape[0])
+                row_taps = _triangle_taps(tile_rows, down, y0, cells.shape[0], self.stride)
                 part = mask[_slice(tile_rows), _slice(tile_columns)]
                 part[:] = _tile_mask(cells, row_taps, column_taps, buffer[:, : len(tile_rows)])
-        return mask
+
+
+def blank_mask(height: int, width: int) -> npt.NDArray[np.bool_]:
+    """All False; memory is only taken where it is written. ``ValueError`` for one without pixels.
+
+    From `np.zeros` it would take all of its memory whenever the C library had such a block at hand.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"a mask cannot have {height} x {width} pixels")
+    return np.frombuffer(blank_memory(height * width), np.bool_).reshape(height, width)
 
 
 def place_mask(
@@ -91,7 +111,7 @@ def place_mask(
 
 
 @dataclass(frozen=True)
-class _Axis:
+class PictureAxis:
     """One axis of a picture of a photo, of which a part lies on the canvas.
 
     The photo has ``photo`` pixels, of which ``[start, stop)`` are ``content`` canvas pixels large,
@@ -173,18 +193,22 @@ def _mix_columns(cells: npt.NDArray[np.float32], taps: _Taps) -> npt.NDArray[np.
 
 
 def _pixels_near(
-    cells: npt.NDArray[np.intp], window_start: int, cell_count: int, axis: _Axis
+    cells: npt.NDArray[np.intp],
+    window_start: int,
+    cell_count: int,
+    axis: PictureAxis,
+    stride: int,
 ) -> range:
     """The picture's pixels of one axis, inside the window, that mix any of these cells."""
     if not cells.size:
         return range(0)
-    support = max(PROBABILITY_STRIDE, axis.scale)
+    support = max(stride, axis.scale)
     first_centre, last_centre = (
-        window_start + PROBABILITY_STRIDE * (int(cell) + 0.5) for cell in (cells[0], cells[-1])
+        window_start + stride * (int(cell) + 0.5) for cell in (cells[0], cells[-1])
     )
     return axis.pixels_within(
         max(window_start, math.floor(first_centre - support)),
-        min(window_start + PROBABILITY_STRIDE * cell_count, math.ceil(last_centre + support)),
+        min(window_start + stride * cell_count, math.ceil(last_centre + support)),
     )
 
 
@@ -197,14 +221,16 @@ def _pieces(whole: range, length: int) -> Iterator[range]:
         yield range(start, min(start + length, whole.stop))
 
 
-def _triangle_taps(pixels: range, axis: _Axis, window_start: int, cell_count: int) -> _Taps:
+def _triangle_taps(
+    pixels: range, axis: PictureAxis, window_start: int, cell_count: int, stride: int
+) -> _Taps:
     """Which cells each of the picture's pixels mixes on one axis, and in what shares.
 
     Returns two arrays, taps x pixels: cell indices (clipped into the window) and weights (0 outside
     the window, adding up to 1 per pixel).
     """
-    support = max(1.0, axis.scale / PROBABILITY_STRIDE)
-    centre = (axis.centres(pixels) - window_start) / PROBABILITY_STRIDE
+    support = max(1.0, axis.scale / stride)
+    centre = (axis.centres(pixels) - window_start) / stride
     first = np.floor(centre - support + 0.5).astype(np.intp)
     index = first + np.arange(math.ceil(2 * support))[:, None]
     weight = np.maximum(0.0, 1.0 - np.abs(index + 0.5 - centre) / support)
