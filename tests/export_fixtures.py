@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tracenet.model import save_checkpoint, untrained_network
+from tracenet.model.guided import GuidedLook
 from tracenet_export import check, cli, schedule
 from tracenet_export import exporting as exporting_module
 from tracenet_export.assemble import Assembly, assemble
@@ -98,9 +99,9 @@ def export_small(folder: Path) -> SmallExport:
     planned, made = [], []
     export_bundle = exporting_module.export_bundle
 
-    def assembling(plans: Sequence[SchedulePlan]) -> Assembly:
+    def assembling(plans: Sequence[SchedulePlan], look: GuidedLook | None) -> Assembly:
         planned.extend(plans)
-        return assemble(plans)
+        return assemble(plans, look)
 
     def exporting(draft: Draft, *others: Any, **options: Any) -> dict[str, Any]:
         made.append(draft)

@@ -17,6 +17,9 @@ warm, canvas 64 x 96
   encode      image 64 x 96 -> p3 8 x 12, p4 4 x 6
   query_3, query_4 and mask near as above
   mask all    p3 8 x 12 -> features -> head, the whole canvas
+guided, canvas 64 x 96, only where it is asked for
+  all of warm
+  correction  p3 8 x 12, guide 16 x 24 -> the mask's state 16 x 24
 """
 
 import hashlib
@@ -32,6 +35,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from tracenet_runtime.answer.check import check_choice
+from tracenet_runtime.answer.marks import GUIDE_DESCRIBED
 from tracenet_runtime.answer.replay import Replay
 from tracenet_runtime.bundle.checked_json import JsonValue
 from tracenet_runtime.bundle.files import Bundle
@@ -48,6 +52,22 @@ STRIDES = {"p3": 8, "p4": 16}
 SIZES_OF_INTEREST = {"p3": 64, "p4": 128}
 FEATURES, FILTER = 8, 169
 VECTORS = {"filter": FILTER, "offset": 2, "inverse_size": 1}
+GUIDED = {
+    "kind": "guided",
+    "first": 0,
+    "tile": 3,
+    "extent": 48.0,
+    "enlarge": 4.0,
+    "gain": 1.05,
+    "inside": 0.8,
+    "trust": 0.7,
+    "passes": 0,
+    "settled": 20,
+    "near": 32,
+    "margin": 4,
+    "spill": 0.02,
+    "roomy": 0.6,
+}
 
 
 def _random_weights() -> dict[str, np.ndarray]:
@@ -59,6 +79,9 @@ def _random_weights() -> dict[str, np.ndarray]:
     }
     weights["box"] = np.abs(weights["box"])
     weights["filter"][:8] /= 10  # else the coordinates would not matter to the mask
+    weights["state"] = (rng.normal(size=(1, 3)) * 6 / 255).astype(np.float32)
+    # Leans to the mask so far, and to what gestures say, but not enough to obey them always.
+    weights["guide"] = np.array([[2, -2, 1, 3, 1, -1, 1, 0.1, 0.1]], np.float32)
     return weights
 
 
@@ -110,6 +133,12 @@ class NumpyEngine:
             return {"features": mix("feature", inputs["cells"])}
         if program == "features_all":
             return {"features": mix("feature", pool(inputs["image"], 8))}
+        if program == "correction":
+            cells = inputs["cells"]
+            moved = mix("state", cells).repeat(2, axis=2).repeat(2, axis=3)
+            planes = inputs["guide"]
+            seen = np.einsum("oc,nchw->nohw", WEIGHTS["guide"].astype(planes.dtype), planes)
+            return {"mask_state": sigmoid(moved + seen)}
         return {
             "mask": head(
                 inputs["features"], inputs["filter"], inputs["offset"], inputs["inverse_size"]
@@ -121,7 +150,7 @@ def _spec(name: str, *shape: int) -> dict[str, Any]:
     return {"name": name, "shape": [1, *shape], "dtype": "float32"}
 
 
-def _programs() -> dict[str, dict[str, list[dict[str, Any]]]]:
+def _programs(guided: bool = False) -> dict[str, dict[str, list[dict[str, Any]]]]:
     def query(h: int, w: int) -> dict[str, list[dict[str, Any]]]:
         return {
             "inputs": [_spec("cells", 3, h, w)],
@@ -143,7 +172,12 @@ def _programs() -> dict[str, dict[str, list[dict[str, Any]]]]:
             "outputs": [_spec("mask", 1, 4 * h, 4 * w)],
         }
 
+    correction = {
+        "inputs": [_spec("cells", 3, 8, 12), _spec("guide", 9, 16, 24)],
+        "outputs": [_spec("mask_state", 1, 16, 24)],
+    }
     return {
+        **({"correction": correction} if guided else {}),
         "trunk": {
             "inputs": [_spec("image", 3, 48, 48)],
             "outputs": [_spec("p3", 3, 6, 6), _spec("p4", 3, 3, 3)],
@@ -269,11 +303,23 @@ def _mask(name: str, reach: int | None, source: dict[str, Any], rows: _Rows) -> 
     )
 
 
+def _correction(rows: _Rows) -> dict[str, Any]:
+    call = {
+        "kind": "program",
+        "program": "correction",
+        "origin": rows.origin(16, 4, 6, [0], 0),
+        "inputs": [_window("cells", "p3", 2, 8, 12), _window("guide", "guide", 4, 16, 24)],
+        "vectors": {},
+        "outputs": [_window("mask_state", "mask_state", 4, 16, 24)],
+    }
+    return _phase("correction", "correction", [call])
+
+
 def _phase(name: str, when: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
     return {"name": name, "when": when, "calls": calls}
 
 
-def _schedules() -> list[dict[str, Any]]:
+def _schedules(guided: bool = False) -> list[dict[str, Any]]:
     """``table_offset`` is still to be filled in."""
     cells, whole_p3 = _window("cells", "p3", 1, 3, 3), _window("cells", "p3", 1, 8, 12)
     whole_image = _window("image", "image", 8, HEIGHT, WIDTH)
@@ -309,7 +355,19 @@ def _schedules() -> list[dict[str, Any]]:
             "full_macs": 10 * MACS,
         }
 
-    rows, p3_rows, warm_rows = _Rows(), _Rows(), _Rows()
+    rows, p3_rows, warm_rows, guided_rows = _Rows(), _Rows(), _Rows(), _Rows()
+    correcting = schedule(
+        "guided",
+        (HEIGHT, WIDTH),
+        only,
+        guided_rows,
+        _phase("encode", "photo", [_trunk_whole(guided_rows)]),
+        _phase("query", "tap", [_query("p3", guided_rows), _query("p4", guided_rows)]),
+        _mask("all", None, whole_p3, guided_rows),
+        _correction(guided_rows),
+    )
+    correcting["graph"]["inputs"]["guide"] = {"kind": "plane", "channels": 9, "stride": 4}
+    correcting["graph"]["outputs"]["mask_state"] = ["mask_state"]
     return [
         schedule(
             "all",
@@ -338,20 +396,21 @@ def _schedules() -> list[dict[str, Any]]:
             _mask("near", 8, cells, warm_rows),
             _mask("all", None, whole_p3, warm_rows),
         ),
+        *([correcting] if guided else []),
     ]
 
 
-def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
+def tiny_manifest_and_table(guided: bool = False) -> tuple[dict[str, Any], np.ndarray]:
     """The manifest as a dict, its ``files`` still empty, and the table."""
     table: list[int] = []
-    schedules = _schedules()
+    schedules = _schedules(guided)
     for schedule in schedules:
         schedule["table_offset"] = len(table)
         for row in schedule["rows"]:
             side = schedule["canvas"]["height" if row["axis"] == "y" else "width"]
             table += row_by_the_formula(row, side)
     manifest = {
-        "schema_version": 5,
+        "schema_version": 6,
         "identity": "0" * 64,
         "checked_by": "numpy",
         "name": "tiny",
@@ -379,7 +438,7 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
                 "macs": MACS,
                 **tensors,
             }
-            for name, tensors in _programs().items()
+            for name, tensors in _programs(guided).items()
         },
         "schedules": schedules,
         "answer": {
@@ -396,9 +455,12 @@ def tiny_manifest_and_table() -> tuple[dict[str, Any], np.ndarray]:
             ],
             "feature_stride": 8,
             "reach_slack": 1.0,
+            "guide": dict(GUIDE_DESCRIBED) if guided else None,
             "fullnet_iou": [None for _ in schedules],
         },
-        "strategy": {"kind": "single", "schedules": list(range(len(schedules)))},
+        "strategy": GUIDED
+        if guided
+        else {"kind": "single", "schedules": list(range(len(schedules)))},
         "table": {"file": "table.bin", "count": len(table)},
         "golden": {"file": "golden.json", "photo": "golden.png"},
         "parity": "parity.json",
@@ -451,11 +513,13 @@ def random_photo(seed: int, height: int, width: int) -> np.ndarray:
     return np.array(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def write_tiny_bundle(folder: Path, strategy: dict[str, Any] | None = None) -> Path:
-    manifest, table = tiny_manifest_and_table()
+def write_tiny_bundle(
+    folder: Path, strategy: dict[str, Any] | None = None, guided: bool = False
+) -> Path:
+    manifest, table = tiny_manifest_and_table(guided)
     manifest["strategy"] = strategy or manifest["strategy"]
     (folder / "programs").mkdir(parents=True)
-    for name, model in _onnx_models().items():
+    for name, model in _onnx_models(guided).items():
         path = folder / "programs" / f"{name}.onnx"
         if name == "query_3":
             onnx.save_model(
@@ -475,6 +539,7 @@ def write_tiny_bundle(folder: Path, strategy: dict[str, Any] | None = None) -> P
             for schedule in bundle.manifest.schedules
         ],
         "strategy": golden_taps(TapSegmenter(bundle, NumpyEngine()), photo),
+        "sessions": [golden_session(bundle, photo)] if guided else [],
     }
     (folder / "golden.json").write_text(json.dumps(golden))
     write_manifest(folder, manifest)
@@ -505,6 +570,26 @@ def golden_taps(segmenter: TapSegmenter, photo: np.ndarray) -> list[dict[str, An
             }
         )
     return taps
+
+
+def golden_session(bundle: Bundle, photo: np.ndarray) -> list[dict[str, Any]]:
+    gestures: list[dict[str, Any]] = [
+        {"kind": "tap", "at": [60, 45], "positive": True},
+        {"kind": "tap", "at": [70, 45], "positive": False},
+        {"kind": "box", "box": [20, 20, 80, 70]},
+        {"kind": "scribble", "points": [[30, 30], [50, 40.5]], "width": 6, "positive": True},
+    ]
+    with TapSegmenter(bundle, NumpyEngine()).open(photo) as session:
+        made = (
+            session.tap((60, 45)),
+            session.tap((70, 45), positive=False),
+            session.box((20, 20, 80, 70)),
+            session.scribble([(30, 30), (50, 40.5)], 6),
+        )
+        return [
+            {**gesture, "mask_rle": result.rle()}
+            for gesture, result in zip(gestures, made, strict=True)
+        ]
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -542,7 +627,7 @@ def make_model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def _onnx_models() -> dict[str, onnx.ModelProto]:
+def _onnx_models(guided: bool) -> dict[str, onnx.ModelProto]:
     def average(source: str, target: str, factor: int) -> Any:
         return helper.make_node(
             "AveragePool",
@@ -580,7 +665,31 @@ def _onnx_models() -> dict[str, onnx.ModelProto]:
         "head_near": _head_body(3, 3),
         "head_all": _head_body(8, 12),
     }
-    return {name: make_model(name, tensors, *bodies[name]) for name, tensors in _programs().items()}
+    bodies["correction"] = (
+        [
+            conv("cells", "state", "m"),
+            helper.make_node(
+                "Resize",
+                ["m", "", "scales"],
+                ["moved"],
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="floor",
+            ),
+            conv("guide", "guide", "seen"),
+            helper.make_node("Add", ["moved", "seen"], ["logit"]),
+            helper.make_node("Sigmoid", ["logit"], ["mask_state"]),
+        ],
+        [
+            weights("state"),
+            weights("guide"),
+            numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales"),
+        ],
+    )
+    return {
+        name: make_model(name, tensors, *bodies[name])
+        for name, tensors in _programs(guided).items()
+    }
 
 
 def _head_body(h: int, w: int) -> tuple[list[Any], list[Any]]:

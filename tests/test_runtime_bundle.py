@@ -100,7 +100,7 @@ def test_every_file_is_checked(folder: Path) -> None:
     Bundle.open(folder)
 
 
-@pytest.mark.parametrize("version", [0, 1, 4, 6])
+@pytest.mark.parametrize("version", [0, 1, 4, 5, 7])
 def test_other_schema_version(folder: Path, version: int) -> None:
     manifest = read_manifest(folder)
     manifest["schema_version"] = version
@@ -241,7 +241,8 @@ Y_ROW, X_ROW, NO_ROW = 0, 1, 99
         (edit(*ALL, "graph", "outputs", "score", to=["p3_score"]), "of the same levels"),
         (edit(*ALL, "graph", "outputs", "score", to=["p3_score", "p3_box"]), "two roles"),
         (edit(*ALL, "graph", "outputs", "mask", to=["all/mask", "near/mask"]), "in their order"),
-        (edit(*ALL, "graph", "inputs", "image", "kind", to="plane"), "'image' or 'vector'"),
+        (edit(*ALL, "graph", "inputs", "image", "kind", to="memory"), "'image' or 'vector'"),
+        (edit(*ALL, "graph", "inputs", "image", "kind", to="plane"), "channels"),
         (edit(*ALL, "graph", "inputs", "image", "kind", to="vector"), "channels"),
         (
             edit(*ALL, "graph", "inputs", "other", to={"kind": "image"}),
@@ -517,6 +518,10 @@ def test_malformed_golden(folder: Path) -> None:
         edit("schedules", 2, 0, "score", to="high"),
         edit("schedules", 2, 0, "mask_rle", to=None),
         edit("strategy", to=[]),
+        edit("sessions", to=None),
+        edit("sessions", to=[[]]),
+        edit("sessions", to=[[{"kind": "wave"}]]),
+        edit("sessions", to=[[{"kind": "tap", "at": [1, 1], "positive": 1}]]),
     ):
         changed = copy.deepcopy(golden)
         change(changed)

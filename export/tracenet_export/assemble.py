@@ -7,25 +7,30 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tracenet.model import COARSEST_STRIDE, LEVELS
+from tracenet.model.guided import GUIDE_STRIDES, GuidedLook
 from tracenet.rft import ConvGraph
 from tracenet_export.plan import ENCODE, QUERY, PlacedPiece, computed_by
 from tracenet_export.programs import (
+    MASK_STATE,
     PieceModule,
     Program,
+    correction_program,
     mask_head_program,
     window_shape,
 )
 from tracenet_export.schedule import REACH_SLACK, SchedulePlan, mask_stride, tap_macs
 from tracenet_runtime.answer.levels import Level, Meaning
-from tracenet_runtime.contract import IMAGE, VECTORS
+from tracenet_runtime.contract import GUIDE, GUIDE_PLANES, GUIDE_STRIDE, IMAGE, VECTORS
 from tracenet_runtime.graph.program import Program as ProgramSpec
 from tracenet_runtime.graph.program import TensorSpec
 from tracenet_runtime.graph.schedule import (
     Call,
+    ExternalInput,
     Graph,
     ImageInput,
     Phase,
     PlaceMask,
+    PlaneInput,
     ProgramCall,
     Role,
     Row,
@@ -35,6 +40,9 @@ from tracenet_runtime.graph.schedule import (
     VectorInput,
     Window,
 )
+
+CORRECTION = "correction"
+"""Name of the phase per correction."""
 
 _KINDS: tuple[Literal["score", "box", "filter"], ...] = ("score", "box", "filter")
 
@@ -58,13 +66,18 @@ class Assembly:
         return {program.name: program.described() for program in self.programs}
 
 
-def assemble(plans: Sequence[SchedulePlan]) -> Assembly:
-    """Make programs and schedules of the plans for one network."""
+def assemble(plans: Sequence[SchedulePlan], look: GuidedLook | None = None) -> Assembly:
+    """Make programs and schedules of the plans for one network.
+
+    Args:
+        plans: the schedules.
+        look: the network's guided look, where a plan corrects.
+    """
     programs: dict[str, Program] = {}
     schedules: list[Schedule] = []
     offset = 0
     for plan in plans:
-        schedule = _Builder(plan, programs, _prefix(plan)).schedule(offset)
+        schedule = _Builder(plan, programs, _prefix(plan), look).schedule(offset)
         schedules.append(schedule)
         offset += sum(map(len, schedule.starts(*schedule.canvas)))
     meaning = Meaning(
@@ -106,11 +119,13 @@ class _Builder:
         tap_plan: what it is made of.
         programs: by digest; those of other schedules are used again.
         prefix: of the names of new programs.
+        look: the guided look, if it corrects.
     """
 
     tap_plan: SchedulePlan
     programs: dict[str, Program]
     prefix: str
+    look: GuidedLook | None = None
     rows: dict[Row, int] = field(default_factory=dict)
 
     def schedule(self, table_offset: int) -> Schedule:
@@ -152,8 +167,14 @@ class _Builder:
             kind: tuple(level.output(kind) for level in tap_plan.levels) for kind in _KINDS
         }
         outputs["mask"] = tuple(f"{name}/mask" for name in plan.alternatives)
+        inputs: dict[str, ExternalInput] = {IMAGE: ImageInput()}
+        inputs |= {name: VectorInput(n) for name, n in VECTORS.items()}
+        if tap_plan.corrects:
+            phases.append(Phase(CORRECTION, "correction", (self._correction_call(),)))
+            outputs[MASK_STATE] = (MASK_STATE,)
+            inputs[GUIDE] = PlaneInput(len(GUIDE_PLANES), GUIDE_STRIDE)
         return Graph(
-            inputs={IMAGE: ImageInput(), **{name: VectorInput(n) for name, n in VECTORS.items()}},
+            inputs=inputs,
             phases=tuple(phase for phase in phases if phase.calls),
             outputs=outputs,
         )
@@ -227,6 +248,27 @@ class _Builder:
             inputs=(Window("features", features, 1, height, width),),
             vectors={vector: vector for vector in VECTORS},
             outputs=(mask,),
+        )
+
+    def _correction_call(self) -> ProgramCall:
+        """The guided look, on the whole canvas."""
+        assert self.look is not None, "the network of a plan that corrects has one"
+        program = correction_program(self.look, self.tap_plan.canvas)
+        program = self.programs.setdefault(program.name, program)
+        unit = max(GUIDE_STRIDES)
+        height, width = (side // unit for side in self.tap_plan.canvas)
+        y, x = self._origin((Row("y", unit, height, (0,), 0), Row("x", unit, width, (0,), 0)))
+
+        def window(name: str, shape: Sequence[int]) -> Window:
+            return Window(name, name, shape[2] // height, *shape[2:])
+
+        return ProgramCall(
+            program.name,
+            y,
+            x,
+            inputs=tuple(window(spec.name, spec.shape) for spec in program.inputs),
+            vectors={},
+            outputs=tuple(window(spec.name, spec.shape) for spec in program.outputs),
         )
 
     def _program(self, name: str, placed: PlacedPiece, outputs: Sequence[str]) -> Program:

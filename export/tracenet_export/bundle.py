@@ -19,10 +19,12 @@ from tracenet_export.engine_process import EngineProcess
 from tracenet_export.parity import few_taps
 from tracenet_export.parity_report import parity_markdown
 from tracenet_export.replacing import replacing_bundle
+from tracenet_export.sessions import make_session
 from tracenet_export.targets import Calibration, open_target
-from tracenet_export.write import write_manifest
+from tracenet_export.write import write_gesture, write_manifest
 from tracenet_runtime.answer.levels import FullNetIou
 from tracenet_runtime.answer.look import Viewer
+from tracenet_runtime.answer.prompt import Bounds, Gesture, Scribble, Tap
 from tracenet_runtime.answer.result import TapResult
 from tracenet_runtime.bundle.choice import own_strategy
 from tracenet_runtime.bundle.files import Bundle
@@ -33,6 +35,7 @@ from tracenet_runtime.graph.program import ProgramFiles
 from tracenet_runtime.graph.schedule import Schedule
 from tracenet_runtime.image.pixels import Photo
 from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.strategies.guided import Guided
 from tracenet_runtime.strategies.rules import StrategyRule
 from tracenet_runtime.strategies.single import Single
 from tracenet_runtime.strategies.strategy import Strategy
@@ -117,7 +120,34 @@ def _write_golden(draft: Draft, files: ProgramFiles, engine: Engine) -> None:
     viewer = draft.viewer(files.programs, engine)
     strategies = _strategies(draft.assembly.schedules, draft.strategy)
     *schedules, own = (_golden_taps(viewer, strategy, photo) for strategy in strategies)
-    _write_json(files.folder / GOLDEN, {"schedules": schedules, "strategy": own})
+    sessions = []
+    if isinstance(strategies[-1], Guided):
+        sessions = _golden_sessions(viewer, strategies[-1], photo, own[0]["at"])
+    golden = {"schedules": schedules, "strategy": own, "sessions": sessions}
+    _write_json(files.folder / GOLDEN, golden)
+
+
+def _golden_sessions(
+    viewer: Viewer, guided: Guided, photo: Photo, at: Sequence[int]
+) -> list[list[dict[str, Any]]]:
+    """One that begins with a clear tap, and one that begins with a box; every kind of gesture."""
+    height, width = photo.shape[:2]
+    tap, box = Tap((at[0], at[1])), Bounds((0.3 * width, 0.2 * height, 0.7 * width, 0.8 * height))
+    across = (0.4 * width, 0.3 * height), (0.5 * width, 0.6 * height), (0.6 * width, 0.5 * height)
+    beside = Tap((int(0.35 * width), int(0.25 * height)), positive=False)
+    sessions: list[list[Gesture]] = [
+        [tap, beside, Scribble(across, 8.0)],
+        [box, Scribble(across[:2], 6.0, positive=False), tap],
+    ]
+    return [
+        [
+            write_gesture(gesture) | {"mask_rle": step.result().rle()}
+            for gesture, step in zip(
+                gestures, make_session(guided, viewer, photo, gestures), strict=True
+            )
+        ]
+        for gestures in sessions
+    ]
 
 
 def _golden_taps(viewer: Viewer, strategy: Strategy, photo: Photo) -> list[dict[str, Any]]:
@@ -149,14 +179,18 @@ def _golden_taps(viewer: Viewer, strategy: Strategy, photo: Photo) -> list[dict[
 
 def _nearby(strategy: Strategy) -> list[Strategy]:
     """A zoom a little readier or less ready to look twice and to trust what it then saw."""
-    if not isinstance(strategy, Zoom):
+    if isinstance(strategy, Single):
         return []
-    rule = strategy.rule
-    return [
-        replace(strategy, rule=replace(rule, gain=rule.gain * factor, trust=rule.trust * other))
+    assert isinstance(strategy, Zoom | Guided)
+    rule = strategy.rule.zoom if isinstance(strategy, Guided) else strategy.rule
+    others = [
+        replace(rule, gain=rule.gain * factor, trust=rule.trust * other)
         for factor in (1 - _NEARBY, 1 + _NEARBY)
         for other in (1 - _NEARBY, 1 + _NEARBY)
     ]
+    if isinstance(strategy, Guided):
+        return [replace(strategy, rule=replace(strategy.rule, zoom=other)) for other in others]
+    return [replace(strategy, rule=other) for other in others]
 
 
 def _other_look(one: TapResult, other: TapResult) -> bool:

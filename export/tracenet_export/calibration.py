@@ -16,16 +16,20 @@ from tracenet_export.draft import Draft
 from tracenet_export.errors import ExportError
 from tracenet_export.parity import TorchEngine
 from tracenet_export.programs import Program
+from tracenet_export.sessions import make_session, random_gestures
 from tracenet_export.targets import Calibration
 from tracenet_runtime.answer.look import Viewer
+from tracenet_runtime.bundle.choice import own_strategy
 from tracenet_runtime.graph.schedule import Choice
 from tracenet_runtime.image.photo import load_photo
 from tracenet_runtime.image.photo_folder import photos_in
 from tracenet_runtime.image.pixels import Photo
+from tracenet_runtime.strategies.guided import Guided
 
 MOST_PHOTOS = 24
 FEWEST_PHOTOS = 8
 _TAPS_PER_PHOTO = 2
+_GESTURES_PER_PHOTO = 4
 _MOST_BYTES = 4 << 30
 
 
@@ -76,7 +80,7 @@ def calibration_photos(folder: Path, seed: int = 0) -> list[Path]:
 
 @contextlib.contextmanager
 def calibrated(draft: Draft, photos: Sequence[Path], seed: int = 0) -> Iterator[Calibration]:
-    """Replay every schedule on photos in PyTorch, with every mask window.
+    """Replay every schedule on photos in PyTorch, with every mask window and with corrections.
 
     Where windows are very large, fewer photos are replayed, `FEWEST_PHOTOS` at least.
 
@@ -97,12 +101,17 @@ def calibrated(draft: Draft, photos: Sequence[Path], seed: int = 0) -> Iterator[
         engine = _RecordingEngine(assembly.programs, Path(folder))
         viewer = draft.viewer(assembly.described(), engine)
         choices = [Choice.own(schedule) for schedule in assembly.schedules]
+        strategy = own_strategy(assembly.schedules, draft.strategy)
         for number, path in enumerate(tqdm(photos, unit="photo", desc="calibrating")):
             if number >= FEWEST_PHOTOS and engine.bytes * (number + 1) / number > _MOST_BYTES:
                 break
             photo = load_photo(path)
             for choice in choices:
                 _look(viewer, choice, photo, random)
+            if isinstance(strategy, Guided):
+                gestures = random_gestures(photo.shape[:2], _GESTURES_PER_PHOTO, random)
+                for _ in make_session(strategy, viewer, photo, gestures):
+                    pass
         yield engine.inputs
 
 

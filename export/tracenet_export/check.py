@@ -14,7 +14,7 @@ from tracenet.model import TraceNet
 from tracenet_export.assemble import Assembly
 from tracenet_export.draft import PROGRAMS, Draft, Source
 from tracenet_export.engine_process import EngineProcess
-from tracenet_export.errors import ExportError
+from tracenet_export.errors import ExportError, ParityError
 from tracenet_export.limits import RANDOM_WEIGHTS, Limits
 from tracenet_export.parity import (
     REPLAYED_TAPS,
@@ -29,12 +29,15 @@ from tracenet_export.parity import (
     run_few_taps,
 )
 from tracenet_export.photos import parity_photos
+from tracenet_export.sessions import SessionParity, compare_sessions
 from tracenet_export.targets import TARGETS, Converted
+from tracenet_runtime.bundle.choice import own_strategy
 from tracenet_runtime.engines import EngineReport, engine_for, engines_for, why_unavailable
 from tracenet_runtime.graph.program import ProgramFiles
 from tracenet_runtime.graph.schedule import Choice, Schedule
 from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.image.geometry import Placement
+from tracenet_runtime.strategies.guided import Guided
 
 Tap = tuple[int, int]
 
@@ -51,6 +54,7 @@ class Checked:
             the largest and the mean difference from PyTorch.
         schedules: ``schedule``, ``canvas``, ``halo``, ``replay``; where the halo is below 1, the
             replay's limits do not apply.
+        sessions: how a guided look's compare with PyTorch's; None without one.
         program_bytes: of all files of the programs.
         checkpoint_bytes: what the network's weights take in fp16.
     """
@@ -61,6 +65,7 @@ class Checked:
     limits: Limits | None
     programs: dict[str, dict[str, Any]]
     schedules: list[dict[str, Any]]
+    sessions: SessionParity | None
     program_bytes: int
     checkpoint_bytes: int
 
@@ -132,6 +137,13 @@ def check_bundle(
                 "replay": parity.to_dict(),
             }
         )
+    strategy = own_strategy(assembly.schedules, draft.strategy)
+    sessions = None
+    if isinstance(strategy, Guided):
+        reference = draft.viewer(files.programs, TorchEngine(assembly.programs))
+        sessions = compare_sessions(strategy, reference, alone, parity_photos())
+        if limits:
+            _refuse_sessions(limits, sessions)
     paths = (path for path in (files.folder / PROGRAMS).rglob("*") if path.is_file())
     return Checked(
         target=draft.target,
@@ -140,9 +152,19 @@ def check_bundle(
         limits=limits,
         programs=_programs(assembly, converted, differences, described),
         schedules=schedules,
+        sessions=sessions,
         program_bytes=sum(path.stat().st_size for path in paths),
         checkpoint_bytes=_half_bytes(source),
     )
+
+
+def _refuse_sessions(limits: Limits, sessions: SessionParity) -> None:
+    if not sessions.iou_mean >= limits.session_iou:
+        raise ParityError(
+            f"masks after each of {sessions.gestures} gestures overlap PyTorch's by "
+            f"{sessions.iou_mean:.4f} on average (IoU), at least {limits.session_iou} is asked "
+            "for; nothing was written"
+        )
 
 
 def _limits(source: Source, target: str, precision: str) -> Limits | None:

@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--canvas",
         help="height x width of what the network sees, or one side; padded to multiples of 128 "
-        "(default: 512x512; a `zoom` has canvases of its own)",
+        "(default: 512x512; `zoom` and `guided` have canvases of their own)",
     )
     parser.add_argument(
         "--target", default="onnx", help="onnx, coreml or litert (default: %(default)s)"
@@ -67,10 +67,11 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="NAME[@CANVAS]",
         help="what a tap runs: `zoom` (the whole photo on 256x256 or a canvas of its own, then a "
-        "tile about the thing), `all` levels, some (P4, P3-P5), `warm` (the photo is encoded once, "
-        "taps run the heads); to compare with, `full` (FullNet) and `P3-P5/input` (FullNet on a "
-        "crop of the photo, with no cut inside); each on --canvas or its own (default: zoom, or "
-        "with --canvas all)",
+        "tile about the thing), `guided` (the same, and gestures correct the mask), `all` levels, "
+        "some (P4, P3-P5), `warm` (the photo is encoded once, taps run the heads); to compare "
+        "with, `full` (FullNet) and `P3-P5/input` (FullNet on a crop of the photo, with no cut "
+        "inside); each on --canvas or its own (default: guided if the network has a guided look, "
+        "else zoom, or with --canvas all)",
     )
     parser.add_argument(
         "--windows",
@@ -135,6 +136,8 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _readable(report: dict[str, Any]) -> str:
+    from tracenet_export.guided_report import guided_text
+
     parity = report["parity"]
     size, weights = parity["program_bytes"], parity["checkpoint_bytes"]
     lines = [
@@ -156,6 +159,13 @@ def _readable(report: dict[str, Any]) -> str:
             f"{replay['iou_mean']:.4f}, 5th percentile {replay['iou_p5']:.4f}, "
             f"{replay['level_flips']} level flips, {replay['truncated']} masks reach beyond their "
             f"window; largest relative error {worst:.1e} ({name})",
+        ]
+    if report["guided"] is not None:
+        sessions = parity["sessions"]
+        lines += [
+            guided_text(report["guided"]),
+            f"  masks after {sessions['gestures']} random gestures against PyTorch: mean IoU "
+            f"{sessions['iou_mean']:.4f}, 5th percentile {sessions['iou_p5']:.4f}",
         ]
     errors = {
         error["described"]: error["max"]

@@ -24,12 +24,16 @@ from tracenet_export.calibration import calibration_photos
 from tracenet_export.check import checking_engine
 from tracenet_export.draft import Draft, Source
 from tracenet_export.errors import ExportError
+from tracenet_export.guided_report import guided_macs
 from tracenet_export.replacing import check_replaceable
 from tracenet_export.requests import parse_requests
 from tracenet_export.schedule import SchedulePlan, captured, plan_schedule, tap_macs
 from tracenet_export.targets import Target, open_target
 from tracenet_export.write import write_strategy
 from tracenet_runtime.cores import default_threads, warn_of_threads
+from tracenet_runtime.strategies.rules import GuidedRule
+from tracenet_runtime.strategies.step import GUIDED
+from tracenet_runtime.strategies.zoom import ZOOM
 
 PathLike = str | os.PathLike[str]
 
@@ -66,24 +70,28 @@ def export(
         threads: of PyTorch and of the engine that checks.
 
     Returns:
-        JSON-ready: ``bundle``, ``target``, ``precision``, ``schedules``, ``strategy``, ``parity``.
+        JSON-ready: ``bundle``, ``target``, ``precision``, ``schedules``, ``strategy``, ``guided``
+        (its multiply-adds, see ``guided_macs``; None without), ``parity``.
 
     Raises:
         TraceNetError: an argument is wrong, or the export failed; nothing was written.
     """
     out = Path(out)
-    requests, strategy = parse_requests(schedules, canvas, windows, halo)
     row, precision, _ = open_target(target, precision)
     checking_engine(target)
     photos = _calibration(calibration, row, f"{target} in {precision}", precision)
     check_replaceable(out)
     source = open_source(model, checkpoint, untrained)
+    default = ZOOM if source.network.guided_look is None else GUIDED
+    requests, strategy = parse_requests(schedules, canvas, windows, halo, default)
     threads = threads or default_threads()
     warn_of_threads(threads)
     torch.set_num_threads(threads)
-    graphs = captured(source.network)
-    plans = [plan_schedule(graphs, request, row.cost) for request in requests]
-    draft = Draft(source, assemble(plans), strategy, target, precision)
+    kinds = {request.recipe.corrects for request in requests}
+    graphs = {corrects: captured(source.network, corrects) for corrects in kinds}
+    plans = [plan_schedule(graphs[v.recipe.corrects], v, row.cost) for v in requests]
+    assembly = assemble(plans, source.network.guided_look)
+    draft = Draft(source, assembly, strategy, target, precision)
     parity = export_bundle(draft, out, calibration=photos, threads=threads)
     return {
         "bundle": str(out),
@@ -91,6 +99,7 @@ def export(
         "precision": precision,
         "schedules": [_described(plan) for plan in plans],
         "strategy": write_strategy(strategy),
+        "guided": guided_macs(assembly, strategy) if isinstance(strategy, GuidedRule) else None,
         "parity": parity,
     }
 

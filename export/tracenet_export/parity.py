@@ -16,8 +16,10 @@ from tracenet_export.errors import ParityError
 from tracenet_export.limits import Limits
 from tracenet_export.programs import Program
 from tracenet_runtime.answer.levels import LevelAnswer
+from tracenet_runtime.answer.marks import Area, Mark, Stroke, guide_planes
+from tracenet_runtime.answer.mask_state import coarser
 from tracenet_runtime.answer.replay import MaskAnswer, QueryAnswer, Replay
-from tracenet_runtime.contract import PROBABILITY_STRIDE
+from tracenet_runtime.contract import GUIDE_STRIDE, PROBABILITY_STRIDE
 from tracenet_runtime.graph.executor import Engine
 
 FloatArray = npt.NDArray[Any]
@@ -139,7 +141,21 @@ def run_few_taps(replay: Replay, canvas: npt.NDArray[np.uint8]) -> None:
     for tap in few_taps(replay.canvas_height, replay.canvas_width, _PROGRAM_TAPS):
         query = replay.answer_query(encoded, tap)
         for mask in range(len(replay.schedule.graph.windows)):
-            replay.compute_mask(query, query.best_level, mask)
+            answer = replay.compute_mask(query, query.best_level, mask)
+        if replay.schedule.graph.correction:  # and so its last window is all of the canvas
+            replay.correct(encoded, _planes(tap, answer))
+
+
+def _planes(tap: tuple[int, int], answer: MaskAnswer) -> FloatArray:
+    """What a guided look sees after the tap and two more gestures."""
+    x, y = tap[0] + 0.5, tap[1] + 0.5
+    cells = coarser(answer.probability.astype(np.float32), GUIDE_STRIDE // PROBABILITY_STRIDE)
+    marks: list[Mark] = [
+        Stroke(((x, y),), 0.0, True),
+        Area((x - 40, y - 60, x + 50, y + 30)),
+        Stroke(((x + 20, y), (x + 40, y - 30)), 8.0, False),
+    ]
+    return guide_planes(marks, cells, 0.7 * cells, 0.2 * cells)
 
 
 class FullNetOracle:

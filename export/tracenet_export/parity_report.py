@@ -34,6 +34,7 @@ def parity_markdown(parity: Mapping[str, Any]) -> str:
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *map(_schedule_row, parity["schedules"]),
             "",
+            *_sessions(parity["sessions"]),
             "## Each program against PyTorch, on the same inputs",
             "",
             "Differences relative to the largest value of the tensor; the worst come first.",
@@ -90,6 +91,18 @@ def _schedule_row(checked: Mapping[str, Any]) -> str:
         f"{mean:.1e} ({answer})",
     )
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def _sessions(sessions: Mapping[str, Any] | None) -> list[str]:
+    if sessions is None:
+        return []
+    return [
+        "## Sessions against PyTorch, on photos",
+        "",
+        f"After each of {sessions['gestures']} random gestures, ten in a session: mean IoU of the "
+        f"masks {sessions['iou_mean']:.4f}, 5th percentile {sessions['iou_p5']:.4f}.",
+        "",
+    ]
 
 
 def _tensor_rows(programs: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,27 @@ from torch.utils import _pytree as pytree
 
 from tracenet.model import MaskProbability
 from tracenet.model.config import FILTER_SIZE, MASK_FEATURES, MASK_HEAD_LAYERS
-from tracenet.rft import ConvGraph
+from tracenet.model.guided import GUIDE_STRIDES, GuidedLook
+from tracenet.rft import ConvGraph, capture
 from tracenet.rft.operators.call import Call, SpatialInput
 from tracenet_export.plan import PlacedPiece
-from tracenet_runtime.contract import FILTER, INVERSE_SIZE, OFFSET, PROBABILITY_STRIDE
+from tracenet_runtime.contract import (
+    FILTER,
+    GUIDE,
+    GUIDE_PLANES,
+    GUIDE_STRIDE,
+    INVERSE_SIZE,
+    OFFSET,
+    PROBABILITY_STRIDE,
+)
 from tracenet_runtime.graph.program import Program as ProgramSpec
 from tracenet_runtime.graph.program import TensorSpec
+
+GUIDE_FEATURES = tuple(f"guide_{stride}" for stride in GUIDE_STRIDES)
+"""Outputs of the network that a guided look reads."""
+
+MASK_STATE: Literal["mask_state"] = "mask_state"
+"""What it gives."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +164,67 @@ def mask_head_program(height: int, width: int, stride: int) -> Program:
         inputs=tuple(TensorSpec(name, shape) for name, shape in shapes.items()),
         outputs=(TensorSpec("mask", (1, 1, scale * height, scale * width)),),
         macs=mask_head_macs(height, width),
+    )
+
+
+class Correction(nn.Module):
+    """A guided look with its sigmoid, features first and planes last."""
+
+    def __init__(self, look: GuidedLook) -> None:
+        super().__init__()
+        self.look = look
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """``GUIDE_FEATURES`` in their order, then the planes -> probabilities, N x 1 x h x w."""
+        *features, planes = inputs
+        probability: Tensor = self.look(features, planes).sigmoid()
+        return probability
+
+
+class _OfOnePicture(nn.Module):
+    """The same of one picture at the planes' stride, which is what the tracer follows."""
+
+    def __init__(self, correction: Correction, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.correction, self._channels = correction, list(channels)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        *features, planes = torch.split(picture, self._channels, dim=1)
+        coarser = (
+            nn.functional.max_pool2d(x, stride // GUIDE_STRIDE) if stride > GUIDE_STRIDE else x
+            for x, stride in zip(features, GUIDE_STRIDES, strict=True)
+        )
+        probability: Tensor = self.correction(*coarser, planes)
+        return probability
+
+
+def correction_program(look: GuidedLook, canvas: tuple[int, int]) -> Program:
+    """A guided look on a canvas of this height and width (see docs/bundle.md, "strategy").
+
+    Raises:
+        UnsupportedOperator: one of its operators is not local.
+    """
+    shapes: dict[str, tuple[int, int, int, int]] = {}
+    for name, channels, stride in zip(
+        (*GUIDE_FEATURES, GUIDE),
+        (*look.widths, len(GUIDE_PLANES)),
+        (*GUIDE_STRIDES, GUIDE_STRIDE),
+        strict=True,
+    ):
+        height, width = (side // stride for side in canvas)
+        shapes[name] = 1, channels, height, width
+    module = Correction(look).eval()
+    channels_of = [shape[1] for shape in shapes.values()]
+    picture = torch.zeros(1, sum(channels_of), *shapes[GUIDE][2:])
+    graph = capture(
+        _OfOnePicture(module, channels_of), (picture.to(next(look.parameters()).dtype),)
+    )
+    return Program(
+        name=f"correction_{canvas[0]}x{canvas[1]}",
+        module=module,
+        inputs=tuple(TensorSpec(name, shape) for name, shape in shapes.items()),
+        outputs=(TensorSpec(MASK_STATE, (1, 1, *shapes[GUIDE][2:])),),
+        macs=graph.full_macs,
     )
 
 

@@ -10,18 +10,27 @@ from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, LEVELS, Level
 from tracenet_export.errors import ExportError
 from tracenet_export.recipes.cropped import INPUT_ONLY, Cropped
 from tracenet_export.recipes.full import Full
+from tracenet_export.recipes.guided import Guided
 from tracenet_export.recipes.levels import Levels
 from tracenet_export.recipes.recipe import Ladder, Recipe
 from tracenet_export.recipes.warm import Warm
-from tracenet_export.zoom import FIRST_CANVAS, TILE_CANVAS, zoom_rule
+from tracenet_export.zoom import FIRST_CANVAS, TILE_CANVAS, guided_rule, zoom_rule
 from tracenet_runtime.contract import MAX_SIDE
 from tracenet_runtime.strategies.rules import SingleRule, StrategyRule
+from tracenet_runtime.strategies.step import GUIDED
 from tracenet_runtime.strategies.zoom import ZOOM
 
 Size = tuple[int, int]
 """Height and width."""
 
-_NAMED: dict[str, Recipe] = {"all": Levels(LEVELS), "warm": Warm(), "full": Full()}
+_NAMED: dict[str, Recipe] = {
+    "all": Levels(LEVELS),
+    "warm": Warm(),
+    "full": Full(),
+    GUIDED: Guided(),
+}
+_TILES = {ZOOM: "all", GUIDED: GUIDED}
+"""Strategies of two schedules -> that of their tiles; the first look is of all levels."""
 
 
 @dataclass(frozen=True)
@@ -105,45 +114,49 @@ def parse_requests(
     canvas: str | None = None,
     windows: str | None = None,
     halo: float = 1.0,
+    default: str = ZOOM,
 ) -> tuple[list[ScheduleRequest], StrategyRule]:
     """The schedules that are asked for, and what a tap does with them.
 
     Args:
-        schedules: such as ``zoom``, ``all``, ``P3@640x640``; by default ``zoom``, or ``all`` on a
-            canvas that is named.
+        schedules: such as ``guided``, ``zoom``, ``all``, ``P3@640x640``; by default the default, or
+            ``all`` on a canvas that is named.
         canvas: of schedules that name none, see ``parse_canvas``.
         windows: see ``parse_windows``.
         halo: see ``parse_schedule``.
+        default: ``zoom`` or ``guided``.
 
     Raises:
         ExportError: a schedule, canvas or window is none, or a schedule is given twice.
     """
     ladder = parse_windows(windows)
     requests: list[ScheduleRequest] = []
-    zooms: list[tuple[ScheduleRequest, ScheduleRequest]] = []
-    for text in schedules or (["all"] if canvas else [ZOOM]):
+    zooms: list[tuple[str, ScheduleRequest, ScheduleRequest]] = []
+    for text in schedules or (["all"] if canvas else [default]):
         name, at, own = text.partition("@")
-        if name == ZOOM:
+        if name in _TILES:
             first = parse_canvas(own) if at else FIRST_CANVAS
-            looks = (parse_schedule("all", size, ladder, halo) for size in (first, TILE_CANVAS))
-            zooms.append((next(looks), next(looks)))
+            look = parse_schedule("all", first, ladder, halo)
+            closer = parse_schedule(_TILES[name], TILE_CANVAS, ladder, halo)
+            zooms.append((name, look, closer))
             continue
         request = parse_schedule(name, parse_canvas(own if at else canvas), ladder, halo)
         if any((r.name, r.canvas) == (request.name, request.canvas) for r in requests):
             raise ExportError(f"{text!r} asks a second time for {request.name}; leave one out")
         requests.append(request)
     if len(zooms) > 1:
-        raise ExportError("a bundle has one zoom; leave the others out")
+        raise ExportError("a bundle has one `zoom` or `guided`; leave the others out")
     if zooms and not requests and canvas:
         raise ExportError(
-            f"a zoom has canvases of its own; leave --canvas out, or give zoom@{canvas} for its "
-            "first look"
+            f"`{zooms[0][0]}` has canvases of its own; leave --canvas out, or give "
+            f"{zooms[0][0]}@{canvas} for its first look"
         )
     if not zooms:
         return requests, SingleRule(tuple(range(len(requests))))
-    ((look, closer),) = zooms
+    ((name, look, closer),) = zooms
     requests += [v for v in dict.fromkeys((look, closer)) if v not in requests]
-    return requests, zoom_rule(requests.index(look), requests.index(closer))
+    rule = guided_rule if name == GUIDED else zoom_rule
+    return requests, rule(requests.index(look), requests.index(closer))
 
 
 def parse_canvas(text: str | None) -> tuple[int, int]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tracenet.model import COARSEST_STRIDE, Level, TraceNet
+from tracenet.model import COARSEST_STRIDE, Level, TraceNet, without_guided_look
 from tracenet.rft import ConvGraph, Span, capture
-from tracenet_export.errors import PlanError
+from tracenet_export.errors import ExportError, PlanError
 from tracenet_export.plan import (
     ONNX_RUNTIME,
     ClosedForm,
@@ -27,7 +27,7 @@ from tracenet_export.plan import (
     find_closed_form,
     on_canvas,
 )
-from tracenet_export.programs import mask_head_macs
+from tracenet_export.programs import GUIDE_FEATURES, mask_head_macs
 from tracenet_export.requests import ScheduleRequest, Size
 from tracenet_runtime.contract import MAX_SIDE
 from tracenet_runtime.graph.schedule import Axis, Row
@@ -63,6 +63,7 @@ class SchedulePlan:
         form: where the pieces' windows start, on any canvas.
         head_rows: alternative name -> where the windows of mask features start that its mask head
             reads, likewise; a cell is their unit.
+        corrects: a guided look follows.
         serves: for height and width, the least and the most pixels of canvases that the plan's
             windows serve: exactly, or as nearly as on its own canvas.
     """
@@ -75,6 +76,7 @@ class SchedulePlan:
     form: ClosedForm
     head_rows: dict[str, tuple[Row, Row]]
     serves: tuple[Size, Size]
+    corrects: bool = False
 
     @property
     def key(self) -> Level:
@@ -139,6 +141,18 @@ def query_wanted(canvas: tuple[int, int], levels: Sequence[Level]) -> Wanted:
     return wanted
 
 
+def guide_wanted(graph: ConvGraph, keys: tuple[int, int]) -> Wanted:
+    """All of what a guided look reads, for so many key cells along y and x."""
+    wanted: dict[str, Spans] = {}
+    for name in GUIDE_FEATURES:
+        y, x = (
+            Span(np.zeros(count, np.int64), np.full(count, extent))
+            for count, extent in zip(keys, graph.nodes[graph.outputs[name]].extent, strict=True)
+        )
+        wanted[name] = y, x
+    return wanted
+
+
 def mask_stride(graph: ConvGraph) -> int:
     """Canvas pixels per cell of a network's mask features."""
     features = graph.nodes[graph.outputs["mask_features"]]
@@ -176,8 +190,21 @@ def windows_of(spans: Span, extent: int) -> Span:
     return Span(start, start + size)
 
 
-def captured(network: TraceNet) -> Graphs:
-    """The network as a graph on any canvas, each canvas captured once."""
+def captured(network: TraceNet, corrects: bool = False) -> Graphs:
+    """The network as a graph on any canvas, each canvas captured once.
+
+    What only a guided look reads is left out unless it ``corrects``.
+
+    Raises:
+        ExportError: it is to correct, and has no guided look.
+    """
+    if not corrects:
+        network = without_guided_look(network)
+    elif network.guided_look is None:
+        raise ExportError(
+            f"{network.config.name} has no guided look; train one with `tracenet-train --task "
+            "clicks`, or leave `guided` out"
+        )
 
     @functools.cache
     def graph(canvas: Size) -> ConvGraph:
@@ -226,7 +253,15 @@ def plan_schedule(
     ]
     serves = _serves(graphs, request, windows, plan, form, (least[0], least[1]), large)
     return SchedulePlan(
-        request.name, plan, canvas, request.levels, windows, form, head_rows, serves
+        request.name,
+        plan,
+        canvas,
+        request.levels,
+        windows,
+        form,
+        head_rows,
+        serves,
+        request.recipe.corrects,
     )
 
 
@@ -269,7 +304,11 @@ def _setting(
         spans = mask_spans(canvas, request.levels[0].stride, window, stride)
         y, x = (windows_of(span, extent) for span, extent in zip(spans, features, strict=True))
         alternatives[name] = {"mask_features": (y, x)}
-    return Setting(canvas, graph, query_wanted(canvas, request.levels), alternatives)
+    query = dict(query_wanted(canvas, request.levels))
+    if request.recipe.corrects:
+        y, x = next(iter(query.values()))
+        query |= guide_wanted(graph, (len(y.lo), len(x.lo)))
+    return Setting(canvas, graph, query, alternatives)
 
 
 def _head_rows(

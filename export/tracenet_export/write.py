@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from tracenet_runtime.answer.marks import GUIDE_DESCRIBED
+from tracenet_runtime.answer.prompt import Bounds, Gesture, Scribble, Tap
 from tracenet_runtime.bundle.records import SCHEMA_VERSION, Manifest
 from tracenet_runtime.graph.program import Program
 from tracenet_runtime.graph.schedule import (
@@ -14,11 +16,13 @@ from tracenet_runtime.graph.schedule import (
     ImageInput,
     Phase,
     PlaceMask,
+    PlaneInput,
     Schedule,
     SideRange,
+    VectorInput,
     Window,
 )
-from tracenet_runtime.strategies.rules import SingleRule, StrategyRule
+from tracenet_runtime.strategies.rules import GuidedRule, SingleRule, StrategyRule
 
 _PREPROCESSING = (
     "Decode the photo to upright 8-bit RGB. Resize it with one scale for both axes so that it just "
@@ -63,7 +67,12 @@ def write_manifest(manifest: Manifest) -> Json:
         },
         "schedules": [write_schedule(schedule) for schedule in manifest.schedules],
         "answer": asdict(manifest.meaning)
-        | {"fullnet_iou": [iou and asdict(iou) for iou in manifest.fullnet_iou]},
+        | {
+            "guide": dict(GUIDE_DESCRIBED)
+            if any(schedule.graph.correction for schedule in manifest.schedules)
+            else None,
+            "fullnet_iou": [iou and asdict(iou) for iou in manifest.fullnet_iou],
+        },
         "strategy": write_strategy(manifest.strategy),
         "table": {"file": manifest.table_file, "count": manifest.table_count},
         "golden": {"file": manifest.golden_file, "photo": manifest.golden_photo},
@@ -105,7 +114,16 @@ def write_schedule(schedule: Schedule) -> Json:
 
 def write_strategy(rule: StrategyRule) -> Json:
     """A strategy with its kind."""
+    if isinstance(rule, GuidedRule):
+        own = asdict(rule)
+        return {"kind": "guided", **own.pop("zoom"), **own}
     return {"kind": "single" if isinstance(rule, SingleRule) else "zoom", **asdict(rule)}
+
+
+def write_gesture(gesture: Gesture) -> Json:
+    """A gesture of a golden session with its kind."""
+    kinds = {Tap: "tap", Scribble: "scribble", Bounds: "box"}
+    return {"kind": kinds[type(gesture)], **asdict(gesture)}
 
 
 def _range(sides: SideRange) -> list[int]:
@@ -121,7 +139,8 @@ def _graph(graph: Graph) -> Json:
 
 
 def _input(kind: ExternalInput) -> Json:
-    return {"kind": "image" if isinstance(kind, ImageInput) else "vector", **asdict(kind)}
+    kinds = {ImageInput: "image", VectorInput: "vector", PlaneInput: "plane"}
+    return {"kind": kinds[type(kind)], **asdict(kind)}
 
 
 def _phase(phase: Phase) -> Json:

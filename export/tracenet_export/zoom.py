@@ -1,8 +1,8 @@
-"""The zoom: the canvases of its two looks, and the rule that is stored in the bundle."""
+"""The zoom and the guided look: the canvases of their looks, and the rules stored in the bundle."""
 
 from __future__ import annotations
 
-from tracenet_runtime.strategies.rules import ZoomRule
+from tracenet_runtime.strategies.rules import GuidedRule, ZoomRule
 
 FIRST_CANVAS = (256, 256)
 """Of the first look, where none is asked for."""
@@ -19,6 +19,13 @@ _GAIN = 1.2
 _INSIDE = 0.8
 _TRUST = 0.7
 
+_PASSES = 0
+_SETTLED = 20.0
+_NEAR = 64.0
+_MARGIN = 4.0
+_SPILL = 0.02
+_ROOMY = 0.6
+
 
 def zoom_rule(first: int, tile: int) -> ZoomRule:
     """The rule for two schedules of a bundle, by their numbers."""
@@ -30,4 +37,17 @@ def zoom_rule(first: int, tile: int) -> ZoomRule:
         gain=_GAIN,
         inside=_INSIDE,
         trust=_TRUST,
+    )
+
+
+def guided_rule(first: int, tile: int) -> GuidedRule:
+    """The rule for the schedules of a guided look, likewise."""
+    return GuidedRule(
+        zoom=zoom_rule(first, tile),
+        passes=_PASSES,
+        settled=_SETTLED,
+        near=_NEAR,
+        margin=_MARGIN,
+        spill=_SPILL,
+        roomy=_ROOMY,
     )

@@ -1,4 +1,4 @@
-"""tracenet-tap: one tap on one photo, from the command line."""
+"""tracenet-tap: taps and other gestures on one photo, from the command line."""
 
 import argparse
 import dataclasses
@@ -13,16 +13,19 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from tracenet_runtime.answer.prompt import Tap
 from tracenet_runtime.answer.result import TapResult
+from tracenet_runtime.cli_gestures import Given, add_gestures, load_mask, places
 from tracenet_runtime.cores import default_threads
 from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
-from tracenet_runtime.errors import OutputError
+from tracenet_runtime.errors import GestureError, OutputError
 from tracenet_runtime.files import is_same_file, replacing
 from tracenet_runtime.graph.schedule import Schedule
 from tracenet_runtime.image.geometry import Tile
 from tracenet_runtime.image.overlay import overlay_bands
 from tracenet_runtime.image.photo import load_photo
 from tracenet_runtime.image.picture_file import BAND_ROWS, JPEG_SIDE, Writer, write_jpeg, write_png
+from tracenet_runtime.image.pixels import Photo
 from tracenet_runtime.segmenter import TapSegmenter
 from tracenet_runtime.tool import ToolParser, canvas_size, print_results, run_tool, thread_count
 
@@ -34,8 +37,9 @@ _OVERLAY_FORMATS: dict[str, Writer] = {
 }
 
 _EPILOG = """\
-example:
+examples:
   tracenet-tap photo.jpg --at 812,640 --bundle out/bundle --mask mask.png --overlay seen.png
+  tracenet-tap photo.jpg --at 812,640 --not-at 900,700 --scribble '+24:700,600 720,640' --mask m.png
 
 Results go to standard output, everything else to standard error. The exit code is 0, 2 for
 anything wrong with the arguments, the photo, the bundle or the engine, and 130 after Ctrl-C.
@@ -44,7 +48,10 @@ anything wrong with the arguments, the photo, the bundle or the engine, and 130 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tracenet-tap`` with these arguments (the process's by default); the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if not arguments.gestures:
+        parser.error("give a gesture, such as --at X,Y")
     return run_tool("tracenet-tap", _extra(arguments.engine), lambda: _run(arguments))
 
 
@@ -57,18 +64,12 @@ def _extra(engine: str | None) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = ToolParser(
         prog="tracenet-tap",
-        description="Segment the thing under one tap on a photo.",
+        description="Segment the thing under a tap on a photo, and correct its mask.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photo", metavar="PHOTO", type=Path, help="the photo")
-    parser.add_argument(
-        "--at",
-        required=True,
-        type=_position,
-        metavar="X,Y",
-        help="the tapped pixel of the upright photo: column and row, from the top left, from 0",
-    )
+    add_gestures(parser)
     parser.add_argument(
         "--bundle",
         type=Path,
@@ -84,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--schedule",
         metavar="NAME",
-        help="which schedule of the bundle runs, or zoom (default: the zoom if the bundle has one, "
-        "else that which suits the photo)",
+        help="which schedule of the bundle runs, or guided or zoom (default: guided, or else zoom, "
+        "if the bundle has it, otherwise that which suits the photo)",
     )
     parser.add_argument(
         "--canvas",
@@ -130,14 +131,15 @@ def _run(arguments: argparse.Namespace) -> None:
         canvas=arguments.canvas,
         compute_units=arguments.compute_units,
     )
-    result = segmenter.tap(photo, arguments.at)
+    result = _answer(segmenter, photo, arguments.gestures)
     if arguments.mask is not None:
         with _output(arguments.mask) as file:
             picture = np.where(result.mask, np.uint8(255), np.uint8(0))
             Image.fromarray(picture).save(file, "PNG")
         del picture
     if arguments.overlay is not None:
-        bands = overlay_bands(photo, result.mask, arguments.at, result.box, BAND_ROWS)
+        taps = places(arguments.gestures)
+        bands = overlay_bands(photo, result.mask, taps, result.box, BAND_ROWS)
         with _output(arguments.overlay) as file:
             _OVERLAY_FORMATS[arguments.overlay.suffix.lower()](file, height, width, bands)
     if arguments.json:
@@ -146,14 +148,23 @@ def _run(arguments: argparse.Namespace) -> None:
         print_results(_as_text(result, segmenter))
 
 
-def _position(text: str) -> tuple[float, float]:
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y, two numbers") from None
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y, two finite numbers")
-    return x, y
+def _answer(segmenter: TapSegmenter, photo: Photo, given: Sequence[Given]) -> TapResult:
+    """What the last of them, of which there is one at least, gives."""
+    (first, *more) = given
+    if isinstance(first, Tap) and first.positive and not more:
+        return segmenter.tap(photo, first.at)
+    with segmenter.open(photo) as session:
+        if more and not session.corrects:
+            raise GestureError(
+                "This bundle answers one tap: it has no guided look, or another schedule was asked "
+                "for; leave the other gestures out."
+            )
+        for gesture in given:
+            if isinstance(gesture, Path):
+                result = session.start_from(load_mask(gesture))
+            else:
+                result = session.make(gesture)
+        return result
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
@@ -205,6 +216,7 @@ def _as_json(result: TapResult, segmenter: TapSegmenter, bundle: Path) -> str:
             "area": result.area,
             "macs": result.macs,
             "tile": result.tile,
+            "obeyed": result.obeyed,
             "mask_rle": result.rle(),
             "candidates": [
                 {"level": v.level, "score": v.score, "box": v.box} for v in result.candidates
@@ -238,7 +250,7 @@ def _as_text(result: TapResult, segmenter: TapSegmenter) -> str:
 
 
 def _schedules(result: TapResult, segmenter: TapSegmenter) -> list[Schedule]:
-    """What may have answered: one schedule, or those of both looks of a zoom."""
+    """What may have answered: one schedule, or those of both looks."""
     return [v.schedule for v in segmenter.strategy.choices(result.probability.photo)]
 
 

@@ -40,6 +40,14 @@ def contradiction(what: str) -> BundleError:
     return BundleError(f"The bundle contradicts itself: {what}; export it again.")
 
 
+def not_finite() -> BundleError:
+    """The error for a network whose answers are no numbers."""
+    return BundleError(
+        "The network answers with numbers that are not finite; export the bundle again, or use "
+        "another engine or precision."
+    )
+
+
 class EngineUnavailable(TraceNetError):  # noqa: N818 - reads as what happened
     """The engine is unknown, not installed, or does not run this bundle's target."""
 

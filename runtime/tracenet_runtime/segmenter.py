@@ -7,7 +7,11 @@ from tracenet_runtime.answer.look import Viewer
 from tracenet_runtime.answer.result import TapResult
 from tracenet_runtime.bundle.choice import choose_strategy, own_strategy
 from tracenet_runtime.bundle.files import Bundle
-from tracenet_runtime.bundle.golden import GoldenTap, check_golden_taps
+from tracenet_runtime.bundle.golden import (
+    GoldenTap,
+    check_golden_session,
+    check_golden_taps,
+)
 from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.engines import EngineReport, EngineSettings, load_engine
 from tracenet_runtime.graph.executor import Engine
@@ -61,9 +65,10 @@ class TapSegmenter:
         ``engines.COMPUTE_UNITS``, are for Core ML. What was asked for and what the engine says it
         took is then in ``engine_report``. Taps are answered by the bundle's strategy, or by one
         look where ``schedule``, a name, or ``canvas``, a height and width in pixels, says so
-        (docs/bundle.md, "strategy"); ``"zoom"`` names the strategy. Only the programs that may be
-        needed are opened, and with ``verify`` the first golden tap of each schedule that may be is
-        replayed, and of the bundle's strategy if that answers.
+        (docs/bundle.md, "strategy"); ``"guided"`` and ``"zoom"`` name strategies. Only the programs
+        that may be needed are opened, and with ``verify`` the first golden tap of each schedule
+        that may be is replayed, and of the bundle's strategy, with the first golden session, if
+        that answers.
 
         Raises ``BundleError`` when the bundle is missing, damaged, malformed, has no such schedule,
         serves no such canvas or does not give the golden answer, and ``EngineUnavailable`` when the
@@ -133,6 +138,9 @@ class TapSegmenter:
                 check(taps, f"the schedule {schedule.name!r}", own_canvas)
         if self.strategy == own_strategy(manifest.schedules, manifest.strategy):
             check(golden.strategy, "the strategy", self.strategy)
+            for gestures in golden.sessions[:1] if first_only else golden.sessions:
+                with self.open(photo) as session:
+                    check_golden_session(gestures, photo, session.make, manifest.precision)
 
     def _tap(
         self,

@@ -98,7 +98,7 @@ class _FullNetAnswers:
 class BundleReplay:
     """A bundle's strategy, tap by tap; each level's mask is cut to the window of its box.
 
-    Of a zoom, they are the levels of the look that answers.
+    Of a zoom and of a guided look, they are the levels of the look that answers.
     """
 
     def __init__(self, viewer: Viewer, strategy: Strategy) -> None:
@@ -124,7 +124,7 @@ class _ViewAnswers:
         for tap in taps:
             look = self._view.look(tap, {})
             masks = tuple(look.result({}, level).mask for level in look.levels)
-            yield LevelMasks(look.levels, masks, look.query.best_level)
+            yield LevelMasks(look.levels, masks, look.levels.index(look.level))
 
     def chosen_level(self, taps: Sequence[Tap]) -> Iterator[Mask]:
         for tap in taps:

@@ -10,6 +10,7 @@ from tracenet.model.checkpoint import (
     shipped_checkpoint,
     untrained_network,
     with_guided_look,
+    without_guided_look,
 )
 from tracenet.model.config import (
     COARSEST_STRIDE,
@@ -48,4 +49,5 @@ __all__ = [
     "tap_score",
     "untrained_network",
     "with_guided_look",
+    "without_guided_look",
 ]

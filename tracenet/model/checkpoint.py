@@ -67,6 +67,15 @@ def with_guided_look(network: TraceNet) -> TraceNet:
     return guided.train(network.training)
 
 
+def without_guided_look(network: TraceNet) -> TraceNet:
+    """The network with the same weights, and without a guided look."""
+    if not network.config.guide_channels:
+        return network
+    plain = TraceNet(replace(network.config, guide_channels=()))
+    plain.load_state_dict(network.state_dict(), strict=False)
+    return plain.train(network.training).to(next(network.parameters()).dtype)
+
+
 def save_checkpoint(
     network: TraceNet, path: Path, *, licence: str = "unspecified", half: bool = False
 ) -> None:

@@ -101,7 +101,7 @@ class GuidedLook(nn.Module):
 
     def __init__(self, config: TraceNetConfig) -> None:
         super().__init__()
-        widths = config.guide_channels
+        self.widths = widths = config.guide_channels
         planes = len(GUIDE_PLANES)
         self.gestures = nn.ModuleList(
             [

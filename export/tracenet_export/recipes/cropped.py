@@ -28,6 +28,7 @@ class Cropped:
 
     uncropped: Levels
     has_windows = True
+    corrects = False
 
     @property
     def name(self) -> str:

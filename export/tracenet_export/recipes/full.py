@@ -17,6 +17,7 @@ class Full:
     name = "full"
     levels = LEVELS
     has_windows = False
+    corrects = False
 
     def ladder(self, asked: Sequence[int | None]) -> Ladder:
         """The whole canvas."""

@@ -19,6 +19,7 @@ class Levels:
 
     levels: tuple[Level, ...]
     has_windows = True
+    corrects = False
 
     @property
     def name(self) -> str:

@@ -16,11 +16,17 @@ class Recipe(Protocol):
     """A kind of schedule.
 
     ``name`` is that of its schedules, ``levels`` are those that it asks, finest first;
-    ``has_windows`` is false where all runs on the whole canvas, which is always exact.
+    ``has_windows`` is false where all runs on the whole canvas, which is always exact;
+    ``corrects`` is true where a guided look follows, whose features of the canvas are wanted, too.
     """
 
     @property
     def name(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def corrects(self) -> bool:
         """See above."""
         ...
 

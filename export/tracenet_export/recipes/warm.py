@@ -10,7 +10,7 @@ from tracenet.rft import Node
 from tracenet_export.plan import CostModel, Plan, Setting, make_plan
 from tracenet_export.recipes.recipe import Ladder
 
-_ENCODED = ("backbone", "pyramid", "mask_branch")
+_ENCODED = ("backbone", "pyramid", "mask_branch", "tile_encoder")
 """The parts of the network that are computed once per photo, on the whole canvas.
 
 The mask branch is one of them: on windows at every tap it would cost more from the second tap on,
@@ -25,6 +25,7 @@ class Warm:
     name = "warm"
     levels = LEVELS
     has_windows = True
+    corrects = False
 
     def ladder(self, asked: Sequence[int | None]) -> Ladder:
         """The whole canvas."""
@@ -37,5 +38,5 @@ class Warm:
 
 
 def part_of(node: Node) -> str:
-    """``backbone``, ``pyramid``, ``heads`` or ``mask_branch``; nothing for the normalisation."""
+    """The part of the network, such as ``backbone``; nothing for the normalisation."""
     return node.module_path.split(".")[0]

@@ -6,10 +6,16 @@ import numpy as np
 
 from tracenet_runtime.answer.levels import Level, Meaning
 from tracenet_runtime.answer.mask_head import mask_head
-from tracenet_runtime.contract import PROBABILITY_STRIDE, VECTORS
+from tracenet_runtime.contract import (
+    GUIDE,
+    GUIDE_PLANES,
+    GUIDE_STRIDE,
+    PROBABILITY_STRIDE,
+    VECTORS,
+)
 from tracenet_runtime.errors import contradiction
 from tracenet_runtime.graph.program import Program
-from tracenet_runtime.graph.schedule import Choice, Phase, Schedule
+from tracenet_runtime.graph.schedule import Choice, Phase, PlaneInput, Schedule
 from tracenet_runtime.graph.windows import CheckedWindows
 
 
@@ -59,6 +65,24 @@ def check_choice(programs: Mapping[str, Program], meaning: Meaning, choice: Choi
         _check_level(level, checked)
     for phase in graph.windows:
         _check_head(meaning, checked, phase)
+    if graph.correction:
+        _check_correction(checked)
+
+
+def _check_correction(checked: CheckedWindows) -> None:
+    """A correction takes the planes of a guided look and gives the probabilities of a mask."""
+    graph = checked.choice.schedule.graph
+    if graph.planes != {GUIDE: PlaneInput(len(GUIDE_PLANES), GUIDE_STRIDE)}:
+        checked.refuse(
+            f"its planes are not {GUIDE!r}, of {len(GUIDE_PLANES)} channels and {GUIDE_STRIDE} "
+            "canvas pixels a cell"
+        )
+    (name,) = graph.outputs["mask_state"]
+    state = checked.correction[name]
+    if state.channels != 1 or set(state.cell) != {GUIDE_STRIDE}:
+        checked.refuse(
+            f"the mask's state {name!r} is not one channel of {GUIDE_STRIDE} pixels a cell"
+        )
 
 
 def _check_level(level: Level, checked: CheckedWindows) -> None:

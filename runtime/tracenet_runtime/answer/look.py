@@ -3,13 +3,13 @@
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tracenet_runtime.answer.check import check_choice
 from tracenet_runtime.answer.levels import Meaning
 from tracenet_runtime.answer.replay import QueryAnswer, Replay
 from tracenet_runtime.answer.result import Candidate, TapResult
-from tracenet_runtime.errors import BundleError, UnknownLevel
+from tracenet_runtime.errors import UnknownLevel, not_finite
 from tracenet_runtime.graph.executor import Encoded, Engine
 from tracenet_runtime.graph.program import Program
 from tracenet_runtime.graph.schedule import Choice
@@ -43,10 +43,7 @@ class Look:
     def __post_init__(self) -> None:
         levels = self.query.levels
         if not all(math.isfinite(v) for level in levels for v in (level.score, *level.distances)):
-            raise BundleError(
-                "The network answers with numbers that are not finite; export the bundle again, or "
-                "use another engine or precision."
-            )
+            raise not_finite()
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -74,27 +71,48 @@ class Look:
         The result holds ``timings``, to which the stages are added; its total is the caller's.
         Raises ``UnknownLevel`` for a level that was not asked.
         """
+        mask = self.mask(timings, level)
+        return TapResult(
+            probability=mask.map,
+            score=mask.answering.score,
+            level=mask.answering.level,
+            box=mask.answering.box,
+            candidates=self.candidates,
+            schedule=self.schedule,
+            mask_window=mask.window,
+            canvas=(self.replay.canvas_height, self.replay.canvas_width),
+            macs=self.macs + mask.macs,
+            tile=self.closer,
+            timings_ms=timings,
+        )
+
+    def mask(self, timings: Timings, level: str | None = None) -> "LookMask":
+        """The mask of the level that answers or of the one that is named.
+
+        ``timings`` get the stages added. Raises as ``result`` does.
+        """
         replay, query = self.replay, self.query
         number = self._number_of(self.level if level is None else level)
         window = replay.choose_mask(query, number)
         answer = replay.compute_mask(query, number, window, timings)
-        candidates = [Candidate(v.level.name, v.score, self._in_photo(v.box)) for v in query.levels]
-        answering = candidates[number]
-        return TapResult(
-            probability=ProbabilityMap(
+        return LookMask(
+            ProbabilityMap(
                 answer.probability, answer.window, self.placement, self.photo, self.tile
             ),
-            score=answering.score,
-            level=answering.level,
-            box=answering.box,
-            candidates=tuple(sorted(candidates, key=lambda candidate: -candidate.score)),
-            schedule=self.schedule,
-            mask_window=replay.schedule.graph.windows[window].name,
-            canvas=(replay.canvas_height, replay.canvas_width),
-            macs=self.macs + replay.mask_macs(window),
-            tile=self.closer,
-            timings_ms=timings,
+            self._candidate(number),
+            replay.schedule.graph.windows[window].name,
+            replay.mask_macs(window),
         )
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What each level asked says, the best first."""
+        found = (self._candidate(number) for number in range(len(self.levels)))
+        return tuple(sorted(found, key=lambda candidate: -candidate.score))
+
+    def _candidate(self, number: int) -> Candidate:
+        answer = self.query.levels[number]
+        return Candidate(answer.level.name, answer.score, self._in_photo(answer.box))
 
     def _number_of(self, level: str) -> int:
         if level not in self.levels:
@@ -111,13 +129,28 @@ class Look:
         return x0 + left, y0 + top, x1 + left, y1 + top
 
 
+@dataclass(frozen=True, eq=False)
+class LookMask:
+    """A mask of a look: its map, what the level says that it is of, its window and its cost."""
+
+    map: ProbabilityMap
+    answering: Candidate
+    window: str
+    macs: int
+
+
 @dataclass(frozen=True)
 class EncodedView:
-    """All of a photo on a replay's canvas, with what every look at it begins with."""
+    """A photo, or a tile of it, on a replay's canvas, with what every look at it begins with.
+
+    ``photo`` is the height and width of the whole.
+    """
 
     replay: Replay
     encoded: Encoded
     placement: Placement
+    photo: Size
+    tile: Tile | None = None
 
     @property
     def nbytes(self) -> int:
@@ -126,8 +159,10 @@ class EncodedView:
 
     def look(self, at: tuple[float, float], timings: Timings) -> Look:
         """What is at the photo pixel ``at`` (x, y); raises as ``Viewer.look`` does."""
-        query = self.replay.answer_query(self.encoded, self.placement.to_canvas(*at), timings)
-        return _look(self.replay, query, self.placement)
+        left, top = (self.tile or (0, 0))[:2]
+        tap = self.placement.to_canvas(at[0] - left, at[1] - top)
+        query = self.replay.answer_query(self.encoded, tap, timings)
+        return _look(self.replay, query, self.placement, self.photo, self.tile)
 
 
 class Viewer:
@@ -186,20 +221,24 @@ class Viewer:
         query = replay.answer_query(
             replay.encode(opened.pop(), timings, one_tap=True), tap, timings
         )
-        look = _look(replay, query, placement)
-        return look if tile is None else replace(look, photo=photo.shape[:2], tile=tile)
+        return _look(replay, query, placement, photo.shape[:2], tile)
 
-    def encode(self, choice: Choice, photo: Photo, timings: Timings) -> EncodedView:
-        """Run what all looks at a photo share."""
+    def encode(
+        self, choice: Choice, photo: Photo, timings: Timings, tile: Tile | None = None
+    ) -> EncodedView:
+        """Run what all looks at a photo, or at a tile of it, share."""
         replay = self.replay(choice)
+        x0, y0, x1, y1 = tile or (0, 0, photo.shape[1], photo.shape[0])
         with timed(timings, "canvas"):
-            image = self._canvas(choice).open(photo)
-        return EncodedView(replay, replay.encode(image, timings), image.placement)
+            image = self._canvas(choice).open(photo[y0:y1, x0:x1])
+        encoded = replay.encode(image, timings)
+        return EncodedView(replay, encoded, image.placement, photo.shape[:2], tile)
 
     def _canvas(self, choice: Choice) -> Canvas:
         return Canvas(choice.height, choice.width, self._pad_value)
 
 
-def _look(replay: Replay, query: QueryAnswer, placement: Placement) -> Look:
-    photo = placement.photo_height, placement.photo_width
-    return Look(replay, query, placement, photo, replay.schedule.name, query.macs)
+def _look(
+    replay: Replay, query: QueryAnswer, placement: Placement, photo: Size, tile: Tile | None
+) -> Look:
+    return Look(replay, query, placement, photo, replay.schedule.name, query.macs, tile)

@@ -5,7 +5,7 @@ Coordinates are canvas pixels: pixel ``x`` covers ``[x, x + 1)``, its centre is 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,15 @@ NEARNESS = 48.0
 
 FAR = 128.0
 """Canvas pixels that are 1 in the planes of distances from the first mark."""
+
+GUIDE_DESCRIBED: Mapping[str, object] = {
+    "planes": list(GUIDE_PLANES),
+    "stride": GUIDE_STRIDE,
+    "least_radius": LEAST_RADIUS,
+    "nearness": NEARNESS,
+    "far": FAR,
+}
+"""What a manifest says of the planes."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,8 @@ class Area:
         x0, y0, x1, y1 = self.box
         across = np.maximum(np.maximum(x0 - x, x - x1), 0)[None, :]
         down = np.maximum(np.maximum(y0 - y, y - y1), 0)[:, None]
-        return np.hypot(across, down).astype(np.float32)
+        distance: FloatArray = np.hypot(across, down).astype(np.float32)
+        return distance
 
     def coverage(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """How much of the cells centred at ``x`` and ``y`` is inside: len(y) x len(x)."""

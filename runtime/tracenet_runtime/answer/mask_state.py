@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ _PIECE = 16.0
 """Canvas pixels of a line that are painted at once."""
 
 _Mask = npt.NDArray[np.bool_]
+_Positions = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class Layer:
             )
         )
 
-    def sampled(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> FloatArray:
+    def sampled(self, x: _Positions, y: _Positions) -> FloatArray:
         """Probabilities at columns ``x`` and rows ``y`` of the photo, bilinear, 0 outside.
 
         len(y) x len(x).
@@ -82,7 +84,7 @@ class Layer:
         return sampled
 
     def holds(
-        self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+        self, x: _Positions, y: _Positions
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Which columns and rows of the photo are on the tile, and in the map's window."""
         left, top, right, bottom = self.map.window
@@ -93,7 +95,7 @@ class Layer:
             (y0 <= y) & (y < y1) & (top <= v) & (v < bottom),
         )
 
-    def _centres(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def _centres(self) -> tuple[_Positions, _Positions]:
         (x_scale, y_scale), (x0, y0, _, _) = self.view.scale, self.view.tile
         rows, columns = self.map.probability.shape
         left, top = self.map.window[:2]
@@ -115,10 +117,10 @@ class MaskState:
     base: _Mask | None = None
 
     @property
-    def nbytes(self) -> int:
-        """How much memory its arrays take."""
-        base = 0 if self.base is None else self.base.nbytes
-        return base + sum(layer.map.probability.nbytes for layer in self.layers)
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """What it is made of, and other states may share."""
+        maps = tuple(layer.map.probability for layer in self.layers)
+        return maps if self.base is None else (*maps, self.base)
 
     def put(self, layer: Layer) -> "MaskState":
         """The mask with one more layer; those that it covers are dropped."""
@@ -195,8 +197,8 @@ def coarser(values: FloatArray, factor: int) -> FloatArray:
 
 
 def _mixed(
-    at: npt.NDArray[np.float64], count: int, stride: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    at: _Positions, count: int, stride: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], _Positions]:
     """Of positions in canvas pixels: the two cells that mix there, and the second one's share."""
     place = (at / stride - 0.5).clip(0, count - 1)
     first = np.floor(place).astype(np.intp)

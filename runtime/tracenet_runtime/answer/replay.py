@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tracenet_runtime.answer.levels import LevelAnswer, Meaning
 from tracenet_runtime.answer.mask_head import head_vectors, mask_head
-from tracenet_runtime.contract import PROBABILITY_STRIDE
+from tracenet_runtime.contract import GUIDE, PROBABILITY_STRIDE
 from tracenet_runtime.graph.arrays import Array, FloatArray, PlacedArray
 from tracenet_runtime.graph.executor import Encoded, Engine, Executor
 from tracenet_runtime.graph.program import Program
@@ -153,6 +153,27 @@ class Replay:
             v * PROBABILITY_STRIDE for v in (mask.x0, mask.y0, mask.x0 + columns, mask.y0 + rows)
         )
         return MaskAnswer(mask.values[0, 0], (x0, y0, x1, y1))
+
+    def correct(
+        self, encoded: Encoded, planes: FloatArray, timings: Timings | None = None
+    ) -> FloatArray:
+        """What a guided look makes of its planes: probabilities h x w, ``GUIDE_STRIDE`` a cell.
+
+        ``planes`` are those of ``guide_planes``; ``encoded`` is not for one tap. ``timings`` and
+        errors as in ``answer_query``.
+        """
+        timings = {} if timings is None else timings
+        arrays = self._executor.run_correction(encoded, {GUIDE: planes[None]}, timings)
+        (name,) = self.schedule.graph.outputs["mask_state"]
+        state = arrays[name]
+        assert isinstance(state, PlacedArray)  # as a program makes it
+        cells: FloatArray = state.values[0, 0]
+        return cells
+
+    @property
+    def correction_macs(self) -> int:
+        """Multiply-adds of a correction."""
+        return self._executor.macs(self.schedule.graph.correction)
 
     def mask_macs(self, mask_index: int) -> int:
         """Multiply-adds of a mask in one of the windows."""

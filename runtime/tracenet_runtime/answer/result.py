@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracenet_runtime.answer.mask_state import MaskState
 from tracenet_runtime.image.geometry import Box, Tile
 from tracenet_runtime.image.mask import ProbabilityMap
 from tracenet_runtime.image.rle import encode_rle
+
+GIVEN = "given"
+"""The level of a mask that no look answered."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,16 @@ class TapResult:
     canvas is that of the look that answered. ``timings_ms`` has milliseconds by stage: ``canvas``
     (resizing what is read of the photo), ``cut``, ``engine/<program>``, ``mask``, and ``total``,
     which covers them all, but not writing a mask of many pixels.
+
+    Of a guided look, ``probability`` is the mask so far, ``mask_window`` its phase, ``canvas`` and
+    ``tile`` those of the tile that it corrects, and the stages are ``canvas``, ``tap`` (looks),
+    ``encode`` (a tile), ``correction``, ``mask`` and ``total``. Score, level and candidates stay
+    those of the look that the thing began with (1, ``GIVEN`` and none for a mask that was given);
+    ``box`` is that look's until something is corrected, then it is about the mask. ``obeyed`` says
+    whether the newest gesture had its label before it was forced; None where nothing was corrected.
     """
 
-    probability: ProbabilityMap
+    probability: ProbabilityMap | MaskState
     score: float
     level: str
     box: Box
@@ -49,6 +60,7 @@ class TapResult:
     macs: int
     tile: Tile | None
     timings_ms: Mapping[str, float]
+    obeyed: bool | None = None
 
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:

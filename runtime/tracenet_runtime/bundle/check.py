@@ -12,7 +12,7 @@ from tracenet_runtime.bundle.records import Manifest
 from tracenet_runtime.errors import contradiction
 from tracenet_runtime.graph.schedule import Choice, Schedule
 from tracenet_runtime.graph.structure import check_structure
-from tracenet_runtime.strategies.rules import SingleRule, ZoomRule
+from tracenet_runtime.strategies.rules import GuidedRule, SingleRule
 
 
 def check_files_listed(manifest: Manifest) -> None:
@@ -66,15 +66,20 @@ def check_manifest(manifest: Manifest, table: npt.NDArray[np.int32]) -> None:
 
 def _check_strategy(manifest: Manifest) -> None:
     rule, schedules = manifest.strategy, manifest.schedules
-    used = rule.schedules if isinstance(rule, SingleRule) else (rule.first, rule.tile)
+    zoom = rule.zoom if isinstance(rule, GuidedRule) else rule
+    used = zoom.schedules if isinstance(zoom, SingleRule) else (zoom.first, zoom.tile)
     for number in used:
         if number >= len(schedules):
             raise contradiction(f"strategy uses the schedule number {number}, of {len(schedules)}")
-    if isinstance(rule, ZoomRule):
-        if any(schedules[number].graph.photo for number in used):
-            raise contradiction("the zoom uses a schedule that has a phase per photo")
-        if rule.extent > min(schedules[rule.tile].canvas):
-            raise contradiction("the extent of the zoom is larger than the canvas of its tile")
+    if isinstance(zoom, SingleRule):
+        return
+    guided = isinstance(rule, GuidedRule)
+    if schedules[zoom.first].graph.photo or (schedules[zoom.tile].graph.photo and not guided):
+        raise contradiction("the zoom uses a schedule that has a phase per photo")
+    if guided and not schedules[zoom.tile].graph.correction:
+        raise contradiction("the schedule of the guided look's tile has no phase per correction")
+    if zoom.extent > min(schedules[zoom.tile].canvas):
+        raise contradiction("the extent of the zoom is larger than the canvas of its tile")
 
 
 def _check_schedule(manifest: Manifest, schedule: Schedule) -> None:

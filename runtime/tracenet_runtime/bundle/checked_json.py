@@ -76,6 +76,12 @@ class JsonValue:
             self.refuse(f"must be from {low} to {high}")
         return self.value
 
+    def truth(self) -> bool:
+        """True or false."""
+        if not isinstance(self.value, bool):
+            self.refuse("must be true or false")
+        return self.value
+
     def number(self) -> float:
         """A finite number."""
         if not isinstance(self.value, int | float) or isinstance(self.value, bool):

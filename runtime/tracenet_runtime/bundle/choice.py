@@ -6,10 +6,11 @@ from tracenet_runtime.bundle.records import Manifest
 from tracenet_runtime.errors import BundleError
 from tracenet_runtime.graph.schedule import Schedule
 from tracenet_runtime.image.geometry import Size
-from tracenet_runtime.strategies.rules import SingleRule, StrategyRule
+from tracenet_runtime.strategies.guided import Guided
+from tracenet_runtime.strategies.rules import GuidedRule, SingleRule, StrategyRule
 from tracenet_runtime.strategies.single import Single, first_of_each_canvas
 from tracenet_runtime.strategies.strategy import Strategy
-from tracenet_runtime.strategies.zoom import Zoom
+from tracenet_runtime.strategies.zoom import ZOOM, Zoom
 
 
 def choose_strategy(
@@ -26,6 +27,8 @@ def choose_strategy(
         return own
     if name is None and canvas is None:
         return own
+    if name == ZOOM and canvas is None and isinstance(own, Guided):
+        return Zoom(own.first, own.tile, own.rule.zoom)
     schedules = manifest.schedules
     named = tuple(schedule for schedule in schedules if name in (None, schedule.name))
     if not named:
@@ -48,6 +51,8 @@ def own_strategy(schedules: Sequence[Schedule], rule: StrategyRule) -> Strategy:
     """What answers taps unless a user names something else."""
     if isinstance(rule, SingleRule):
         return Single(first_of_each_canvas(schedules[number] for number in rule.schedules))
+    if isinstance(rule, GuidedRule):
+        return Guided(schedules[rule.zoom.first], schedules[rule.zoom.tile], rule)
     return Zoom(schedules[rule.first], schedules[rule.tile], rule)
 
 

@@ -4,11 +4,13 @@ Parsing checks each value by itself: its type, its range, the form of a path. Wh
 fit together is checked in ``check.py``.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from tracenet_runtime.answer.levels import FullNetIou, Level, Meaning
+from tracenet_runtime.answer.marks import GUIDE_DESCRIBED
 from tracenet_runtime.bundle.checked_json import JsonValue
 from tracenet_runtime.bundle.records import MANIFEST_NAME, SCHEMA_VERSION, FileRecord, Manifest
 from tracenet_runtime.contract import MAX_SIDE
@@ -22,6 +24,7 @@ from tracenet_runtime.graph.schedule import (
     ImageInput,
     Phase,
     PlaceMask,
+    PlaneInput,
     ProgramCall,
     Role,
     Row,
@@ -32,7 +35,7 @@ from tracenet_runtime.graph.schedule import (
     When,
     Window,
 )
-from tracenet_runtime.strategies.rules import SingleRule, StrategyRule, ZoomRule
+from tracenet_runtime.strategies.rules import GuidedRule, SingleRule, StrategyRule, ZoomRule
 
 _MAX_CHANNELS = 1 << 16
 _MAX_STEP = 1 << 14
@@ -44,9 +47,15 @@ _MAX_ROWS = 1 << 12
 _MAX_PHASES = 1 << 12
 _MAX_PHASE = 1 << 20
 _MAX_ADVANCE = 1 << 14
+_MAX_PASSES = 64
 _AXES: Mapping[str, Axis] = {"y": "y", "x": "x"}
 _LAYOUTS: Mapping[str, Layout] = {"NCHW": "NCHW", "NHWC": "NHWC"}
-_WHEN: Mapping[str, When] = {"photo": "photo", "tap": "tap", "window": "window"}
+_WHEN: Mapping[str, When] = {
+    "photo": "photo",
+    "tap": "tap",
+    "window": "window",
+    "correction": "correction",
+}
 _ROLES: tuple[Role, ...] = ("score", "box", "filter", "mask")
 # Letters that mean the same to every file system; no part may begin with a dot, so no "..".
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -202,11 +211,14 @@ def _row(row: JsonValue, canvas_multiple: int) -> Row:
 
 def _graph(graph: JsonValue) -> Graph:
     outputs = graph["outputs"]
+    roles: list[Role] = [*_ROLES]
+    if any(role == "mask_state" for role, _ in outputs.members()):
+        roles.append("mask_state")
     return Graph(
         inputs={name: _of_kind(v, _INPUTS) for name, v in graph["inputs"].members()},
         phases=tuple(_phase(v) for v in graph["phases"].elements()),
         outputs={
-            role: tuple(v.text() for v in outputs[role].elements(minimum=1)) for role in _ROLES
+            role: tuple(v.text() for v in outputs[role].elements(minimum=1)) for role in roles
         },
     )
 
@@ -254,11 +266,19 @@ def _window(window: JsonValue) -> Window:
 
 
 def _meaning(answer: JsonValue) -> Meaning:
+    _optional(answer["guide"], _check_guide)
     return Meaning(
         levels=tuple(_level(v) for v in answer["levels"].elements(minimum=1)),
         feature_stride=answer["feature_stride"].integer(1, MAX_SIDE),
         reach_slack=answer["reach_slack"].positive_number(),
     )
+
+
+def _check_guide(guide: JsonValue) -> None:
+    """The planes of a guided look are those that this reader fills."""
+    for key, value in GUIDE_DESCRIBED.items():
+        if guide[key].value != value:
+            guide[key].refuse(f"must be {json.dumps(value)}, as this reader fills the planes")
 
 
 def _level(level: JsonValue) -> Level:
@@ -290,6 +310,22 @@ def _single(single: JsonValue) -> SingleRule:
             for number in single["schedules"].elements(minimum=1)
         )
     )
+
+
+def _guided(guided: JsonValue) -> GuidedRule:
+    rule = GuidedRule(
+        zoom=_zoom(guided),
+        passes=guided["passes"].integer(0, _MAX_PASSES),
+        settled=guided["settled"].number(),
+        near=guided["near"].number(),
+        margin=guided["margin"].number(),
+        spill=_share(guided["spill"]),
+        roomy=_share(guided["roomy"]),
+    )
+    for name, least in (("settled", 0.0), ("near", 16.0), ("margin", 0.0), ("roomy", 0.1)):
+        if getattr(rule, name) < least:
+            guided[name].refuse(f"must be at least {least:g}")
+    return rule
 
 
 def _zoom(zoom: JsonValue) -> ZoomRule:
@@ -340,12 +376,19 @@ def _sha256(digest: JsonValue) -> str:
 _INPUTS: Mapping[str, Callable[[JsonValue], ExternalInput]] = {
     "image": lambda _: ImageInput(),
     "vector": lambda vector: VectorInput(vector["channels"].integer(1, _MAX_CHANNELS)),
+    "plane": lambda plane: PlaneInput(
+        plane["channels"].integer(1, _MAX_CHANNELS), plane["stride"].integer(1, MAX_SIDE)
+    ),
 }
 _CALLS: Mapping[str, Callable[[JsonValue], Call]] = {
     "program": _program_call,
     "place_mask": _place_mask,
 }
-_STRATEGIES: Mapping[str, Callable[[JsonValue], StrategyRule]] = {"single": _single, "zoom": _zoom}
+_STRATEGIES: Mapping[str, Callable[[JsonValue], StrategyRule]] = {
+    "single": _single,
+    "zoom": _zoom,
+    "guided": _guided,
+}
 
 
 def _of_kind(value: JsonValue, kinds: Mapping[str, Callable[[JsonValue], _T]]) -> _T:

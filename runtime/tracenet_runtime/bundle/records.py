@@ -9,7 +9,7 @@ from tracenet_runtime.graph.program import Program, StoredProgram
 from tracenet_runtime.graph.schedule import Schedule
 from tracenet_runtime.strategies.rules import StrategyRule
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 MANIFEST_NAME = "manifest.json"
 
 

@@ -41,12 +41,14 @@ class Engine(Protocol):
 class Encoded:
     """What a tap begins with: ``arrays``, and the ``steps`` that it has still to run.
 
-    ``macs`` are the multiply-adds that a tap counts for its tap phase.
+    ``macs`` are the multiply-adds that a tap counts for its tap phase, ``spent`` those that were
+    spent before.
     """
 
     arrays: Mapping[str, Array]
     steps: Sequence["_Step"]
     macs: int
+    spent: int
 
     @property
     def nbytes(self) -> int:
@@ -71,16 +73,19 @@ class Executor:
         self._programs = programs
         self._engine = engine
         self._scratch = Scratch()
-        masks = set(graph.outputs["mask"])
-        after_tap = set[str]().union(*graph.outputs.values()) - masks
+        masks, states = (set(graph.outputs.get(role, ())) for role in ("mask", "mask_state"))
+        after_tap = set[str]().union(*graph.outputs.values()) - masks - states
         after_tap |= _read_by(call for phase in graph.windows for call in phase.calls)
         shared, own = self._split(graph.tap)
         self._photo_one = self._steps(graph.photo, after_tap | _read_by(graph.tap))
         self._tap_one = self._steps(graph.tap, after_tap)
-        self._photo_many = self._steps((*graph.photo, *shared), after_tap | _read_by(own))
+        after_photo = after_tap | _read_by(own) | _read_by(graph.correction)
+        self._photo_many = self._steps((*graph.photo, *shared), after_photo)
         self._tap_many = self._steps(own, after_tap)
         self._macs_one = self.macs((*graph.photo, *graph.tap))
         self._macs_many = self.macs(own)
+        self._macs_shared = self.macs((*graph.photo, *shared))
+        self._correction = self._steps(graph.correction, states)
         self._windows = [self._steps(phase.calls, masks) for phase in graph.windows]
 
     def encode(self, image: Array, timings: Timings, one_tap: bool = False) -> Encoded:
@@ -101,8 +106,8 @@ class Executor:
         del image  # where nobody else has it, its memory is free once it was read
         self._run(self._photo_one if one_tap else self._photo_many, (0, 0), arrays, {}, timings)
         if one_tap:
-            return Encoded(arrays, self._tap_one, self._macs_one)
-        return Encoded(arrays, self._tap_many, self._macs_many)
+            return Encoded(arrays, self._tap_one, self._macs_one, 0)
+        return Encoded(arrays, self._tap_many, self._macs_many, self._macs_shared)
 
     def run_tap(self, encoded: Encoded, tap: tuple[int, int], timings: Timings) -> Arrays:
         """The arrays after the tap phase, at a tap (x, y), a pixel of the canvas.
@@ -125,6 +130,17 @@ class Executor:
         """The arrays after one of the window phases, on those of the tap phase."""
         arrays = dict(arrays)
         self._run(self._windows[index], tap, arrays, vectors, timings)
+        return arrays
+
+    def run_correction(
+        self, encoded: Encoded, planes: Mapping[str, FloatArray], timings: Timings
+    ) -> Arrays:
+        """The arrays after the phase per correction, with these planes, each 1 x C x h x w.
+
+        ``encoded`` is not for one tap, and stays as it is.
+        """
+        arrays = {**encoded.arrays, **{n: PlacedArray(v, 0, 0) for n, v in planes.items()}}
+        self._run(self._correction, (0, 0), arrays, {}, timings)
         return arrays
 
     def origin(self, call: ProgramCall, tap: tuple[int, int]) -> tuple[int, int]:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Axis = Literal["y", "x"]
-When = Literal["photo", "tap", "window"]
-Role = Literal["score", "box", "filter", "mask"]
+When = Literal["photo", "tap", "window", "correction"]
+Role = Literal["score", "box", "filter", "mask", "mask_state"]
 
 _Integers = npt.NDArray[np.int64]
 
@@ -132,7 +132,18 @@ class VectorInput:
     channels: int
 
 
-ExternalInput = ImageInput | VectorInput
+@dataclass(frozen=True)
+class PlaneInput:
+    """An array over the whole canvas that is filled when a phase begins.
+
+    It has ``channels``, starts at (0, 0), and a cell is ``stride`` canvas pixels.
+    """
+
+    channels: int
+    stride: int
+
+
+ExternalInput = ImageInput | VectorInput | PlaneInput
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,16 @@ class Graph:
     def windows(self) -> tuple[Phase, ...]:
         """The alternatives of which a tap runs one, the smallest reach first."""
         return tuple(self._of("window"))
+
+    @property
+    def correction(self) -> tuple[Call, ...]:
+        """The calls that run once per correction."""
+        return tuple(call for phase in self._of("correction") for call in phase.calls)
+
+    @property
+    def planes(self) -> dict[str, PlaneInput]:
+        """The planes among the inputs."""
+        return {name: v for name, v in self.inputs.items() if isinstance(v, PlaneInput)}
 
     def programs(self) -> frozenset[str]:
         """The names of all programs that it runs."""

@@ -13,7 +13,8 @@ from tracenet_runtime.graph.schedule import (
     When,
 )
 
-_ORDER: tuple[When, ...] = ("photo", "tap", "window")
+_ORDER: tuple[When, ...] = ("photo", "tap", "window", "correction")
+_ONCE: tuple[When, ...] = ("photo", "tap", "correction")
 
 
 def check_structure(schedule: Schedule) -> None:
@@ -27,8 +28,11 @@ def _problems(graph: Graph) -> Iterator[str]:
     if images != [IMAGE]:
         yield f"it must have one input that is an image, named {IMAGE!r}"
     whens = [phase.when for phase in graph.phases]
-    if whens != sorted(whens, key=_ORDER.index) or max(map(whens.count, _ORDER[:2])) > 1:
-        yield "its phases are not at most one per photo, at most one per tap, and those of windows"
+    if whens != sorted(whens, key=_ORDER.index) or max(map(whens.count, _ONCE)) > 1:
+        yield (
+            "its phases are not at most one per photo, at most one per tap, those of windows, and "
+            "at most one per correction"
+        )
     if "window" not in whens:
         yield "it has no phase of a window"
     if _repeated(phase.name for phase in graph.phases):
@@ -50,6 +54,19 @@ def _problems(graph: Graph) -> Iterator[str]:
     reaches = [float("inf") if call.reach is None else call.reach for call in placed]
     if reaches != sorted(set(reaches)):
         yield "its windows are not ordered from the smallest reach up"
+    yield from _correction_problems(graph)
+
+
+def _correction_problems(graph: Graph) -> Iterator[str]:
+    """A correction reads planes and what was made once per photo, and leaves the mask's state."""
+    made = {name for call in graph.correction for name in call.makes}
+    states = graph.outputs.get("mask_state", ())
+    if bool(graph.correction) != bool(graph.planes) or bool(graph.correction) != bool(states):
+        yield "a phase per correction, planes and a mask's state do not come together"
+    if graph.correction and not graph.photo:
+        yield "it has a phase per correction, but none per photo that it could read"
+    if len(states) > 1 or not made.issuperset(states):
+        yield "its mask's state is not one array that its correction makes"
 
 
 def _repeated(names: Iterable[str]) -> bool:

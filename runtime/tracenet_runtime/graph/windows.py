@@ -19,6 +19,7 @@ from tracenet_runtime.graph.schedule import (
     Call,
     Choice,
     PlaceMask,
+    PlaneInput,
     ProgramCall,
     VectorInput,
     Window,
@@ -53,7 +54,8 @@ class CheckedWindows:
     and every window inside its array. The graph must have passed ``check_structure``, and the
     schedule serve the canvas.
 
-    ``tap`` has the arrays after the tap phase. ``keys`` are the key cells along y and x.
+    ``tap`` has the arrays after the tap phase, ``correction`` those after a correction. ``keys``
+    are the key cells along y and x.
     """
 
     def __init__(self, programs: Mapping[str, Program], choice: Choice) -> None:
@@ -69,16 +71,20 @@ class CheckedWindows:
             self._check_constant(call)
         if graph.photo:
             del self.tap[IMAGE]
+        self.correction: Extents = self.tap | {n: self._plane(v) for n, v in graph.planes.items()}
         for call in graph.tap:
             self._run(call, self.tap)
         for role, names in graph.outputs.items():
             for name in names:
-                if role != "mask" and (name == IMAGE or name not in self.tap):
+                if role in ("score", "box", "filter") and (name == IMAGE or name not in self.tap):
                     self.refuse(f"the array {name!r}, its {role}, is made by no call")
         for phase in graph.windows:
             arrays = dict(self.tap)
             for call in phase.calls:
                 self._run(call, arrays)
+        for call in graph.correction:
+            self._run(call, self.correction)
+            self._check_whole(call)
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise ``BundleError``: in the schedule on this canvas, ``reason``."""
@@ -92,12 +98,40 @@ class CheckedWindows:
         y, x = (np.zeros_like(keys) for keys in self.keys)
         return Extent(y, x, 3, self.choice.height, self.choice.width, "float32", (1, 1))
 
+    def _plane(self, plane: PlaneInput) -> Extent:
+        (height, rest_y), (width, rest_x) = (
+            divmod(side, plane.stride) for side in (self.choice.height, self.choice.width)
+        )
+        if rest_y or rest_x:
+            self.refuse(f"planes of stride {plane.stride} do not fill it")
+        y, x = (np.zeros_like(keys) for keys in self.keys)
+        cell = plane.stride, plane.stride
+        return Extent(y, x, plane.channels, height, width, "float32", cell)
+
     def _check_constant(self, call: Call) -> None:
         """What runs once per photo must not depend on the tap."""
         if isinstance(call, ProgramCall):
             for starts in self._origin(call):
                 if np.any(starts != starts[0]):
                     self.refuse(f"the call of {call.program!r} per photo depends on the tap")
+
+    def _check_whole(self, call: Call) -> None:
+        """What runs once per correction sees all of the canvas."""
+        assert isinstance(call, ProgramCall)  # as check_structure has found
+        sides = self.choice.height, self.choice.width
+        for window in (*call.inputs, *call.outputs):
+            for starts, size, cell, side in zip(
+                self._origin(call),
+                (window.height, window.width),
+                self._schedule.cell(call, window),
+                sides,
+                strict=True,
+            ):
+                if np.any(starts != 0) or size * cell != side:
+                    self.refuse(
+                        f"the window {window.name!r} of {call.program!r}, per correction, is not "
+                        "the whole canvas"
+                    )
 
     def _run(self, call: Call, arrays: Extents) -> None:
         if isinstance(call, PlaceMask):

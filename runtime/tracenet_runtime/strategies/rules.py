@@ -4,12 +4,20 @@ The zoom looks twice: at the whole photo, small, then at the thing, at the scale
 first look's box tells how large the thing is in the photo. The second look is an ordinary tap
 on an ordinary canvas, whose photo is a tile of the photo; what it answers is moved back to where
 the tile was. Neither depends on how large the photo is.
+
+A guided look follows the zoom: it corrects the mask on the tile, gesture by gesture.
 """
 
 import math
 from dataclasses import dataclass
 
-from tracenet_runtime.image.geometry import Box, Placement, Size, Tile
+import numpy as np
+import numpy.typing as npt
+
+from tracenet_runtime.contract import GUIDE_STRIDE
+from tracenet_runtime.image.geometry import Box, PlacedTile, Placement, Size, Tile
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,7 @@ class ZoomRule:
 
     def scale(self, box: Box) -> float:
         """Canvas pixels of a tile per photo pixel, for a thing with this box in photo pixels."""
-        x0, y0, x1, y1 = box
-        return min(self.extent / max(x1 - x0, y1 - y0, 1.0), self.enlarge)
+        return self._scale(box, self.extent)
 
     def gained(self, first: Placement, box: Box) -> float:
         """That scale as a multiple of the first look's, on whose canvas the photo lies so."""
@@ -64,18 +71,89 @@ class ZoomRule:
             return None
         x0, y0, x1, y1 = box
         height, width = (math.floor(side / self.scale(box) + 0.5) for side in canvas)
-        top, bottom = self._span(at[1], (y0 + y1) / 2, height, first.photo_height)
-        left, right = self._span(at[0], (x0 + x1) / 2, width, first.photo_width)
+        top, bottom = _span(self._inside(at[1], (y0 + y1) / 2, height), height, first.photo_height)
+        left, right = _span(self._inside(at[0], (x0 + x1) / 2, width), width, first.photo_width)
         return left, top, right, bottom
 
-    def _span(self, tapped: float, middle: float, side: int, photo: int) -> tuple[int, int]:
-        """Where a tile of ``side`` photo pixels starts and stops on one axis."""
+    def tile_about(self, canvas: Size, photo: Size, box: Box, extent: float) -> Tile:
+        """The tile whose canvas shows the longer side of a box as ``extent`` canvas pixels.
+
+        ``box`` is in pixels of a photo of this (height, width), beyond which no tile reaches.
+        """
+        x0, y0, x1, y1 = box
+        height, width = (math.floor(side / self._scale(box, extent) + 0.5) for side in canvas)
+        top, bottom = _span((y0 + y1) / 2, height, photo[0])
+        left, right = _span((x0 + x1) / 2, width, photo[1])
+        return left, top, right, bottom
+
+    def _scale(self, box: Box, extent: float) -> float:
+        x0, y0, x1, y1 = box
+        return min(extent / max(x1 - x0, y1 - y0, 1.0), self.enlarge)
+
+    def _inside(self, tapped: float, middle: float, side: int) -> float:
+        """The middle nearest to this one of a tile of ``side`` on which the tap lies well."""
         tap = math.floor(tapped) + 0.5
         slack = self.inside * side / 2
-        middle = min(max(middle, tap - slack), tap + slack)
-        size = min(side, photo)
-        start = min(max(math.floor(middle - size / 2 + 0.5), 0), photo - size)
-        return start, start + size
+        return min(max(middle, tap - slack), tap + slack)
 
 
-StrategyRule = SingleRule | ZoomRule
+@dataclass(frozen=True)
+class GuidedRule:
+    """How a mask is corrected on a tile, and when the tile moves.
+
+    ``zoom`` says which tile a first tap is looked at on; ``passes``, ``settled`` and ``near`` are
+    those of ``Passes``.
+
+    A gesture that is not ``margin`` canvas pixels inside the tile moves the tile to the mask, all
+    positive gestures and this one, which then fill the zoom's extent. A mask that covers more than
+    the share ``spill`` of a side of the tile gets a tile of which they fill the share ``roomy``.
+    """
+
+    zoom: ZoomRule
+    passes: int
+    settled: float
+    near: float
+    margin: float
+    spill: float
+    roomy: float
+
+    def leaves(self, view: PlacedTile, photo: Size, bounds: Box) -> bool:
+        """Whether what has these bounds, in photo pixels, is not well inside a tile.
+
+        A side of the tile that is the photo's needs no margin.
+        """
+        x0, y0, x1, y1 = view.tile
+        across, down = (self.margin / scale for scale in view.scale)
+        return (
+            (x0 > 0 and bounds[0] < x0 + across)
+            or (y0 > 0 and bounds[1] < y0 + down)
+            or (x1 < photo[1] and bounds[2] > x1 - across)
+            or (y1 < photo[0] and bounds[3] > y1 - down)
+        )
+
+    def spills(self, inside: Mask, view: PlacedTile, photo: Size) -> bool:
+        """Whether a mask of a tile's cells reaches over a side of it that is not the photo's.
+
+        ``inside`` is bool, of cells of ``GUIDE_STRIDE`` canvas pixels.
+        """
+        x0, y0, x1, y1 = view.tile
+        rows = -(-view.placement.content_height // GUIDE_STRIDE)
+        columns = -(-view.placement.content_width // GUIDE_STRIDE)
+        shown = inside[:rows, :columns]
+        sides = [
+            (x0 > 0, shown[:, 0]),
+            (y0 > 0, shown[0]),
+            (x1 < photo[1], shown[:, -1]),
+            (y1 < photo[0], shown[-1]),
+        ]
+        return any(open_ and side.mean() > self.spill for open_, side in sides)
+
+
+StrategyRule = SingleRule | ZoomRule | GuidedRule
+
+
+def _span(middle: float, side: int, photo: int) -> tuple[int, int]:
+    """Where a tile of ``side`` photo pixels starts and stops on one axis."""
+    size = min(side, photo)
+    start = min(max(math.floor(middle - size / 2 + 0.5), 0), photo - size)
+    return start, start + size

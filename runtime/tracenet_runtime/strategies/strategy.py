@@ -5,11 +5,30 @@ Adding one: its rule, a module beside this one, a kind to parse, and a line in `
 
 from typing import Protocol
 
-from tracenet_runtime.answer.look import Look, Viewer
+from tracenet_runtime.answer.look import Viewer
+from tracenet_runtime.answer.result import TapResult
 from tracenet_runtime.graph.schedule import Choice, Schedule
 from tracenet_runtime.image.geometry import Size
 from tracenet_runtime.image.pixels import Photo
 from tracenet_runtime.timing import Timings
+
+
+class Answer(Protocol):
+    """A tap that is answered; its mask is not computed yet."""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The names of the levels asked, finest first."""
+        ...
+
+    @property
+    def level(self) -> str:
+        """The name of the level that answers."""
+        ...
+
+    def result(self, timings: Timings, level: str | None = None) -> TapResult:
+        """As ``Look.result``."""
+        ...
 
 
 class View(Protocol):
@@ -20,8 +39,8 @@ class View(Protocol):
         """How much memory the arrays take; the photo does not count."""
         ...
 
-    def look(self, at: tuple[float, float], timings: Timings) -> Look:
-        """The look that answers a tap at the photo pixel ``at`` (x, y).
+    def look(self, at: tuple[float, float], timings: Timings) -> Answer:
+        """What answers a tap at the photo pixel ``at`` (x, y).
 
         Raises ``TapOutsidePhoto`` for a tap that is not on the photo, ``BundleError`` for an answer
         that is not finite.
@@ -46,7 +65,9 @@ class Strategy(Protocol):
         """Which schedules may look at a photo of this height and width, the first one first."""
         ...
 
-    def look(self, viewer: Viewer, photo: Photo, at: tuple[float, float], timings: Timings) -> Look:
+    def look(
+        self, viewer: Viewer, photo: Photo, at: tuple[float, float], timings: Timings
+    ) -> Answer:
         """As ``View.look``, of a photo of which nothing is kept for another look."""
         ...
 

@@ -1,0 +1,105 @@
+"""Gestures on the command line, in the order given."""
+
+import argparse
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tracenet_runtime.answer.marks import Point
+from tracenet_runtime.answer.prompt import Bounds, Gesture, Scribble, Tap
+from tracenet_runtime.image.photo import load_photo
+
+Given = Gesture | Path
+"""A gesture, or the file of a mask to start from."""
+
+
+def add_gestures(parser: argparse.ArgumentParser) -> None:
+    """Add the options, each of which may be given several times; all go to ``gestures``."""
+    group = parser.add_argument_group(
+        "gestures", "in the order given; after the first, each corrects the mask"
+    )
+
+    def add(option: str, metavar: str, read: object, text: str) -> None:
+        group.add_argument(
+            option,
+            dest="gestures",
+            action="append",
+            type=read,  # type: ignore[arg-type]
+            metavar=metavar,
+            help=text,
+        )
+
+    add(
+        "--at",
+        "X,Y",
+        _tap,
+        "a tapped pixel of the upright photo: column and row, from the top left, from 0",
+    )
+    add("--not-at", "X,Y", _negative_tap, "a pixel that does not belong to the thing")
+    add("--box", "X0,Y0,X1,Y1", _box, "a box about the thing")
+    add(
+        "--scribble",
+        "'+W:X,Y X,Y ...'",
+        _scribble,
+        "a line of W pixels over what belongs to the thing, or with - over what does not "
+        "(--scribble=-24:...)",
+    )
+    add("--from", "MASK", Path, "begin with this mask: a picture, white where the thing is")
+
+
+def places(given: Sequence[Given]) -> list[Point]:
+    """Where the gestures are, for a picture of them."""
+    return [gesture.middle for gesture in given if not isinstance(gesture, Path)]
+
+
+def load_mask(path: Path) -> npt.NDArray[np.bool_]:
+    """A picture's light pixels: bool, H x W. Raises as ``load_photo`` does."""
+    mask: npt.NDArray[np.bool_] = load_photo(path).mean(axis=2) > 127.5
+    return mask
+
+
+def _tap(text: str) -> Tap:
+    return Tap(_point(text))
+
+
+def _negative_tap(text: str) -> Tap:
+    return Tap(_point(text), positive=False)
+
+
+def _box(text: str) -> Bounds:
+    x0, y0, x1, y1 = _numbers(text, "X0,Y0,X1,Y1", 4)
+    return Bounds((x0, y0, x1, y1))
+
+
+def _scribble(text: str) -> Scribble:
+    parts = re.fullmatch(r"([+-])([^:]+):(.*)", text, re.DOTALL)
+    if parts is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not '+W:X,Y X,Y ...' or '-W:X,Y X,Y ...', a width and the line's points"
+        )
+    sign, width, points = parts.groups()
+    (wide,) = _numbers(width, "W", 1)
+    return Scribble(tuple(_point(point) for point in points.split()), wide, sign == "+")
+
+
+def _point(text: str) -> Point:
+    x, y = _numbers(text, "X,Y", 2)
+    return x, y
+
+
+def _numbers(text: str, form: str, count: int) -> list[float]:
+    words = {1: "a number", 2: "two numbers", 4: "four numbers"}[count]
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {form}, {words}")
+    if not all(map(math.isfinite, numbers)):
+        finite = words.replace("a number", "a finite number").replace(" numbers", " finite numbers")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {form}, {finite}")
+    return numbers
