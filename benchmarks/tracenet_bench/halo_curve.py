@@ -119,7 +119,7 @@ def torch_viewer(source: Source, plan: SchedulePlan) -> tuple[Viewer, Schedule]:
     from tracenet_export.parity import TorchEngine
     from tracenet_runtime.answer.look import Viewer
 
-    assembly = assemble([plan])
+    assembly = assemble([plan], source.network.guided_look)
     engine = TorchEngine(assembly.programs)
     viewer = Viewer(assembly.described(), assembly.meaning, source.network.pad_value, engine)
     return viewer, assembly.schedules[0]
@@ -227,8 +227,12 @@ def _run(arguments: argparse.Namespace) -> None:
     warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     source = open_source(arguments.model, untrained=arguments.untrained)
-    graphs = captured(source.network)
-    curves = [halo_curve(source, graphs, v, arguments.halo, annotated) for v in requests]
+    kinds = {request.recipe.corrects for request in requests}
+    graphs = {corrects: captured(source.network, corrects) for corrects in kinds}
+    curves = [
+        halo_curve(source, graphs[v.recipe.corrects], v, arguments.halo, annotated)
+        for v in requests
+    ]
     print_results(
         json.dumps([curve.to_dict() for curve in curves])
         if arguments.json

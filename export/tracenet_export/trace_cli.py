@@ -104,7 +104,7 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
     photos = FolderDataset(arguments.data) if arguments.data else None
     network = build_network(arguments.model).eval()
     pixels, tap = _scene_and_tap(arguments, canvas, network.pad_value)
-    graphs = captured(network)
+    graphs = captured(network, request.recipe.corrects)
     tap_plan = plan_schedule(graphs, request)
     window = next(iter(tap_plan.windows))
     costs = report_costs(tap_plan, window)
