@@ -369,7 +369,7 @@ def test_a_zoom_brings_the_schedules_of_its_looks(
 
 def test_a_bundle_has_one_zoom(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--schedule", "zoom", "zoom@384"]
-    assert_one_sentence(cli.main, arguments, "one zoom", capsys)
+    assert_one_sentence(cli.main, arguments, "one `zoom` or `guided`", capsys)
 
 
 def test_windows_that_were_asked_for_are_taken() -> None:

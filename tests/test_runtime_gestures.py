@@ -1,12 +1,14 @@
 """Gestures, the mask that they make, and how it goes from one tile to another."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import label
 
 from tracenet_runtime import GestureError, TapOutsidePhoto, TraceNetError
 from tracenet_runtime.answer.marks import Area, Stroke
@@ -128,6 +130,31 @@ def test_marks_lie_where_the_photo_is_seen() -> None:
     assert mark_of(Bounds((10, 20, 34, 36)), view) == Area((0, 0, 48, 32))
     drawn = mark_of(Scribble(((10.5, 20), (20, 30)), 6, False), view)
     assert drawn == Stroke(((1.0, 0.0), (20.0, 20.0)), 6.0, False)
+
+
+def test_a_line_has_the_points_that_count() -> None:
+    view = view_of((0, 0, 96, 64))
+    straight = tuple((0.1 * n, 0.05 * n) for n in range(600))
+    mark = mark_of(Scribble(straight, 4), view)
+    assert isinstance(mark, Stroke)
+    assert mark.points == (straight[0], straight[-1])
+    curve = tuple((48 + 30 * math.cos(n / 80), 32 + 30 * math.sin(n / 80)) for n in range(500))
+    mark = mark_of(Scribble(curve, 4), view)
+    assert isinstance(mark, Stroke)
+    assert 20 < len(mark.points) < 80
+    x, y = np.arange(96, dtype=np.float32), np.arange(64, dtype=np.float32)
+    difference = mark.distance(x, y) - Stroke(curve, 2, True).distance(x, y)
+    assert np.abs(difference).max() <= 0.051
+
+
+@given(photos_with_tiles(), st.data())
+def test_what_is_forced_hangs_together(
+    of: tuple[tuple[int, int], Tile], data: st.DataObject
+) -> None:
+    view = view_of(of[1])
+    stroke = replace(data.draw(strokes_on(view)), positive=True)
+    forced = force(np.zeros(CELLS, np.float32), [stroke], view)
+    assert label(forced > 0.5)[1] == 1
 
 
 @given(photos_with_tiles(), st.integers(0, 1000))

@@ -513,7 +513,7 @@ def outside(tiles: list[Tile], photo: tuple[int, int]) -> np.ndarray:
     return there
 
 
-@settings(max_examples=250)
+@settings(max_examples=500)
 @given(st.data(), st.integers(0, 2**31))
 def test_what_every_session_keeps_to(bundle: Bundle, data: st.DataObject, seed: int) -> None:
     photo = data.draw(st.integers(1, 120)), data.draw(st.integers(1, 160))
@@ -521,7 +521,7 @@ def test_what_every_session_keeps_to(bundle: Bundle, data: st.DataObject, seed: 
     made: list[np.ndarray] = []
     if data.draw(st.booleans()):
         session.start_from(np.random.default_rng(seed).random(photo) < 0.3)
-    for _ in range(data.draw(st.integers(1, 6))):
+    for _ in range(data.draw(st.integers(1, 8))):
         gesture, before = data.draw(gestures_on(*photo)), session._current
         if before is None and not gesture.positive:
             continue

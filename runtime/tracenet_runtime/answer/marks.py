@@ -7,6 +7,7 @@ Coordinates are canvas pixels: pixel ``x`` covers ``[x, x + 1)``, its centre is 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,9 @@ NEARNESS = 48.0
 
 FAR = 128.0
 """Canvas pixels that are 1 in the planes of distances from the first mark."""
+
+_AT_ONCE = 32
+"""Parts of a line whose distances are computed together."""
 
 GUIDE_DESCRIBED: Mapping[str, object] = {
     "planes": list(GUIDE_PLANES),
@@ -69,14 +73,15 @@ class Stroke:
         points = np.asarray(self.points, np.float32)
         starts, stops = (points, points) if len(points) == 1 else (points[:-1], points[1:])
         nearest = np.full((len(y), len(x)), np.inf, np.float32)
-        for (x0, y0), (x1, y1) in zip(starts, stops, strict=True):
-            dx, dy = x1 - x0, y1 - y0
+        for first in range(0, len(starts), _AT_ONCE):
+            start, stop = (v[first : first + _AT_ONCE, :, None, None] for v in (starts, stops))
+            (x0, y0), (dx, dy) = start.swapaxes(0, 1), (stop - start).swapaxes(0, 1)
             square = dx * dx + dy * dy
-            to_x, to_y = (x - x0)[None, :], (y - y0)[:, None]
-            along = np.float32(0) if square == 0 else (to_x * dx + to_y * dy) / square
-            share = np.clip(along, 0, 1)
+            to_x, to_y = x[None, None, :] - x0, y[None, :, None] - y0
+            share = (to_x * dx + to_y * dy) / np.where(square == 0, 1, square)
+            share = share.clip(0, 1)
             away = (to_x - share * dx) ** 2 + (to_y - share * dy) ** 2
-            np.minimum(nearest, away, out=nearest)
+            np.minimum(nearest, away.min(0), out=nearest)
         distance: FloatArray = np.sqrt(nearest)
         return distance
 
@@ -134,10 +139,7 @@ def guide_planes(
     Where a stroke says the opposite of an earlier one, the later one is right.
     """
     height, width = prior.shape
-    x, y = (
-        (np.arange(count, dtype=np.float32) + np.float32(0.5)) * np.float32(GUIDE_STRIDE)
-        for count in (width, height)
-    )
+    x, y = centres(width), centres(height)
     planes = np.zeros((len(GUIDE_PLANES), height, width), np.float32)
     positive, negative, box = planes[:3]
     for mark in marks:
@@ -145,8 +147,7 @@ def guide_planes(
             box[:] = mark.coverage(x, y)
             continue
         said, opposite = (positive, negative) if mark.positive else (negative, positive)
-        radius = max(mark.radius, LEAST_RADIUS)
-        covered = np.clip((radius - mark.distance(x, y)) / GUIDE_STRIDE + 0.5, 0, 1)
+        covered = _covered(mark, height, width)
         np.maximum(said, covered, out=said)
         np.minimum(opposite, 1 - covered, out=opposite)
     planes[3], planes[4], planes[5] = prior, own_positive, own_negative
@@ -156,3 +157,18 @@ def guide_planes(
     planes[7] = ((x - anchor_x) / FAR)[None, :]
     planes[8] = ((y - anchor_y) / FAR)[:, None]
     return planes
+
+
+def centres(count: int) -> FloatArray:
+    """Where the centres of so many cells of ``GUIDE_STRIDE`` are, from the canvas's border on."""
+    return (np.arange(count, dtype=np.float32) + np.float32(0.5)) * np.float32(GUIDE_STRIDE)
+
+
+@lru_cache(maxsize=128)
+def _covered(stroke: Stroke, height: int, width: int) -> FloatArray:
+    """How much of each cell it covers; kept, as every later correction shows it again."""
+    radius = max(stroke.radius, LEAST_RADIUS)
+    distance = stroke.distance(centres(width), centres(height))
+    covered: FloatArray = np.clip((radius - distance) / GUIDE_STRIDE + 0.5, 0, 1)
+    covered.flags.writeable = False
+    return covered

@@ -39,10 +39,11 @@ class Layer:
     view: PlacedTile
     strokes: tuple[Stroke, ...] = ()
 
-    def paint(self, mask: _Mask) -> None:
-        """Fill in the tile's part of a mask of the whole photo."""
+    def paint(self, mask: _Mask, blank: bool) -> None:
+        """Fill in the tile's part of a mask of the whole photo; all is False in a ``blank`` one."""
         down, across = self.map.axes(*mask.shape)
-        mask[_places(down), _places(across)] = False
+        if not blank:
+            mask[_places(down), _places(across)] = False
         self.map.write(mask)
         for stroke in self.strokes:
             for piece in _pieces(stroke):
@@ -141,8 +142,8 @@ class MaskState:
             )
             same = mask.shape == self.photo
             mask[:] = self.base if same else self.base[rows[:, None], columns]
-        for layer in self.layers:
-            layer.paint(mask)
+        for number, layer in enumerate(self.layers):
+            layer.paint(mask, blank=self.base is None and number == 0)
         return mask
 
     def box(self) -> Box | None:

@@ -7,11 +7,12 @@ Cells are of ``GUIDE_STRIDE`` canvas pixels.
 import itertools
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_runtime.answer.marks import FloatArray, Stroke
+from tracenet_runtime.answer.marks import FloatArray, Stroke, centres
 from tracenet_runtime.answer.mask_state import STROKE_REACH
 from tracenet_runtime.contract import GUIDE_STRIDE
 from tracenet_runtime.image.geometry import PlacedTile
@@ -72,12 +73,10 @@ def hold(
     less, so that the one adds no pixel and the other removes none.
     """
     height, width = cells.shape
-    x, y = (
-        (np.arange(count, dtype=np.float32) + np.float32(0.5)) * np.float32(GUIDE_STRIDE)
-        for count in (width, height)
-    )
     reach_x, reach_y = _mixing(view)
-    far = stroke.distance(x, y) > max(near - math.hypot(reach_x, reach_y), 0.0)
+    far = stroke.distance(centres(width), centres(height)) > max(
+        near - math.hypot(reach_x, reach_y), 0.0
+    )
     kept = np.maximum(cells, before) if stroke.positive else np.minimum(cells, before)
     held: FloatArray = np.where(far, kept, cells)
     return held
@@ -89,8 +88,12 @@ def _mixing(view: PlacedTile) -> tuple[float, float]:
     return max(GUIDE_STRIDE, across), max(GUIDE_STRIDE, down)
 
 
+@lru_cache(maxsize=128)
 def _mixed_near(stroke: Stroke, shape: tuple[int, ...], view: PlacedTile) -> npt.NDArray[np.bool_]:
-    """Which cells a pixel mixes whose centre is within ``STROKE_REACH`` of the line."""
+    """Which cells a pixel mixes whose centre is within ``STROKE_REACH`` of the line.
+
+    Kept, as every later correction on the tile asks again.
+    """
     places = _along(stroke)
     # A place that is looked at is at most half a spacing from any other of the line.
     reach = math.hypot(STROKE_REACH, _SPACING / 2)
@@ -103,6 +106,7 @@ def _mixed_near(stroke: Stroke, shape: tuple[int, ...], view: PlacedTile) -> npt
             for at, count, mixing in zip(some.T, shape[::-1], _mixing(view), strict=True)
         )
         near |= (x[:, None, :] ** 2 + y[:, :, None] ** 2).min(0) < reach**2
+    near.flags.writeable = False
     return near
 
 

@@ -4,6 +4,7 @@ Coordinates are photo pixels: pixel ``x`` covers ``[x, x + 1)``, its centre is `
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from tracenet_runtime.answer.marks import Area, Mark, Point, Stroke
 from tracenet_runtime.errors import GestureError
 from tracenet_runtime.image.geometry import Box, PlacedTile, Size, check_tap
+
+_BESIDE = 0.05
+"""Canvas pixels."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def mark_of(gesture: Gesture, view: PlacedTile) -> Mark:
         return Area((*view.to_canvas(x0, y0), *view.to_canvas(x1, y1)))
     if isinstance(gesture, Tap):
         return Stroke((view.to_canvas(*gesture.middle),), 0.0, gesture.positive)
-    points = tuple(view.to_canvas(*point) for point in gesture.points)
+    points = _simplified([view.to_canvas(*point) for point in gesture.points])
     return Stroke(points, gesture.width / 2 * max(view.scale), gesture.positive)
 
 
@@ -140,3 +144,26 @@ def tapped(gesture: Gesture, photo: Size) -> Point:
     """The pixel (x, y) of a photo at which TraceNet is asked what a gesture means."""
     x, y = gesture.middle
     return min(math.floor(x), photo[1] - 1), min(math.floor(y), photo[0] - 1)
+
+
+def _simplified(line: Sequence[Point]) -> tuple[Point, ...]:
+    """The line without points that lie within ``_BESIDE`` of it (Douglas and Peucker, 1973).
+
+    Hands are sampled more finely than a canvas can show.
+    """
+    points = np.array(line)
+    kept, parts = {0, len(points) - 1}, [(0, len(points) - 1)]
+    while parts:
+        first, last = parts.pop()
+        if last - first < 2:
+            continue
+        chord, between = points[last] - points[first], points[first + 1 : last] - points[first]
+        square = float(chord @ chord)
+        share = (between @ chord / square if square else np.zeros(len(between))).clip(0, 1)
+        away = np.hypot(*(between - share[:, None] * chord).T)
+        farthest = int(away.argmax())
+        if away[farthest] > _BESIDE:
+            middle = first + 1 + farthest
+            kept.add(middle)
+            parts += [(first, middle), (middle, last)]
+    return tuple(line[number] for number in sorted(kept))

@@ -189,7 +189,7 @@ class GuidedView:
                 place = PlacedTile((0, 0, self._size[1], self._size[0]), whole.placement, canvas)
                 prior = MaskState(self._size).put(Layer(answer.map, place)).carried(view)
             evidence = np.stack([own.answering.score * seen, np.zeros_like(seen)])
-        marks = [mark_of(first.gesture, view)]
+        marks = (mark_of(first.gesture, view),)
         cells, obeyed = self._passes.run(
             near.replay, first.encoded.encoded, view, marks, prior, None, evidence, run
         )
@@ -197,6 +197,7 @@ class GuidedView:
             gestures=(first.gesture,),
             mask=MaskState(self._size).put(self._layer(cells, view, marks)),
             view=view,
+            marks=marks,
             own=evidence,
             score=answer.answering.score,
             level=answer.answering.level,
@@ -219,6 +220,7 @@ class GuidedView:
             gestures=(),
             mask=state,
             view=None,
+            marks=(),
             own=np.zeros((2, 0, 0), np.float32),
             score=1.0,
             level=GIVEN,
@@ -267,10 +269,10 @@ class GuidedView:
         """
         encoded = self._open(tile, run)
         view = _placed(encoded)
-        own, unseen = step.own.copy(), step.gestures[-1:]
+        own, marks, unseen = step.own.copy(), step.marks, step.gestures[-1:]
         if step.view != view:
             height, width = (side // GUIDE_STRIDE for side in view.canvas)
-            own, unseen = np.zeros((2, height, width), np.float32), step.gestures
+            own, marks, unseen = np.zeros((2, height, width), np.float32), (), step.gestures
         for gesture in unseen:
             x, y = tapped(gesture, self._size)
             if tile[0] <= x < tile[2] and tile[1] <= y < tile[3]:
@@ -278,13 +280,13 @@ class GuidedView:
                 sign = own[0 if gesture.positive else 1]
                 np.maximum(sign, seen, out=sign)
         with timed(run.timings, "mask"):
-            marks = [mark_of(gesture, view) for gesture in step.gestures]
+            marks = (*marks, *(mark_of(gesture, view) for gesture in unseen))
             prior, held = step.mask.carried(view), before.carried(view)
         cells, obeyed = self._passes.run(
             encoded.replay, encoded.encoded, view, marks, prior, held, own, run
         )
         mask = step.mask.put(self._layer(cells, view, marks))
-        return replace(step, mask=mask, view=view, own=own), obeyed
+        return replace(step, mask=mask, view=view, marks=marks, own=own), obeyed
 
     def _evidence(self, encoded: EncodedView, gesture: Gesture, run: Run) -> FloatArray:
         """TraceNet's own mask at a gesture on the tile, times its score."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tracenet_runtime.answer.marks import FloatArray
+from tracenet_runtime.answer.marks import FloatArray, Mark
 from tracenet_runtime.answer.mask_state import MaskState
 from tracenet_runtime.answer.prompt import Gesture
 from tracenet_runtime.answer.result import Candidate, TapResult
@@ -20,14 +20,15 @@ GUIDED = "guided"
 class Step:
     """A thing after some gestures; it never changes.
 
-    ``view`` is the tile that was corrected last, and ``own`` what TraceNet's own masks say there of
-    the gestures: 2 x h x w, of the positive and of the negative ones. A mask that was given has no
-    tile. The rest is as in ``TapResult``.
+    ``view`` is the tile that was corrected last, ``marks`` are the gestures there, and ``own`` is
+    what TraceNet's own masks say of them: 2 x h x w, of the positive and of the negative ones. A
+    mask that was given has no tile. The rest is as in ``TapResult``.
     """
 
     gestures: tuple[Gesture, ...]
     mask: MaskState
     view: PlacedTile | None
+    marks: tuple[Mark, ...]
     own: FloatArray
     score: float
     level: str
