@@ -174,11 +174,10 @@ class Correction(nn.Module):
         super().__init__()
         self.look = look
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor]:
         """``GUIDE_FEATURES`` in their order, then the planes -> probabilities, N x 1 x h x w."""
         *features, planes = inputs
-        probability: Tensor = self.look(features, planes).sigmoid()
-        return probability
+        return (self.look(features, planes).sigmoid(),)
 
 
 class _OfOnePicture(nn.Module):
@@ -194,8 +193,8 @@ class _OfOnePicture(nn.Module):
             nn.functional.max_pool2d(x, stride // GUIDE_STRIDE) if stride > GUIDE_STRIDE else x
             for x, stride in zip(features, GUIDE_STRIDES, strict=True)
         )
-        probability: Tensor = self.correction(*coarser, planes)
-        return probability
+        outputs: tuple[Tensor] = self.correction(*coarser, planes)
+        return outputs[0]
 
 
 def correction_program(look: GuidedLook, canvas: tuple[int, int]) -> Program:

@@ -228,6 +228,7 @@ function parseWindow(window: JsonValue): Window {
 }
 
 function parseMeaning(answer: JsonValue): Meaning {
+  answer.get("guide"); // of bundles that correct, which this reader refuses by their strategy
   return {
     levels: answer.get("levels").elements(1).map(parseLevel),
     featureStride: sideOf(answer.get("feature_stride")),

@@ -6,7 +6,7 @@ import type { Schedule } from "../graph/schedule.ts";
 import type { PadValue } from "../image/canvas.ts";
 import type { StrategyRule } from "../strategies/rules.ts";
 
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 6;
 export const MANIFEST_NAME = "manifest.json";
 
 export type Precision = "fp32" | "fp16" | "int8";
