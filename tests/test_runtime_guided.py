@@ -68,6 +68,16 @@ class Reluctant(SmallThings):
         return outputs
 
 
+class Greedy(SmallThings):
+    """Sees the thing everywhere when it corrects."""
+
+    def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = super().run(program, inputs)
+        if program == "correction":
+            outputs["mask_state"] = np.full((1, 1, 16, 24), 0.9, np.float32)
+        return outputs
+
+
 class AnyMask(SmallThings):
     """Says of every correction what comes to its mind."""
 
@@ -339,6 +349,54 @@ def test_the_zoom_alone(bundle: Bundle) -> None:
     result = TapSegmenter(bundle, SmallThings(), zoom).tap(PHOTO, (250, 140))
     assert (result.schedule, result.obeyed) == ("zoom", None)
     assert result.tile is not None
+
+
+def zooming(bundle: Bundle, engine: NumpyEngine, **changes: float) -> TapSegmenter:
+    """A guided look whose zoom has other numbers."""
+    strategy = choose_strategy(bundle.manifest)
+    assert isinstance(strategy, Guided)
+    rule = replace(strategy.rule, zoom=replace(strategy.rule.zoom, **changes))  # type: ignore[arg-type]
+    return TapSegmenter(bundle, engine, replace(strategy, rule=rule))
+
+
+def test_the_first_look_may_answer(bundle: Bundle) -> None:
+    engine = SmallThings()
+    result = zooming(bundle, engine, trust=1e9).tap(PHOTO, (250, 140))
+    assert result.tile is not None
+    assert engine.calls.count("head_all") + engine.calls.count("head_near") == 2
+    strategy = choose_strategy(bundle.manifest, "all", (64, 96))
+    alone = TapSegmenter(bundle, SmallThings(), strategy).tap(PHOTO, (250, 140))
+    assert (result.score, result.box) == (alone.score, alone.box)
+    assert result.candidates == alone.candidates
+
+
+def test_one_look_may_suffice(bundle: Bundle) -> None:
+    engine = SmallThings()
+    segmenter = zooming(bundle, engine, gain=1e9)
+    with segmenter.open(PHOTO) as session:
+        assert session.tap((250, 140)).tile is None
+        engine.calls.clear()
+        assert session.tap((3, 290), positive=False).tile is None
+        assert "trunk_whole" not in engine.calls
+
+
+def test_a_mask_that_spills_moves_the_tile(bundle: Bundle) -> None:
+    engine = Greedy()
+    session = TapSegmenter(bundle, engine).open(PHOTO)
+    first = session.tap((250, 140))
+    assert first.tile is not None
+    engine.calls.clear()
+    second = session.tap((255, 145))
+    assert (engine.calls.count("correction"), engine.calls.count("trunk_whole")) == (2, 1)
+    assert second.tile is None  # all of the photo
+    step = session._current
+    assert step is not None
+    assert len(step.mask.layers) == 1  # which holds what was before
+    assert second.mask.mean() > 0.99
+    # Beyond it there is nowhere to go.
+    engine.calls.clear()
+    session.tap((255, 145))
+    assert engine.calls.count("correction") == 1
 
 
 def test_answers_that_are_no_numbers_are_refused(bundle: Bundle) -> None:
