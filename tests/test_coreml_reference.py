@@ -72,6 +72,7 @@ SMALL: dict[str, Callable[..., Tensor]] = {
         x.reshape(1, 4, 60), y.reshape(1, 60, 4)
     ).reshape(1, 4, 2, 2),
     "max_pool": nn.MaxPool2d(3, 2, padding=1),
+    "avg_pool": nn.AvgPool2d(2),
     "matmul, transposed": lambda x, y: torch.matmul(x, y.transpose(2, 3)),
     "relu": F.relu,
     "sigmoid": torch.sigmoid,
@@ -259,6 +260,18 @@ def test_max_pool_of_other_padding() -> None:
     assert torch.equal(pooling.computed(x, "valid"), F.max_pool2d(x, 2))
     with pytest.raises(ExportError, match=r"max_pool with padding 'same_lower' is not known"):
         pooling.computed(x, "same_lower")
+
+
+@pytest.mark.parametrize(
+    ("pad_type", "pad", "ceil_mode"),
+    [("same", (0, 0, 0, 0), False), ("custom", (1, 0, 0, 0), False), ("valid", (0,) * 4, True)],
+)
+def test_avg_pool_with_padding(pad_type: str, pad: tuple[int, ...], ceil_mode: bool) -> None:
+    x, two = negative(1, 2, 4, 4), np.array([2, 2])
+    pool = HANDLERS["avg_pool"]
+    assert torch.equal(pool(x, two, two, "custom", np.zeros(4), False, True), F.avg_pool2d(x, 2))
+    with pytest.raises(ExportError, match="avg_pool with padding is not known"):
+        pool(x, two, two, pad_type, np.array(pad), ceil_mode, True)
 
 
 @pytest.mark.slow

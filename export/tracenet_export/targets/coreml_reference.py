@@ -312,6 +312,21 @@ def _max_pool(
     return F.max_pool2d(padded, kernel, steps)
 
 
+def _avg_pool(
+    x: Tensor,
+    kernel_sizes: Any,
+    strides: Any,
+    pad_type: str,
+    pad: Any,
+    ceil_mode: Any,
+    exclude_padding_from_average: Any,
+) -> Tensor:
+    padded = pad_type != "valid" and (pad_type != "custom" or any(_integers(pad)))
+    if padded or ceil_mode:
+        raise ExportError("an avg_pool with padding is not known to the reference executor")
+    return F.avg_pool2d(x, _integers(kernel_sizes), _integers(strides))
+
+
 @functools.cache
 def _interpolation(size: int, scale: float) -> Tensor:
     """Rows of weights of the inputs, size * scale x size, from the formula in MIL's reference."""
@@ -375,6 +390,7 @@ def _affine_dequantize(quantized_data: Any, zero_point: Any, scale: Any, axis: A
 
 HANDLERS: Mapping[str, Handler] = {
     "add": lambda x, y: x + y,
+    "avg_pool": _avg_pool,
     "cast": _cast,
     "clip": lambda x, alpha, beta: x.clamp(float(alpha), float(beta)),
     "concat": lambda values, axis, interleave: torch.cat(values, int(axis)),
