@@ -18,6 +18,7 @@ from skimage import data
 
 from tracenet.model import (
     TraceNet,
+    answer_taps,
     load_checkpoint,
     save_checkpoint,
     shipped_checkpoint,
@@ -34,7 +35,11 @@ from tracenet_export.requests import parse_requests
 from tracenet_export.schedule import captured
 from tracenet_export.sessions import SESSION_GESTURES, make_session, random_gestures
 from tracenet_runtime import TapSegmenter
+from tracenet_runtime.answer.marks import Stroke, guide_planes
+from tracenet_runtime.answer.mask_state import coarser
+from tracenet_runtime.answer.promises import force, hold
 from tracenet_runtime.answer.prompt import Bounds, Scribble, Tap
+from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.strategies.guided import Guided
 from tracenet_runtime.strategies.rules import GuidedRule, ZoomRule
 
@@ -177,6 +182,57 @@ def test_a_photo_is_corrected(segmenter: TapSegmenter) -> None:
     first = segmenter.tap(PHOTO, gestures[0].middle)
     assert np.array_equal(first.mask, steps[0].result().mask)
     assert first.macs <= sum(exported_macs(segmenter))
+
+
+@torch.inference_mode()
+def corrected(
+    network: TraceNet, tile: np.ndarray, marks: list[Stroke], prior: np.ndarray | None
+) -> tuple[float, np.ndarray]:
+    """FullNet's score at the last mark on a tile, and what the guided look makes of the marks.
+
+    ``prior`` is FullNet's own mask at the last mark where it is None.
+    """
+    pixels, _ = Canvas(256, 256, network.pad_value).fit(tile)
+    outputs = network(torch.from_numpy(pixels).permute(2, 0, 1)[None].float())
+    own = np.zeros((2, 64, 64), np.float32)
+    for mark in marks:
+        ((x, y),) = mark.points
+        answers = answer_taps(outputs, torch.tensor([[int(x), int(y)]]), probability=True)
+        best = int(answers.score[0].argmax())
+        cells = coarser(answers.mask[0, best].numpy(), 2)
+        score = float(answers.score[0, best])
+        sign = own[0 if mark.positive else 1]
+        np.maximum(sign, score * cells, out=sign)
+    planes = guide_planes(marks, cells if prior is None else prior, *own)
+    assert network.guided_look is not None
+    features = [outputs[name] for name in GUIDE_FEATURES]
+    logits = network.guided_look(features, torch.from_numpy(planes)[None])
+    return score, logits.sigmoid()[0, 0].numpy()
+
+
+def test_a_correction_is_what_the_network_makes_of_the_tile(
+    exported: Exported, segmenter: TapSegmenter
+) -> None:
+    """Told again with FullNet on the tile, without programs or windows."""
+    with segmenter.open(PHOTO) as session:
+        first = session.tap((200, 150))
+        one = session._current
+        assert one is not None
+        assert one.view is not None
+        session.tap((230, 170), positive=False)
+        two = session._current
+        assert two is not None
+    assert two.view == one.view
+    x0, y0, x1, y1 = one.view.tile
+    marks = [v for v in two.marks if isinstance(v, Stroke)]
+    score, cells = corrected(exported.network, PHOTO[y0:y1, x0:x1], marks[:1], None)
+    assert first.score == pytest.approx(score, abs=1e-4)
+    before = one.mask.layers[-1].map.probability
+    np.testing.assert_allclose(force(cells, marks[:1], one.view), before, atol=1e-3)
+    _, cells = corrected(exported.network, PHOTO[y0:y1, x0:x1], marks, before)
+    held = hold(force(cells, marks, one.view), before, marks[-1], 64.0, one.view)
+    after = two.mask.layers[-1].map.probability
+    np.testing.assert_allclose(force(held, marks, one.view), after, atol=1e-3)
 
 
 def exported_macs(segmenter: TapSegmenter) -> list[int]:
