@@ -16,6 +16,7 @@ from tracenet.data import HeldOut, PhotoDataset, open_dataset
 from tracenet.evaluation.adapter import OutsideClickModel, OutsideModel
 from tracenet.evaluation.answers import ClickModel, TapModel
 from tracenet.evaluation.click_scoring import MAX_CLICKS, ClickScoring
+from tracenet.evaluation.correcting import Correcting
 from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.models import BundleReplay, FullNet
 from tracenet.evaluation.protocol import SCORED_CANVAS, TAPS, TapProtocol, Taps
@@ -31,6 +32,7 @@ from tracenet_runtime.cores import warn_of_threads
 from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.strategies.step import GUIDED
 
 
 @dataclass(frozen=True)
@@ -77,20 +79,25 @@ def _taps(arguments: argparse.Namespace) -> Taps:
 def _click_model(arguments: argparse.Namespace) -> tuple[ClickModel, Input]:
     if arguments.model:
         return OutsideClickModel.load(arguments.model), _about_outside(arguments.model)
-    model, about = _our_model(arguments)
-    return TappingAgain(model), about
+    if arguments.bundle:
+        segmenter, about = _segmenter(arguments)
+        if segmenter.strategy.name == GUIDED:
+            return Correcting(segmenter), about
+        return TappingAgain(BundleReplay(segmenter.viewer, segmenter.strategy)), about
+    network, about = _network(arguments)
+    return TappingAgain(network), about
 
 
 def _tap_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
     if arguments.model:
         return OutsideModel.load(arguments.model), _about_outside(arguments.model)
-    return _our_model(arguments)
-
-
-def _our_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
-    """A bundle, or a network by its checkpoint."""
     if arguments.bundle:
-        return _bundle(arguments)
+        segmenter, about = _segmenter(arguments)
+        return BundleReplay(segmenter.viewer, segmenter.strategy), about
+    return _network(arguments)
+
+
+def _network(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
     path = arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK)
     network = load_checkpoint(path)
     warn_of_threads(arguments.threads)
@@ -110,7 +117,7 @@ def _our_model(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
     return model, Input(settings, {"evaluated": str(path), "threads": arguments.threads})
 
 
-def _bundle(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
+def _segmenter(arguments: argparse.Namespace) -> tuple[TapSegmenter, Input]:
     segmenter = TapSegmenter.load(
         arguments.bundle,
         engine=arguments.engine,
@@ -134,7 +141,7 @@ def _bundle(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
         "threads": arguments.threads,
         "engine_says": dict(report.actual),
     }
-    return BundleReplay(segmenter.viewer, segmenter.strategy), Input(settings, about)
+    return segmenter, Input(settings, about)
 
 
 def _about_outside(where: str) -> Input:
