@@ -1,6 +1,6 @@
 /** The worker that makes the files to save: decodes the photo again, whole, and composes it. */
 
-import { maskAt, type ProbabilityMap } from "../src/image/mask.ts";
+import { maskOf, type Probability } from "../src/answer/result.ts";
 import { compose, type Background } from "./compose.ts";
 import { openWhole } from "./photo.ts";
 
@@ -11,7 +11,7 @@ export type ExportBackground =
 export interface ExportRequest {
   readonly id: number;
   readonly photo: Blob;
-  readonly map: ProbabilityMap;
+  readonly mask: Probability;
   readonly feather: number;
   readonly background: ExportBackground;
   readonly type: "image/png" | "image/jpeg";
@@ -37,8 +37,8 @@ async function exportFile(request: ExportRequest): Promise<Blob> {
   const photo = await openWhole(request.photo);
   const background = await withBitmap(request.background);
   try {
-    const size = request.map.photo;
-    const mask = maskAt(request.map, size);
+    const size = request.mask.photo;
+    const mask = maskOf(request.mask, size);
     const canvas = compose(photo, mask, size, request.feather, background);
     return await canvas.convertToBlob({ type: request.type, quality: JPEG_QUALITY });
   } finally {

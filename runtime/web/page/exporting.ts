@@ -98,7 +98,7 @@ export class Exporter {
     }
     const file = this.maker.make({
       photo: photo.file,
-      map: result.probability,
+      mask: result.probability,
       feather: style.feather * Math.max(photo.height, photo.width),
       background: this.background(photo, result, style),
       type,

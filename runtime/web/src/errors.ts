@@ -13,8 +13,13 @@ export class PhotoError extends TraceNetError {
   override name = "PhotoError";
 }
 
+/** A gesture cannot be used: it is off the photo, empty, or nothing is there that it changes. */
+export class GestureError extends TraceNetError {
+  override name = "GestureError";
+}
+
 /** The tap is not on a pixel of the photo. */
-export class TapOutsidePhoto extends TraceNetError {
+export class TapOutsidePhoto extends GestureError {
   override name = "TapOutsidePhoto";
 }
 
@@ -26,6 +31,14 @@ export class BundleError extends TraceNetError {
 /** The error for a bundle whose parts do not fit together: `what` is wrong, as a clause. */
 export function contradiction(what: string): BundleError {
   return new BundleError(`The bundle contradicts itself: ${what}; export it again.`);
+}
+
+/** The error for a network whose answers are no numbers. */
+export function notFinite(): BundleError {
+  return new BundleError(
+    "The network answers with numbers that are not finite; export the bundle again, or with " +
+      "another precision.",
+  );
 }
 
 /** The browser cannot run the programs. */
@@ -51,6 +64,7 @@ export class OutOfMemory extends TraceNetError {
 /** By name, because a build shortens the names of classes. */
 const CLASSES: Readonly<Record<string, typeof TraceNetError>> = {
   PhotoError,
+  GestureError,
   TapOutsidePhoto,
   BundleError,
   EngineUnavailable,

@@ -1,8 +1,10 @@
-export type { Candidate, ComputedRegion, TapResult } from "./answer/result.ts";
+export type { Bounds, Gesture, Scribble, Tap } from "./answer/prompt.ts";
+export type { Candidate, ComputedRegion, Probability, TapResult } from "./answer/result.ts";
 export type { EngineReport } from "./engines/onnxruntime.ts";
 export {
   BundleError,
   EngineUnavailable,
+  GestureError,
   OutOfMemory,
   PhotoError,
   SessionClosed,
@@ -13,7 +15,7 @@ export {
 export type { Placement } from "./image/geometry.ts";
 export type { ProbabilityMap } from "./image/mask.ts";
 export type { Photo } from "./image/photo.ts";
-export type { Box, Size } from "./rectangles.ts";
+export type { Box, Point, Size } from "./rectangles.ts";
 export { TapSegmenter, type LoadOptions } from "./segmenter.ts";
-export { PhotoSession, type TapOptions } from "./session.ts";
+export { PhotoSession, type ScribbleOptions, type TapOptions } from "./session.ts";
 export type { BundleInfo, LoadProgress } from "./worker/protocol.ts";

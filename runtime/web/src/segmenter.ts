@@ -76,7 +76,8 @@ export class TapSegmenter {
    * with a `PhotoError` when the photo cannot be decoded, is too large or has no pixels.
    */
   async open(photo: Photo): Promise<PhotoSession> {
-    return new PhotoSession(this.connection, await this.connection.ask("open", photo));
+    const opened = await this.connection.ask("open", photo);
+    return new PhotoSession(this.connection, opened, this.bundle.corrects);
   }
 
   /**
@@ -85,7 +86,7 @@ export class TapSegmenter {
    * Rejects as `open` and `PhotoSession.tap` do.
    */
   async tap(photo: Photo, x: number, y: number, { level }: TapOptions = {}): Promise<TapResult> {
-    return tapResult(await this.connection.ask("tap", { on: photo, at: { x, y }, level }));
+    return tapResult(await this.connection.ask("tap", { photo, at: { x, y }, level }));
   }
 
   /** Replay all golden taps; rejects with a `BundleError` for the first that differs. */

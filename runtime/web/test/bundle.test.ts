@@ -17,7 +17,7 @@ let fetched: string[];
 beforeEach(() => {
   const mask = { size: [1, 1], counts: "1" };
   const taps = [{ at: [1, 2], level: "P3", score: 0.5, box: [0, 0, 1, 1], mask_rle: mask }];
-  const golden = { schedules: tiny.manifest.schedules.map(() => taps), strategy: taps };
+  const golden = { schedules: tiny.manifest.schedules.map(() => taps), strategy: taps, sessions: [] };
   const bytes = (content: string) => Uint8Array.from(new TextEncoder().encode(content));
   files = new Map([
     ["table.bin", new Uint8Array(tinyTable.buffer as ArrayBuffer)],

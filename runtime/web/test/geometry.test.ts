@@ -83,6 +83,7 @@ function mapOf(given: (typeof masks)[number]): ProbabilityMap {
   return {
     height,
     width,
+    stride: 2,
     probability: Float32Array.from(noise(given.seed, height * width), (value) => value / 255),
     window: [x0, y0, x1, y1],
     placement: place(sizeOf(given.canvas), { height: bottom - top, width: right - left }),

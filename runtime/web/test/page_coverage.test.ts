@@ -7,6 +7,7 @@ const PHOTO = { height: 3000, width: 4000 };
 /** The photo on a canvas of 512 x 512, of which it fills 512 x 384. */
 const mapOf = (probability: Float32Array): ProbabilityMap => ({
   probability,
+  stride: 2,
   height: 256,
   width: 256,
   window: [0, 0, 512, 512],

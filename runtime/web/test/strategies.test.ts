@@ -40,7 +40,7 @@ function view(strategy: Strategy, engine: Engine): Promise<View> {
 async function opened(strategy: Strategy, engine: Engine = new TinyEngine()) {
   const session = new LocalSession(await view(strategy, engine));
   return async (x: number, y: number, level?: string): Promise<TapResult> =>
-    tapResult(await session.tap({ x, y }, level));
+    tapResult(await session.make({ kind: "tap", at: { x, y }, positive: true }, level));
 }
 
 function strategyNamed(name: string): Strategy {

@@ -46,6 +46,15 @@ function outputsOf(program: string, inputs: ReadonlyMap<string, Tensor>): Record
       filter: mix("filter", cells),
     };
   }
+  if (program === "correction") {
+    const moved = mix("state", input("cells"));
+    const seen = mix("guide", input("guide"));
+    return {
+      mask_state: tensorOf(seen.shape, (_, y, x) =>
+        sigmoid(valueAt(moved, 0, y >> 1, x >> 1) + valueAt(seen, 0, y, x)),
+      ),
+    };
+  }
   if (program.startsWith("features")) {
     const cells = program === "features_all" ? pool(input("image"), 8) : input("cells");
     return { features: mix("feature", mapped(cells, (value) => value - 128)) };

@@ -1,9 +1,24 @@
 /** Do the outputs of a schedule mean what a look takes them for? */
 
-import { FILTER, PROBABILITY_STRIDE, VECTORS } from "../contract.ts";
+import {
+  FILTER,
+  GUIDE,
+  GUIDE_PLANES,
+  GUIDE_STRIDE,
+  PROBABILITY_STRIDE,
+  VECTORS,
+} from "../contract.ts";
 import { contradiction } from "../errors.ts";
 import type { Program } from "../graph/program.ts";
-import { cellOf, windowsOf, type Choice, type Phase, type Schedule } from "../graph/schedule.ts";
+import {
+  callsOf,
+  cellOf,
+  planesOf,
+  windowsOf,
+  type Choice,
+  type Phase,
+  type Schedule,
+} from "../graph/schedule.ts";
 import { checkWindows, covers, refuse, sameNames, type Extents } from "../graph/windows.ts";
 import { asked, type Level, type Meaning } from "./levels.ts";
 import { maskHeads } from "./maskHead.ts";
@@ -30,10 +45,34 @@ export function checkChoice(
   meaning: Meaning,
   choice: Choice,
 ): void {
-  const arrays = checkWindows(programs, choice);
+  const { tap: arrays, correction } = checkWindows(programs, choice);
   const { graph } = choice.schedule;
   for (const level of asked(meaning, graph)) checkLevel(level, choice, arrays);
   for (const phase of windowsOf(graph)) checkHead(meaning.featureStride, choice, phase);
+  if (callsOf(graph, "correction").length > 0) checkCorrection(choice, correction);
+}
+
+/** A correction takes the planes of a guided look and gives the probabilities of a mask. */
+function checkCorrection(choice: Choice, arrays: Extents): void {
+  const { graph } = choice.schedule;
+  const planes = planesOf(graph);
+  const guide = planes.get(GUIDE);
+  const fits = guide?.channels === GUIDE_PLANES.length && guide.stride === GUIDE_STRIDE;
+  if (planes.size !== 1 || !fits) {
+    refuse(
+      choice,
+      `its planes are not '${GUIDE}', of ${GUIDE_PLANES.length} channels and ${GUIDE_STRIDE} ` +
+        "canvas pixels a cell",
+    );
+  }
+  const name = graph.outputs.mask_state[0]!;
+  const { channels, cell } = arrays.get(name)!;
+  if (channels !== 1 || cell.height !== GUIDE_STRIDE || cell.width !== GUIDE_STRIDE) {
+    refuse(
+      choice,
+      `the mask's state '${name}' is not one channel of ${GUIDE_STRIDE} pixels a cell`,
+    );
+  }
 }
 
 /** Every score, box and filter is that of a level, and every level has all three or none. */

@@ -1,12 +1,14 @@
 /** A look at a photo: what a schedule says at a tap, and the mask that follows. */
 
-import { BundleError, UnknownLevel } from "../errors.ts";
+import { PROBABILITY_STRIDE } from "../contract.ts";
+import { notFinite, UnknownLevel } from "../errors.ts";
 import type { Arrays } from "../graph/arrays.ts";
 import type { CanvasRegion, Engine } from "../graph/executor.ts";
 import type { Program } from "../graph/program.ts";
 import type { Choice } from "../graph/schedule.ts";
 import { CanvasImage, type PadValue } from "../image/canvas.ts";
-import { boxToPhoto, toCanvas, type Placement } from "../image/geometry.ts";
+import { boxToPhoto, toCanvas, type PlacedTile, type Placement } from "../image/geometry.ts";
+import type { ProbabilityMap } from "../image/mask.ts";
 import type { Pixels } from "../image/pixels.ts";
 import type { Box, Point, Size } from "../rectangles.ts";
 import { timed, type Timings } from "../timing.ts";
@@ -62,26 +64,55 @@ export class Look {
    * `UnknownLevel` for a level that was not asked.
    */
   async result(timings: Timings, level?: string): Promise<Answer> {
-    const { view, query, account } = this;
+    const { view, account, candidates } = this;
+    const { map, answering, window, macs, regions } = await this.mask(timings, level);
+    return {
+      ...answering,
+      photo: view.photo,
+      probability: map,
+      candidates,
+      schedule: account.schedule,
+      maskWindow: window,
+      canvas: view.replay.choice.canvas,
+      macs: account.macs + macs,
+      tile: account.closer,
+      regions: [...account.regions, ...regions],
+      obeyed: null,
+      timingsMs: timings,
+    };
+  }
+
+  /** The mask of the level that answers or of the one that is named; throws as `result` does. */
+  async mask(timings: Timings, level?: string): Promise<LookMask> {
+    const { view, query } = this;
     const { replay, placement, photo, tile } = view;
     const answering = level === undefined ? this.best : this.levelNamed(level);
     const maskIndex = replay.chooseMask(query, answering);
     const computed = await replay.computeMask(query, answering, maskIndex, timings);
-    const { maskWindow, regions, macs, ...mask } = computed;
-    const candidates = query.levels.map((answer) => this.candidate(answer));
+    const { maskWindow: window, regions, macs, ...mask } = computed;
     return {
-      ...this.candidate(answering),
-      photo,
-      probability: { ...mask, placement, photo, tile },
-      candidates: candidates.sort((a, b) => b.score - a.score),
-      schedule: account.schedule,
-      maskWindow,
-      canvas: replay.choice.canvas,
-      macs: account.macs + macs,
-      tile: account.closer,
-      regions: [...account.regions, ...view.regionsInPhoto(regions)],
-      timingsMs: timings,
+      map: { ...mask, stride: PROBABILITY_STRIDE, placement, photo, tile },
+      answering: this.candidate(answering),
+      window,
+      macs,
+      regions: view.regionsInPhoto(regions),
     };
+  }
+
+  /** What each level asked says, the best first. */
+  get candidates(): Candidate[] {
+    const candidates = this.query.levels.map((answer) => this.candidate(answer));
+    return candidates.sort((a, b) => b.score - a.score);
+  }
+
+  /** Whether a level was asked. */
+  asks(name: string): boolean {
+    return this.query.levels.some(({ level }) => level.name === name);
+  }
+
+  /** All of what was looked at, on its canvas. */
+  get place(): PlacedTile {
+    return this.view.place;
   }
 
   /** Of equal scores the finest level's. */
@@ -105,11 +136,20 @@ export class Look {
   }
 }
 
+/** A mask of a look: its map, what the level says that it is of, its window and its cost. */
+export interface LookMask {
+  readonly map: ProbabilityMap;
+  readonly answering: Candidate;
+  readonly window: string;
+  readonly macs: number;
+  readonly regions: readonly ComputedRegion[];
+}
+
 /** A photo, or a tile of it, on a replay's canvas, with what every look at it begins with. */
 export class EncodedView {
   constructor(
     readonly replay: Replay,
-    private readonly arrays: Arrays,
+    readonly arrays: Arrays,
     readonly placement: Placement,
     /** The size of the whole photo. */
     readonly photo: Size,
@@ -139,10 +179,7 @@ export class EncodedView {
     const tap = toCanvas(placement, { x: at.x - left, y: at.y - top });
     const query = await replay.answerQuery(this.arrays, tap, timings);
     if (!query.levels.every(({ score, box }) => [score, ...box].every(Number.isFinite))) {
-      throw new BundleError(
-        "The network answers with numbers that are not finite; export the bundle again, or with " +
-          "another precision.",
-      );
+      throw notFinite();
     }
     return new Look(this, query, {
       schedule: replay.choice.schedule.name,
@@ -150,6 +187,16 @@ export class EncodedView {
       regions: this.regionsInPhoto(query.regions),
       closer: null,
     });
+  }
+
+  /** All of what is looked at, on its canvas. */
+  get place(): PlacedTile {
+    const { tile, placement, photo, replay } = this;
+    return {
+      tile: tile ?? [0, 0, photo.width, photo.height],
+      placement,
+      canvas: replay.choice.canvas,
+    };
   }
 
   regionsInPhoto(regions: readonly CanvasRegion[]): ComputedRegion[] {

@@ -1,7 +1,7 @@
 /** Replays a schedule on one canvas as TraceNet means it: ask the levels, choose a window, mask. */
 
-import { PROBABILITY_STRIDE } from "../contract.ts";
-import type { Arrays, PlacedArray } from "../graph/arrays.ts";
+import { GUIDE, PROBABILITY_STRIDE } from "../contract.ts";
+import type { Arrays, PlacedArray, Tensor } from "../graph/arrays.ts";
 import { Executor, type CanvasRegion, type Engine } from "../graph/executor.ts";
 import type { Program } from "../graph/program.ts";
 import {
@@ -16,6 +16,7 @@ import {
 import type { Box, Point, Size } from "../rectangles.ts";
 import { timed, type Timings } from "../timing.ts";
 import { asked, says, type Level, type LevelAnswer, type Meaning } from "./levels.ts";
+import type { Cells } from "./marks.ts";
 import { headVectors, maskHeads } from "./maskHead.ts";
 
 /** What every level says at the tap, a canvas pixel; `arrays` feed the mask part. */
@@ -44,6 +45,7 @@ export class Replay {
   private readonly query: readonly Call[];
   private readonly windows: readonly Phase[];
   private readonly heads: readonly ProgramCall[];
+  private readonly correction: readonly Call[];
   private readonly reaches: readonly number[];
 
   /** `choice` must have passed `checkChoice`. */
@@ -59,6 +61,7 @@ export class Replay {
     this.query = callsOf(graph, "tap");
     this.windows = windowsOf(graph);
     this.heads = this.windows.map((phase) => maskHeads(phase)[0]!);
+    this.correction = callsOf(graph, "correction");
     this.reaches = this.windows.map((phase) => masksPlaced(phase.calls)[0]!.reach ?? Infinity);
   }
 
@@ -112,5 +115,24 @@ export class Replay {
       regions: this.executor.regions(calls, tap),
       macs: this.executor.macs(calls),
     };
+  }
+
+  /** What a guided look makes of its planes, those of `guidePlanes`: probabilities. */
+  async correct(encoded: Arrays, planes: Tensor, timings: Timings): Promise<Cells> {
+    const arrays = await this.executor.runCorrection(encoded, new Map([[GUIDE, planes]]), timings);
+    const { mask_state: names } = this.choice.schedule.graph.outputs;
+    const { tensor } = arrays.get(names[0]!) as PlacedArray;
+    const [, , height, width] = tensor.shape;
+    return { height, width, data: tensor.data };
+  }
+
+  /** Multiply-adds of a correction. */
+  get correctionMacs(): number {
+    return this.executor.macs(this.correction);
+  }
+
+  /** The windows that a correction reads. */
+  get correctionRegions(): CanvasRegion[] {
+    return this.executor.regions(this.correction, { x: 0, y: 0 });
   }
 }

@@ -7,7 +7,7 @@
 
 import { checkChoice, checkMeaning } from "../answer/check.ts";
 import { contradiction } from "../errors.ts";
-import { ownChoice, servesCanvas, startsOf, type Schedule } from "../graph/schedule.ts";
+import { ownChoice, servesCanvas, startsOf, type Schedule, type When } from "../graph/schedule.ts";
 import { checkStructure } from "../graph/structure.ts";
 import type { Manifest } from "./records.ts";
 
@@ -23,18 +23,25 @@ export function checkFilesListed(manifest: Manifest): void {
 
 /** Throw a `BundleError` unless the strategy can do what it says with the schedules. */
 export function checkStrategy({ strategy, schedules }: Manifest): void {
-  const used = strategy.kind === "single" ? strategy.schedules : [strategy.first, strategy.tile];
+  const zoom = strategy.kind === "guided" ? strategy.zoom : strategy;
+  const used = zoom.kind === "single" ? zoom.schedules : [zoom.first, zoom.tile];
   for (const number of used) {
     if (number >= schedules.length) {
       throw contradiction(`strategy uses the schedule number ${number}, of ${schedules.length}`);
     }
   }
-  if (strategy.kind === "single") return;
-  if (used.some((number) => schedules[number]!.graph.phases.some((v) => v.when === "photo"))) {
+  if (zoom.kind === "single") return;
+  const has = (number: number, when: When) =>
+    schedules[number]!.graph.phases.some((phase) => phase.when === when);
+  const isGuided = strategy.kind === "guided";
+  if (has(zoom.first, "photo") || (has(zoom.tile, "photo") && !isGuided)) {
     throw contradiction("the zoom uses a schedule that has a phase per photo");
   }
-  const { height, width } = schedules[strategy.tile]!.canvas;
-  if (strategy.extent > Math.min(height, width)) {
+  if (isGuided && !has(zoom.tile, "correction")) {
+    throw contradiction("the schedule of the guided look's tile has no phase per correction");
+  }
+  const { height, width } = schedules[zoom.tile]!.canvas;
+  if (zoom.extent > Math.min(height, width)) {
     throw contradiction("the extent of the zoom is larger than the canvas of its tile");
   }
 }

@@ -85,6 +85,12 @@ export class JsonValue {
     return number;
   }
 
+  /** True or false. */
+  truth(): boolean {
+    if (typeof this.value !== "boolean") this.refuse("must be true or false");
+    return this.value;
+  }
+
   /** A finite number. */
   number(): number {
     if (typeof this.value !== "number") this.refuse("must be a number");

@@ -3,9 +3,10 @@
 import { BundleError } from "../errors.ts";
 import { servesCanvas, type Schedule } from "../graph/schedule.ts";
 import type { Size } from "../rectangles.ts";
+import { Guided } from "../strategies/guided.ts";
 import { firstOfEachCanvas, Single } from "../strategies/single.ts";
 import type { Strategy } from "../strategies/strategy.ts";
-import { Zoom } from "../strategies/zoom.ts";
+import { Zoom, ZOOM } from "../strategies/zoom.ts";
 import type { Manifest } from "./records.ts";
 
 /**
@@ -25,6 +26,9 @@ export function chooseStrategy(
     throw new BundleError(`'${name}' has canvases of its own; leave the canvas out.`);
   }
   if (name === undefined && canvas === undefined) return own;
+  if (name === ZOOM && canvas === undefined && own instanceof Guided) {
+    return new Zoom(own.first, own.tile, own.rule.zoom);
+  }
   const named = schedules.filter((schedule) => name === undefined || schedule.name === name);
   if (named.length === 0) {
     const names = listed(schedules.map((schedule) => schedule.name));
@@ -44,6 +48,10 @@ export function chooseStrategy(
 export function ownStrategy({ schedules, strategy }: Manifest): Strategy {
   if (strategy.kind === "single") {
     return new Single(firstOfEachCanvas(strategy.schedules.map((number) => schedules[number]!)));
+  }
+  if (strategy.kind === "guided") {
+    const { first, tile } = strategy.zoom;
+    return new Guided(schedules[first]!, schedules[tile]!, strategy);
   }
   return new Zoom(schedules[strategy.first]!, schedules[strategy.tile]!, strategy);
 }

@@ -1,8 +1,8 @@
-/** golden.json: taps on the golden photo with the answers that a correct replay gives. */
+/** golden.json: gestures on the golden photo with the answers that a correct replay gives. */
 
-import type { Answer } from "../answer/result.ts";
+import { maskOf, type Answer } from "../answer/result.ts";
+import type { Gesture } from "../answer/prompt.ts";
 import { BundleError, firstLine } from "../errors.ts";
-import { maskAt } from "../image/mask.ts";
 import { decodeRle } from "../image/rle.ts";
 import type { Box, Point, Size } from "../rectangles.ts";
 import type { JsonValue } from "./checkedJson.ts";
@@ -16,21 +16,36 @@ const TOLERANCES: Readonly<Record<Precision, { readonly score: number; readonly 
 };
 
 const MAX_PHOTO_SIDE = 2 ** 30;
+const MAX_POINTS = 2 ** 12;
 
-/** A tap on the golden photo and the answer that a correct replay gives, in photo pixels. */
-export interface GoldenTap {
-  readonly at: Point;
-  readonly level: string;
-  readonly score: number;
-  readonly box: Box;
+/** A mask that is written down. */
+interface GoldenMask {
   readonly maskSize: Size;
   readonly maskCounts: string;
 }
 
-/** Golden taps: those of each schedule on its own canvas, in order, and the strategy's. */
+/** A tap on the golden photo and the answer that a correct replay gives, in photo pixels. */
+export interface GoldenTap extends GoldenMask {
+  readonly at: Point;
+  readonly level: string;
+  readonly score: number;
+  readonly box: Box;
+}
+
+/** A gesture of a session on the golden photo, and the mask after it. */
+export interface GoldenGesture extends GoldenMask {
+  readonly gesture: Gesture;
+}
+
+/**
+ * Golden taps: those of each schedule on its own canvas, in order, and the strategy's.
+ *
+ * `sessions` are of a guided look.
+ */
 export interface Golden {
   readonly schedules: readonly (readonly GoldenTap[])[];
   readonly strategy: readonly GoldenTap[];
+  readonly sessions: readonly (readonly GoldenGesture[])[];
 }
 
 /** At least one tap of each of so many schedules and of the strategy; `BundleError` otherwise. */
@@ -39,6 +54,10 @@ export function parseGolden(root: JsonValue, schedules: number): Golden {
   return {
     schedules: root.get("schedules").tupleOf(schedules).map(parseTaps),
     strategy: parseTaps(root.get("strategy")),
+    sessions: root
+      .get("sessions")
+      .elements()
+      .map((session) => session.elements(1).map(parseGoldenGesture)),
   };
 }
 
@@ -71,6 +90,35 @@ export async function checkGoldenTap(
   }
 }
 
+/**
+ * Throw a `BundleError` for the first gesture of a golden session that is answered otherwise.
+ *
+ * `make` makes a gesture in a session on the golden photo, which has this size.
+ */
+export async function checkGoldenSession(
+  session: readonly GoldenGesture[],
+  photo: Size,
+  precision: Precision,
+  make: (gesture: Gesture) => Promise<Answer>,
+): Promise<void> {
+  for (const [number, golden] of session.entries()) {
+    const { maskSize } = golden;
+    if (maskSize.height !== photo.height || maskSize.width !== photo.width) {
+      throw new BundleError(
+        "A golden session does not fit the golden photo; export the bundle again.",
+      );
+    }
+    const iou = maskIou(golden, await make(golden.gesture));
+    if (iou < TOLERANCES[precision].iou) {
+      throw new BundleError(
+        `The gesture number ${number + 1} of a golden session gives a mask that overlaps the ` +
+          `golden one by ${iou.toFixed(3)} (IoU); this browser does not reproduce the bundle: ` +
+          "export it again or use another browser.",
+      );
+    }
+  }
+}
+
 /** How a replay differs from a golden answer, or null when it is right in this precision. */
 function differenceOf(golden: GoldenTap, answer: Answer, precision: Precision): string | null {
   const tolerance = TOLERANCES[precision];
@@ -78,20 +126,26 @@ function differenceOf(golden: GoldenTap, answer: Answer, precision: Precision): 
   if (!(Math.abs(answer.score - golden.score) <= tolerance.score)) {
     return `a score of ${answer.score.toFixed(4)} instead of ${golden.score.toFixed(4)}`;
   }
-  const expected = decodeMask(golden);
-  const given = maskAt(answer.probability, answer.photo);
-  let [union, common] = [0, 0];
-  for (let i = 0; i < given.length; i++) {
-    union += given[i]! | expected[i]!;
-    common += given[i]! & expected[i]!;
-  }
-  if (common < tolerance.iou * union) {
-    return `a mask that overlaps the golden one by ${(common / union).toFixed(3)} (IoU)`;
+  const iou = maskIou(golden, answer);
+  if (iou < tolerance.iou) {
+    return `a mask that overlaps the golden one by ${iou.toFixed(3)} (IoU)`;
   }
   const commonBox = area(intersection(answer.box, golden.box));
   const unionBox = area(answer.box) + area(golden.box) - commonBox;
   if (commonBox >= tolerance.iou * unionBox) return null;
   return `a box that overlaps the golden one by ${(commonBox / unionBox).toFixed(3)} (IoU)`;
+}
+
+/** Of a golden mask and an answer's; two empty ones are the same. */
+function maskIou(golden: GoldenMask, answer: Answer): number {
+  const expected = decodeMask(golden);
+  const given = maskOf(answer.probability, answer.photo);
+  let [union, common] = [0, 0];
+  for (let i = 0; i < given.length; i++) {
+    union += given[i]! | expected[i]!;
+    common += given[i]! & expected[i]!;
+  }
+  return union === 0 ? 1 : common / union;
 }
 
 function intersection(one: Box, other: Box): Box {
@@ -103,7 +157,7 @@ function area([x0, y0, x1, y1]: Box): number {
   return Math.max(0, x1 - x0) * Math.max(0, y1 - y0);
 }
 
-function decodeMask({ maskSize, maskCounts }: GoldenTap): Uint8Array {
+function decodeMask({ maskSize, maskCounts }: GoldenMask): Uint8Array {
   try {
     return decodeRle(maskSize.height, maskSize.width, maskCounts);
   } catch (error) {
@@ -116,17 +170,43 @@ function decodeMask({ maskSize, maskCounts }: GoldenTap): Uint8Array {
 function parseGoldenTap(tap: JsonValue): GoldenTap {
   const [x, y] = tap.get("at").tupleOf(2);
   const [x0, y0, x1, y1] = tap.get("box").tupleOf(4);
-  const rle = tap.get("mask_rle");
-  const [height, width] = rle.get("size").tupleOf(2);
   return {
     at: { x: x.integer(0, MAX_PHOTO_SIDE), y: y.integer(0, MAX_PHOTO_SIDE) },
     level: tap.get("level").text(),
     score: tap.get("score").number(),
     box: [x0.number(), y0.number(), x1.number(), y1.number()],
+    ...parseMask(tap.get("mask_rle")),
+  };
+}
+
+function parseMask(rle: JsonValue): GoldenMask {
+  const [height, width] = rle.get("size").tupleOf(2);
+  return {
     maskSize: {
       height: height.integer(1, MAX_PHOTO_SIDE),
       width: width.integer(1, MAX_PHOTO_SIDE),
     },
     maskCounts: rle.get("counts").text(),
   };
+}
+
+function parseGoldenGesture(value: JsonValue): GoldenGesture {
+  return { gesture: parseGesture(value), ...parseMask(value.get("mask_rle")) };
+}
+
+function parseGesture(value: JsonValue): Gesture {
+  const kind = value.get("kind").textAmong("tap", "scribble", "box");
+  if (kind === "box") {
+    const [x0, y0, x1, y1] = value.get("box").tupleOf(4);
+    return { kind, box: [x0.number(), y0.number(), x1.number(), y1.number()] };
+  }
+  const positive = value.get("positive").truth();
+  if (kind === "tap") return { kind, at: parsePoint(value.get("at")), positive };
+  const points = value.get("points").elements(1, MAX_POINTS).map(parsePoint);
+  return { kind, points, width: value.get("width").positiveNumber(), positive };
+}
+
+function parsePoint(value: JsonValue): Point {
+  const [x, y] = value.tupleOf(2);
+  return { x: x.number(), y: y.number() };
 }

@@ -7,7 +7,8 @@
  */
 
 import type { Level, Meaning } from "../answer/levels.ts";
-import { MAX_SIDE } from "../contract.ts";
+import { FAR, LEAST_RADIUS, NEARNESS } from "../answer/marks.ts";
+import { GUIDE_PLANES, GUIDE_STRIDE, MAX_SIDE } from "../contract.ts";
 import { BundleError } from "../errors.ts";
 import type { Program, TensorSpec } from "../graph/program.ts";
 import {
@@ -23,7 +24,7 @@ import {
   type SideRange,
   type Window,
 } from "../graph/schedule.ts";
-import type { StrategyRule } from "../strategies/rules.ts";
+import type { GuidedRule, StrategyRule, ZoomRule } from "../strategies/rules.ts";
 import { JsonValue } from "./checkedJson.ts";
 import { MANIFEST_NAME, SCHEMA_VERSION, type FileRecord, type Manifest } from "./records.ts";
 
@@ -37,6 +38,7 @@ const MAX_ROWS = 2 ** 12;
 const MAX_PHASES = 2 ** 12;
 const MAX_PHASE = 2 ** 20;
 const MAX_ADVANCE = 2 ** 14;
+const MAX_PASSES = 64;
 // Letters that mean the same to every file system and in every URL; no part may begin with a dot,
 // so no "..".
 const SAFE_PATH = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$/;
@@ -176,7 +178,12 @@ function parseRow(row: JsonValue, canvasMultiple: number): Row {
 
 function parseGraph(graph: JsonValue): Graph {
   const outputs = graph.get("outputs");
-  const arrays = ROLES.map((role) => [role, outputs.get(role).elements(1).map(textOf)] as const);
+  const given = new Set(outputs.members().map(([role]) => role));
+  const arrays = ROLES.map((role) => {
+    // Only graphs with a correction have it.
+    if (role === "mask_state" && !given.has(role)) return [role, []] as const;
+    return [role, outputs.get(role).elements(1).map(textOf)] as const;
+  });
   return {
     inputs: mapOf(graph.get("inputs"), (input) => ofKind(input, INPUTS)),
     phases: graph.get("phases").elements().map(parsePhase),
@@ -228,12 +235,29 @@ function parseWindow(window: JsonValue): Window {
 }
 
 function parseMeaning(answer: JsonValue): Meaning {
-  answer.get("guide"); // of bundles that correct, which this reader refuses by their strategy
+  answer.get("guide").orNull(checkGuide);
   return {
     levels: answer.get("levels").elements(1).map(parseLevel),
     featureStride: sideOf(answer.get("feature_stride")),
     reachSlack: answer.get("reach_slack").positiveNumber(),
   };
+}
+
+/** The planes of a guided look must be those that this reader fills. */
+function checkGuide(guide: JsonValue): void {
+  const described = {
+    planes: GUIDE_PLANES,
+    stride: GUIDE_STRIDE,
+    least_radius: LEAST_RADIUS,
+    nearness: NEARNESS,
+    far: FAR,
+  };
+  for (const [key, expected] of Object.entries(described)) {
+    const said = JSON.stringify(expected);
+    if (JSON.stringify(guide.get(key).value) !== said) {
+      guide.get(key).refuse(`must be ${said}, as this reader fills the planes`);
+    }
+  }
 }
 
 function parseLevel(level: JsonValue): Level {
@@ -251,7 +275,7 @@ function parseSingle(single: JsonValue): StrategyRule {
   return { kind: "single", schedules: single.get("schedules").elements(1).map(scheduleNumber) };
 }
 
-function parseZoom(zoom: JsonValue): StrategyRule {
+function parseZoom(zoom: JsonValue): ZoomRule {
   const extent = zoom.get("extent").positiveNumber();
   const enlarge = zoom.get("enlarge").positiveNumber();
   const inside = zoom.get("inside").positiveNumber();
@@ -268,6 +292,30 @@ function parseZoom(zoom: JsonValue): StrategyRule {
     inside,
     trust: zoom.get("trust").number(),
   };
+}
+
+function parseGuided(guided: JsonValue): GuidedRule {
+  const atLeast = (key: string, least: number, read = (v: JsonValue) => v.number()) => {
+    const value = read(guided.get(key));
+    if (value < least) guided.get(key).refuse(`must be at least ${least}`);
+    return value;
+  };
+  return {
+    kind: "guided",
+    zoom: parseZoom(guided),
+    passes: guided.get("passes").integer(0, MAX_PASSES),
+    settled: atLeast("settled", 0),
+    near: atLeast("near", 16),
+    margin: atLeast("margin", 0),
+    spill: shareOf(guided.get("spill")),
+    roomy: atLeast("roomy", 0.1, shareOf),
+  };
+}
+
+function shareOf(share: JsonValue): number {
+  const value = share.number();
+  if (!(value >= 0 && value <= 1)) share.refuse("must be from 0 to 1");
+  return value;
 }
 
 function scheduleNumber(number: JsonValue): number {
@@ -307,9 +355,18 @@ function parseSha256(digest: JsonValue): string {
 const INPUTS: Kinds<ExternalInput> = {
   image: () => ({ kind: "image" }),
   vector: (vector) => ({ kind: "vector", channels: channelsOf(vector.get("channels")) }),
+  plane: (plane) => ({
+    kind: "plane",
+    channels: channelsOf(plane.get("channels")),
+    stride: sideOf(plane.get("stride")),
+  }),
 };
 const CALLS: Kinds<Call> = { program: parseProgramCall, place_mask: parsePlaceMask };
-const STRATEGIES: Kinds<StrategyRule> = { single: parseSingle, zoom: parseZoom };
+const STRATEGIES: Kinds<StrategyRule> = {
+  single: parseSingle,
+  zoom: parseZoom,
+  guided: parseGuided,
+};
 
 /** A tagged object, read by the reader of its kind. */
 function ofKind<T>(value: JsonValue, kinds: Kinds<T>): T {

@@ -54,6 +54,7 @@ export class Executor {
   private readonly encodeSteps: readonly Step[];
   private readonly tapSteps: readonly Step[];
   private readonly windowSteps: readonly (readonly Step[])[];
+  private readonly correctionSteps: readonly Step[];
 
   /** `choice` must have passed `checkWindows`. */
   constructor(
@@ -64,16 +65,19 @@ export class Executor {
     this.rows = startsOf(choice);
     const { graph } = choice.schedule;
     const windows = windowsOf(graph);
-    const { mask: masks, ...afterTap } = graph.outputs;
+    const { mask: masks, mask_state: states, ...afterTap } = graph.outputs;
+    const correction = callsOf(graph, "correction");
     const later = [
       ...Object.values(afterTap).flat(),
       ...windows.flatMap(({ calls }) => calls.flatMap(reads)),
     ];
     const [shared, own] = this.split(callsOf(graph, "tap"));
     const encode = [...callsOf(graph, "photo"), ...shared];
-    this.encodeSteps = stepsOf(encode, [...later, ...own.flatMap(reads)]);
+    const afterPhoto = [...later, ...own.flatMap(reads), ...correction.flatMap(reads)];
+    this.encodeSteps = stepsOf(encode, afterPhoto);
     this.tapSteps = stepsOf(own, later);
     this.windowSteps = windows.map(({ calls }) => stepsOf(calls, masks));
+    this.correctionSteps = stepsOf(correction, states);
     this.encodeMacs = this.macs(encode);
     this.tapMacs = this.macs(own);
   }
@@ -104,6 +108,17 @@ export class Executor {
     timings: Timings,
   ): Promise<Arrays> {
     return this.run(this.windowSteps[index]!, tap, afterTap, vectors, timings);
+  }
+
+  /** The arrays after the phase per correction, with these planes; `encoded` stays as it is. */
+  runCorrection(
+    encoded: Arrays,
+    planes: ReadonlyMap<string, Tensor>,
+    timings: Timings,
+  ): Promise<Arrays> {
+    const placed = [...planes].map(([name, v]) => [name, new PlacedArray(v, 0, 0)] as const);
+    const arrays = new Map([...encoded, ...placed]);
+    return this.run(this.correctionSteps, { x: 0, y: 0 }, arrays, new Map(), timings);
   }
 
   /** Where the windows of a call start, in units of its rows. */

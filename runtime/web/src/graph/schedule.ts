@@ -5,10 +5,10 @@ import type { Size } from "../rectangles.ts";
 export type Axis = "y" | "x";
 
 /** In the order in which they come. */
-export const WHENS = ["photo", "tap", "window"] as const;
+export const WHENS = ["photo", "tap", "window", "correction"] as const;
 export type When = (typeof WHENS)[number];
 
-export const ROLES = ["score", "box", "filter", "mask"] as const;
+export const ROLES = ["score", "box", "filter", "mask", "mask_state"] as const;
 export type Role = (typeof ROLES)[number];
 
 /**
@@ -73,14 +73,28 @@ export interface Phase {
   readonly calls: readonly Call[];
 }
 
+/**
+ * An array over the whole canvas that is filled when a phase begins.
+ *
+ * It has `channels`, starts at (0, 0), and a cell is `stride` canvas pixels.
+ */
+export interface PlaneInput {
+  readonly kind: "plane";
+  readonly channels: number;
+  readonly stride: number;
+}
+
 /** The canvas as an array of three channels, or numbers that are computed when a phase begins. */
 export type ExternalInput =
-  { readonly kind: "image" } | { readonly kind: "vector"; readonly channels: number };
+  | { readonly kind: "image" }
+  | { readonly kind: "vector"; readonly channels: number }
+  | PlaneInput;
 
 /** What comes in, by name; what runs, in order; which arrays come out, by role. */
 export interface Graph {
   readonly inputs: ReadonlyMap<string, ExternalInput>;
   readonly phases: readonly Phase[];
+  /** Without a correction there is no `mask_state`. */
   readonly outputs: Readonly<Record<Role, readonly string[]>>;
 }
 
@@ -134,13 +148,18 @@ export function masksPlaced(calls: readonly Call[]): PlaceMask[] {
 }
 
 /** The calls that run at one time, in order. */
-export function callsOf(graph: Graph, when: "photo" | "tap"): Call[] {
+export function callsOf(graph: Graph, when: "photo" | "tap" | "correction"): Call[] {
   return graph.phases.filter((phase) => phase.when === when).flatMap(({ calls }) => calls);
 }
 
 /** The alternatives of which a tap runs one, the smallest reach first. */
 export function windowsOf(graph: Graph): Phase[] {
   return graph.phases.filter((phase) => phase.when === "window");
+}
+
+/** The planes among the inputs, by name. */
+export function planesOf({ inputs }: Graph): Map<string, PlaneInput> {
+  return new Map([...inputs].flatMap(([name, v]) => (v.kind === "plane" ? [[name, v]] : [])));
 }
 
 /** Whether a schedule's programs serve a canvas of this size. */

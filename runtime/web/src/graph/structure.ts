@@ -3,7 +3,10 @@
 import { IMAGE } from "../contract.ts";
 import { contradiction } from "../errors.ts";
 import {
+  callsOf,
+  makes,
   masksPlaced,
+  planesOf,
   programCalls,
   WHENS,
   type Graph,
@@ -17,13 +20,18 @@ export function checkStructure({ name, graph }: Schedule): void {
   }
 }
 
-function* problems({ inputs, phases, outputs }: Graph): Generator<string> {
+/** Times of which a graph has one phase at most. */
+const ONCE = ["photo", "tap", "correction"].map((when) => WHENS.findIndex((v) => v === when));
+
+function* problems(graph: Graph): Generator<string> {
+  const { inputs, phases, outputs } = graph;
   const images = [...inputs].filter(([, { kind }]) => kind === "image").map(([name]) => name);
   if (images.join() !== IMAGE) yield `it must have one input that is an image, named '${IMAGE}'`;
   const whens = phases.map(({ when }) => WHENS.indexOf(when));
   const isOrdered = whens.every((when, i) => i === 0 || whens[i - 1]! <= when);
-  if (!isOrdered || [0, 1].some((once) => whens.indexOf(once) !== whens.lastIndexOf(once))) {
-    yield "its phases are not at most one per photo, at most one per tap, and those of windows";
+  if (!isOrdered || ONCE.some((once) => whens.indexOf(once) !== whens.lastIndexOf(once))) {
+    yield "its phases are not at most one per photo, at most one per tap, those of windows, and at " +
+      "most one per correction";
   }
   const windows = phases.filter(({ when }) => when === "window");
   if (windows.length === 0) yield "it has no phase of a window";
@@ -50,6 +58,24 @@ function* problems({ inputs, phases, outputs }: Graph): Generator<string> {
   const reaches = placed.map(({ reach }) => reach ?? Infinity);
   if (reaches.some((reach, i) => i > 0 && reaches[i - 1]! >= reach)) {
     yield "its windows are not ordered from the smallest reach up";
+  }
+  yield* correctionProblems(graph);
+}
+
+/** A correction reads planes and what was made once per photo, and leaves the mask's state. */
+function* correctionProblems(graph: Graph): Generator<string> {
+  const correction = callsOf(graph, "correction");
+  const states = graph.outputs.mask_state;
+  const has = correction.length > 0;
+  if (has !== planesOf(graph).size > 0 || has !== states.length > 0) {
+    yield "a phase per correction, planes and a mask's state do not come together";
+  }
+  if (has && callsOf(graph, "photo").length === 0) {
+    yield "it has a phase per correction, but none per photo that it could read";
+  }
+  const made = correction.flatMap(makes);
+  if (states.length > 1 || states.some((name) => !made.includes(name))) {
+    yield "its mask's state is not one array that its correction makes";
   }
 }
 

@@ -12,12 +12,14 @@ import type { Program } from "./program.ts";
 import {
   callsOf,
   cellOf,
+  planesOf,
   startsOf,
   windowsOf,
   type Axis,
   type Call,
   type Choice,
   type PlaceMask,
+  type PlaneInput,
   type ProgramCall,
   type Window,
 } from "./schedule.ts";
@@ -33,17 +35,23 @@ export interface Extent extends Size {
   readonly cell: Size;
 }
 
-/** The arrays after the tap phase, by name. */
+/** Arrays by name. */
 export type Extents = ReadonlyMap<string, Extent>;
+
+/** The arrays after the tap phase, and those after a correction. */
+export interface Checked {
+  readonly tap: Extents;
+  readonly correction: Extents;
+}
 
 /**
  * Throw a `BundleError` unless a schedule can be replayed for every tap of a canvas.
  *
  * Every program and array that it names must be there with the shape it is used with,
  * and every window inside its array. The graph must have passed `checkStructure`, and the schedule
- * serve the canvas. Returns what the tap phase leaves.
+ * serve the canvas.
  */
-export function checkWindows(programs: ReadonlyMap<string, Program>, choice: Choice): Extents {
+export function checkWindows(programs: ReadonlyMap<string, Program>, choice: Choice): Checked {
   const checker = new Checker(programs, choice);
   const { graph } = choice.schedule;
   const arrays = new Map([[IMAGE, checker.image()]]);
@@ -53,8 +61,10 @@ export function checkWindows(programs: ReadonlyMap<string, Program>, choice: Cho
     checker.checkConstant(call);
   }
   if (photo.length > 0) arrays.delete(IMAGE);
+  const planes = [...planesOf(graph)].map(([name, v]) => [name, checker.plane(v)] as const);
+  const correction = new Map([...arrays, ...planes]);
   for (const call of callsOf(graph, "tap")) checker.run(call, arrays);
-  const { mask: _, ...afterTap } = graph.outputs;
+  const { mask: _, mask_state: __, ...afterTap } = graph.outputs;
   for (const [role, names] of Object.entries(afterTap)) {
     for (const name of names) {
       if (name === IMAGE || !arrays.has(name)) {
@@ -66,7 +76,11 @@ export function checkWindows(programs: ReadonlyMap<string, Program>, choice: Cho
     const after = new Map(arrays);
     for (const call of calls) checker.run(call, after);
   }
-  return arrays;
+  for (const call of callsOf(graph, "correction")) {
+    checker.run(call, correction);
+    checker.checkWhole(call);
+  }
+  return { tap: arrays, correction };
 }
 
 /** Whether an array has, for every key cell of an axis, the cells [first, stop). */
@@ -107,10 +121,24 @@ class Checker {
   }
 
   image(): Extent {
+    return this.whole(3, 1);
+  }
+
+  plane({ channels, stride }: PlaneInput): Extent {
+    const { height, width } = this.choice.canvas;
+    if (height % stride !== 0 || width % stride !== 0) {
+      this.refuse(`planes of stride ${stride} do not fill it`);
+    }
+    return this.whole(channels, stride);
+  }
+
+  /** An array over all of the canvas. */
+  private whole(channels: number, stride: number): Extent {
     const { schedule, canvas } = this.choice;
     const zeros = (side: number) => new Int32Array(side / schedule.keyStride);
     const origin = { height: zeros(canvas.height), width: zeros(canvas.width) };
-    return { ...canvas, origin, step: 1, channels: 3, cell: { height: 1, width: 1 } };
+    const size = { height: canvas.height / stride, width: canvas.width / stride };
+    return { ...size, origin, step: 1, channels, cell: { height: stride, width: stride } };
   }
 
   /** What runs once per photo must not depend on the tap. */
@@ -120,6 +148,24 @@ class Checker {
     for (const row of [height, width]) {
       if (row.some((start) => start !== row[0])) {
         this.refuse(`the call of '${call.program}' per photo depends on the tap`);
+      }
+    }
+  }
+
+  /** What runs once per correction sees all of the canvas. */
+  checkWhole(call: Call): void {
+    if (call.kind !== "program") return;
+    const { schedule, canvas } = this.choice;
+    const origin = this.origin(call);
+    for (const window of [...call.inputs, ...call.outputs]) {
+      const cell = cellOf(schedule, call, window);
+      for (const side of ["height", "width"] as const) {
+        if (origin[side].some((v) => v !== 0) || window[side] * cell[side] !== canvas[side]) {
+          this.refuse(
+            `the window '${window.name}' of '${call.program}', per correction, is not the whole ` +
+              "canvas",
+          );
+        }
       }
     }
   }

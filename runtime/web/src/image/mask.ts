@@ -1,16 +1,16 @@
 /** From the network's probabilities to a mask of the photo, at the photo's size or any other. */
 
-import { PROBABILITY_STRIDE } from "../contract.ts";
 import type { Box, Size } from "../rectangles.ts";
 import type { Placement } from "./geometry.ts";
 
 /**
  * How probable it is that a place of the photo belongs to the thing.
  *
- * One cell per `PROBABILITY_STRIDE` canvas pixels, `height` x `width` of them, row by row.
+ * One cell per `stride` canvas pixels, `height` x `width` of them, row by row.
  */
 export interface ProbabilityMap extends Size {
   readonly probability: Float32Array;
+  readonly stride: number;
   /** The canvas pixels that the cells fill; outside, the mask is empty. */
   readonly window: Box;
   /** How what was looked at lies on the canvas: all of the photo, or the tile. */
@@ -21,16 +21,18 @@ export interface ProbabilityMap extends Size {
   readonly tile: Box | null;
 }
 
-/** One axis from the mask wanted to the map. Sides are in pixels, `window` in canvas pixels. */
-interface AxisMap {
-  readonly target: number;
+/**
+ * One axis of a picture of a photo, of which a part lies on the canvas.
+ *
+ * The photo has `photo` pixels, of which `[start, stop)` are `content` canvas pixels large, and the
+ * picture of it `picture`.
+ */
+export interface PictureAxis {
+  readonly picture: number;
   readonly photo: number;
-  readonly tileStart: number;
-  readonly tile: number;
+  readonly start: number;
+  readonly stop: number;
   readonly content: number;
-  readonly windowStart: number;
-  readonly windowStop: number;
-  readonly cells: number;
 }
 
 /** Which cells the pixels of one axis mix, and in what shares: `taps` of them for each pixel. */
@@ -58,10 +60,18 @@ interface Run {
  */
 export function maskAt(map: ProbabilityMap, target: Size): Uint8Array {
   const mask = new Uint8Array(target.height * target.width);
+  writeMask(map, mask, target);
+  return mask;
+}
+
+/** Fill in a mask as `maskAt` gives it, where that is still all 0. */
+export function writeMask(map: ProbabilityMap, mask: Uint8Array, target: Size): void {
   const likely = boundsAboveHalf(map);
-  if (likely === null) return mask;
-  const columns = mixAxis(axisMap(map, target, "width"), likely[0], likely[2]);
-  const rows = mixAxis(axisMap(map, target, "height"), likely[1], likely[3]);
+  if (likely === null) return;
+  const [down, across] = axesOf(map, target);
+  const [x0, y0, x1, y1] = likely;
+  const columns = mixAxis(across, map.stride, map.window[0], map.width, [x0, x1]);
+  const rows = mixAxis(down, map.stride, map.window[1], map.height, [y0, y1]);
   const stretched = new Map<number, Float32Array>();
   let runs: Run[] = [];
   for (let y = rows.start; y < rows.stop; y++) {
@@ -82,22 +92,35 @@ export function maskAt(map: ProbabilityMap, target: Size): Uint8Array {
       else mixRows(mask, line, start, stop, mixed, weights);
     }
   }
-  return mask;
 }
 
-function axisMap(map: ProbabilityMap, target: Size, side: "height" | "width"): AxisMap {
-  const near = side === "width" ? 0 : 1;
-  const far = side === "width" ? 2 : 3;
-  return {
-    target: target[side],
-    photo: map.photo[side],
-    tileStart: map.tile?.[near] ?? 0,
-    tile: map.placement.photo[side],
-    content: map.placement.content[side],
-    windowStart: map.window[near],
-    windowStop: map.window[far],
-    cells: map[side],
-  };
+/** Down and across, of a picture of the whole photo that has this many pixels. */
+export function axesOf(
+  { photo, tile, placement: { content } }: ProbabilityMap,
+  picture: Size,
+): [down: PictureAxis, across: PictureAxis] {
+  const [left, top, right, bottom] = tile ?? [0, 0, photo.width, photo.height];
+  const down = { picture: picture.height, photo: photo.height, content: content.height };
+  const across = { picture: picture.width, photo: photo.width, content: content.width };
+  return [
+    { ...down, start: top, stop: bottom },
+    { ...across, start: left, stop: right },
+  ];
+}
+
+/** Where the centre of one of the picture's pixels is on the canvas. */
+export function centreOf({ picture, photo, start, stop, content }: PictureAxis, pixel: number) {
+  return ((pixel + 0.5) * (photo / picture) - start) * (content / (stop - start));
+}
+
+/** The picture's pixels with their centre in the canvas interval, and on the content. */
+export function pixelsWithin(
+  axis: PictureAxis,
+  start: number,
+  stop: number,
+): [first: number, stop: number] {
+  const first = firstCentredAt(axis, Math.max(0, start));
+  return [first, Math.max(first, firstCentredAt(axis, Math.min(stop, axis.content)))];
 }
 
 /** The first and last column and row of cells above 0.5, as (x0, y0, x1, y1), both included. */
@@ -116,21 +139,28 @@ function boundsAboveHalf({ probability, height, width }: ProbabilityMap): Box | 
   return y1 < 0 ? null : [x0, y0, x1, y1];
 }
 
-/** The pixels of one axis that mix any cell from `firstLikely` to `lastLikely`, and how. */
-function mixAxis(axis: AxisMap, firstLikely: number, lastLikely: number): Mix {
-  const { windowStart, windowStop, content, tile, tileStart, photo, target, cells } = axis;
-  const scale = content / tile;
-  const pixelScale = (scale * photo) / target;
-  const reach = Math.max(PROBABILITY_STRIDE, pixelScale);
-  const centreOf = (cell: number) => windowStart + PROBABILITY_STRIDE * (cell + 0.5);
-  const near = Math.max(windowStart, Math.floor(centreOf(firstLikely) - reach));
-  const far = Math.min(windowStop, content, Math.ceil(centreOf(lastLikely) + reach));
-  const start = Math.max(0, firstCentredAt(axis, near));
-  const stop = Math.min(target, firstCentredAt(axis, far));
-
-  const support = Math.max(1, pixelScale / PROBABILITY_STRIDE);
+/** The pixels of one axis that mix any of the cells from `first` to `last`, and how. */
+function mixAxis(
+  axis: PictureAxis,
+  stride: number,
+  windowStart: number,
+  cells: number,
+  [firstLikely, lastLikely]: readonly [first: number, last: number],
+): Mix {
+  const { picture, photo, content } = axis;
+  const scale = (photo / picture) * (content / (axis.stop - axis.start));
+  const reach = Math.max(stride, scale);
+  const [start, stop] = pixelsWithin(
+    axis,
+    Math.max(windowStart, Math.floor(windowStart + stride * (firstLikely + 0.5) - reach)),
+    Math.min(
+      windowStart + stride * cells,
+      Math.ceil(windowStart + stride * (lastLikely + 0.5) + reach),
+    ),
+  );
+  const support = Math.max(1, scale / stride);
   const taps = Math.ceil(2 * support);
-  const count = Math.max(0, stop - start);
+  const count = stop - start;
   const mix = {
     start,
     stop,
@@ -140,8 +170,7 @@ function mixAxis(axis: AxisMap, firstLikely: number, lastLikely: number): Mix {
   };
   const weights = new Float64Array(taps);
   for (let i = 0; i < count; i++) {
-    const photoCentre = ((start + i + 0.5) * photo) / target - tileStart;
-    const centre = (photoCentre * scale - windowStart) / PROBABILITY_STRIDE;
+    const centre = (centreOf(axis, start + i) - windowStart) / stride;
     const first = Math.floor(centre - support + 0.5);
     let sum = 0;
     for (let t = 0; t < taps; t++) {
@@ -157,10 +186,10 @@ function mixAxis(axis: AxisMap, firstLikely: number, lastLikely: number): Mix {
 }
 
 /** The first pixel whose centre is at the canvas position or after it, in whole numbers. */
-function firstCentredAt(axis: AxisMap, canvasPosition: number): number {
-  const { target, photo, tile, tileStart, content } = axis;
-  // The smallest X with ((X + 0.5) * photo / target - tileStart) * content / tile >= position.
-  const whole = 2 * target * (tile * canvasPosition + tileStart * content);
+function firstCentredAt(axis: PictureAxis, canvasPosition: number): number {
+  const { picture, photo, start, stop, content } = axis;
+  // The smallest X with centreOf(axis, X) >= canvasPosition.
+  const whole = 2 * picture * ((stop - start) * canvasPosition + start * content);
   const pixel = photo * content;
   return Math.ceil((whole - pixel) / (2 * pixel));
 }

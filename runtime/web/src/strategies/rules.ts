@@ -5,9 +5,14 @@
  * The first look's box tells how large the thing is in the photo. The second look is an ordinary
  * tap on an ordinary canvas, whose photo is a tile of the photo; what it answers is moved back to
  * where the tile was. Neither depends on how large the photo is.
+ *
+ * A guided look follows the zoom: it corrects the mask on the tile, gesture by gesture.
  */
 
-import type { Placement } from "../image/geometry.ts";
+import type { Passes } from "../answer/correction.ts";
+import type { Cells } from "../answer/marks.ts";
+import { GUIDE_STRIDE } from "../contract.ts";
+import { tileScale, type PlacedTile, type Placement } from "../image/geometry.ts";
 import type { Box, Point, Size } from "../rectangles.ts";
 
 /** One look, by one of `schedules`, which are indices into the bundle's. */
@@ -29,7 +34,23 @@ export interface ZoomRule {
   readonly trust: number;
 }
 
-export type StrategyRule = SingleRule | ZoomRule;
+/**
+ * How a mask is corrected on a tile, and when the tile moves.
+ *
+ * `zoom` says which tile a first tap is looked at on. A gesture that is not `margin` canvas pixels
+ * inside the tile moves the tile to the mask, all positive gestures and this one, which then fill
+ * the zoom's extent. A mask that covers more than the share `spill` of a side of the tile gets a
+ * tile of which they fill the share `roomy`.
+ */
+export interface GuidedRule extends Passes {
+  readonly kind: "guided";
+  readonly zoom: ZoomRule;
+  readonly margin: number;
+  readonly spill: number;
+  readonly roomy: number;
+}
+
+export type StrategyRule = SingleRule | ZoomRule | GuidedRule;
 
 /**
  * What of the photo is looked at again, in whole photo pixels; null where once is enough.
@@ -45,29 +66,93 @@ export function chooseTile(
   box: Box,
 ): Box | null {
   const [x0, y0, x1, y1] = box;
-  const scale = Math.min(rule.extent / Math.max(x1 - x0, y1 - y0, 1), rule.enlarge);
+  const scale = tileScaleFor(rule, box, rule.extent);
   const { photo, content } = first;
   const firstScale = Math.max(content.height / photo.height, content.width / photo.width);
   if (scale / firstScale < rule.gain) return null;
-  const span = (tapped: number, middle: number, canvasSide: number, photoSide: number) =>
-    tileSpan(rule.inside, tapped, middle, Math.floor(canvasSide / scale + 0.5), photoSide);
+  const span = (tapped: number, middle: number, canvasSide: number, photoSide: number) => {
+    const side = Math.floor(canvasSide / scale + 0.5);
+    return tileSpan(nearTap(rule.inside, tapped, middle, side), side, photoSide);
+  };
   const [top, bottom] = span(y, (y0 + y1) / 2, canvas.height, photo.height);
   const [left, right] = span(x, (x0 + x1) / 2, canvas.width, photo.width);
   return [left, top, right, bottom];
 }
 
-/** Where a tile of `side` photo pixels starts and stops on one axis. */
-function tileSpan(
-  inside: number,
-  tapped: number,
-  middle: number,
-  side: number,
-  photoSide: number,
-): [start: number, stop: number] {
+/**
+ * The tile whose canvas shows the longer side of a box as `extent` canvas pixels.
+ *
+ * `box` is in pixels of a photo of this size, beyond which no tile reaches.
+ */
+export function tileAbout(
+  rule: ZoomRule,
+  canvas: Size,
+  photo: Size,
+  box: Box,
+  extent: number,
+): Box {
+  const [x0, y0, x1, y1] = box;
+  const scale = tileScaleFor(rule, box, extent);
+  const span = (middle: number, canvasSide: number, photoSide: number) =>
+    tileSpan(middle, Math.floor(canvasSide / scale + 0.5), photoSide);
+  const [top, bottom] = span((y0 + y1) / 2, canvas.height, photo.height);
+  const [left, right] = span((x0 + x1) / 2, canvas.width, photo.width);
+  return [left, top, right, bottom];
+}
+
+/**
+ * Whether what has these bounds, in photo pixels, is not well inside a tile.
+ *
+ * A side of the tile that is the photo's needs no margin.
+ */
+export function leaves(rule: GuidedRule, view: PlacedTile, photo: Size, bounds: Box): boolean {
+  const [x0, y0, x1, y1] = view.tile;
+  const scale = tileScale(view);
+  const [across, down] = [rule.margin / scale.x, rule.margin / scale.y];
+  return (
+    (x0 > 0 && bounds[0] < x0 + across) ||
+    (y0 > 0 && bounds[1] < y0 + down) ||
+    (x1 < photo.width && bounds[2] > x1 - across) ||
+    (y1 < photo.height && bounds[3] > y1 - down)
+  );
+}
+
+/** Whether a mask of a tile's cells reaches over a side of it that is not the photo's. */
+export function spills(rule: GuidedRule, cells: Cells, view: PlacedTile, photo: Size): boolean {
+  const [x0, y0, x1, y1] = view.tile;
+  const { content } = view.placement;
+  const rows = Math.ceil(content.height / GUIDE_STRIDE);
+  const columns = Math.ceil(content.width / GUIDE_STRIDE);
+  const covered = (count: number, cellAt: (i: number) => number) => {
+    let inside = 0;
+    for (let i = 0; i < count; i++) if (cells.data[cellAt(i)]! > 0.5) inside++;
+    return inside / count;
+  };
+  const row = (y: number) => covered(columns, (x) => y * cells.width + x);
+  const column = (x: number) => covered(rows, (y) => y * cells.width + x);
+  return (
+    (x0 > 0 && column(0) > rule.spill) ||
+    (y0 > 0 && row(0) > rule.spill) ||
+    (x1 < photo.width && column(columns - 1) > rule.spill) ||
+    (y1 < photo.height && row(rows - 1) > rule.spill)
+  );
+}
+
+/** Canvas pixels per photo pixel of a tile that shows a box as so many of them. */
+function tileScaleFor({ enlarge }: ZoomRule, [x0, y0, x1, y1]: Box, extent: number): number {
+  return Math.min(extent / Math.max(x1 - x0, y1 - y0, 1), enlarge);
+}
+
+/** The middle nearest to this one of a tile of `side` on which the tap lies well. */
+function nearTap(inside: number, tapped: number, middle: number, side: number): number {
   const tap = Math.floor(tapped) + 0.5;
   const slack = (inside * side) / 2;
-  const near = Math.min(Math.max(middle, tap - slack), tap + slack);
-  const size = Math.min(side, photoSide);
-  const start = Math.min(Math.max(Math.floor(near - size / 2 + 0.5), 0), photoSide - size);
+  return Math.min(Math.max(middle, tap - slack), tap + slack);
+}
+
+/** Where a tile of `side` photo pixels starts and stops on one axis. */
+function tileSpan(middle: number, side: number, photo: number): [start: number, stop: number] {
+  const size = Math.min(side, photo);
+  const start = Math.min(Math.max(Math.floor(middle - size / 2 + 0.5), 0), photo - size);
   return [start, start + size];
 }

@@ -4,11 +4,18 @@
  * Adding one: its rule, a module beside this one, a kind to parse, and a line in bundle/choice.ts.
  */
 
-import type { Look, Viewer } from "../answer/look.ts";
+import type { Viewer } from "../answer/look.ts";
+import type { Answer } from "../answer/result.ts";
 import { programCalls, type Schedule } from "../graph/schedule.ts";
 import type { Pixels } from "../image/pixels.ts";
 import type { Point } from "../rectangles.ts";
 import type { Timings } from "../timing.ts";
+
+/** A tap that is answered; its mask is not computed yet. */
+export interface Answered {
+  /** As `Look.result`. */
+  result(timings: Timings, level?: string): Promise<Answer>;
+}
 
 /** A photo that was opened for many taps. */
 export interface View {
@@ -17,12 +24,12 @@ export interface View {
   /** Multiply-adds of opening it, which its looks do not count. */
   readonly macs: number;
   /**
-   * The look that answers a tap at a photo pixel.
+   * What answers a tap at a photo pixel.
    *
    * Throws `TapOutsidePhoto` for a tap that is not on the photo, a `BundleError` for an answer that
    * is not finite.
    */
-  look(at: Point, timings: Timings): Promise<Look>;
+  look(at: Point, timings: Timings): Promise<Answered>;
 }
 
 /** What a tap does with schedules. */

@@ -3,13 +3,14 @@
 import { Viewer } from "../answer/look.ts";
 import type { Answer } from "../answer/result.ts";
 import { fetchBundle, type Bundle } from "../bundle/files.ts";
-import { checkGoldenTap, type GoldenTap } from "../bundle/golden.ts";
+import { checkGoldenSession, checkGoldenTap, type GoldenTap } from "../bundle/golden.ts";
 import { OnnxRuntimeEngine } from "../engines/onnxruntime.ts";
 import { readPhoto, type Photo } from "../image/photo.ts";
 import type { Size } from "../rectangles.ts";
 import { Single } from "../strategies/single.ts";
 import type { Strategy, View } from "../strategies/strategy.ts";
 import { timed, type Timings } from "../timing.ts";
+import { GUIDED } from "../strategies/step.ts";
 import { LocalSession } from "./localSession.ts";
 import type { BundleRequest, Loaded, LoadProgress, Methods, Opened } from "./protocol.ts";
 
@@ -58,6 +59,7 @@ export class LocalSegmenter {
           return { name: v.name, canvas: v.canvas, exact: v.halo === 1 };
         }),
         strategy: strategy.name,
+        corrects: strategy.name === GUIDED,
       },
       engineReport: this.engine.report,
       levels: manifest.meaning.levels.map((level) => level.name),
@@ -75,12 +77,16 @@ export class LocalSegmenter {
     });
   }
 
-  /** What is at a pixel of the photo of an open session, or of one of which nothing is kept. */
-  async tap({ on, at, level }: Methods["tap"]["arguments"]): Promise<Answer> {
-    if (typeof on === "number") return this.sessions.get(on)!.tap(at, level);
+  /** An open session. */
+  session(number: number): LocalSession {
+    return this.sessions.get(number)!;
+  }
+
+  /** What is at a pixel of a photo of which nothing is kept. */
+  async tap({ photo, at, level }: Methods["tap"]["arguments"]): Promise<Answer> {
     const timings: Timings = {};
     return timed(timings, "total", async () => {
-      const { view } = await this.view(on, timings);
+      const { view } = await this.view(photo, timings);
       const answer = await (await view.look(at, timings)).result(timings, level);
       return { ...answer, macs: answer.macs + view.macs };
     });
@@ -109,7 +115,9 @@ export class LocalSegmenter {
     const { manifest, goldenPhoto } = this.bundle;
     const photo = await readPhoto(new Blob([goldenPhoto]));
     const runs = this.goldenRuns().map((run) => ({ ...run, taps: run.taps.slice(0, most) }));
-    const total = runs.reduce((sum, { taps }) => sum + taps.length, 0);
+    const isOwn = this.bundle.strategy === this.bundle.ownStrategy;
+    const sessions = isOwn ? this.bundle.golden.sessions.slice(0, most) : [];
+    const total = runs.reduce((sum, { taps }) => sum + taps.length, sessions.length);
     let done = 0;
     for (const { name, strategy, taps } of runs) {
       const view = await strategy.open(this.viewer, photo, {});
@@ -119,6 +127,11 @@ export class LocalSegmenter {
           (await view.look(at, {})).result({}),
         );
       }
+    }
+    for (const session of sessions) {
+      onTap(done++, total);
+      const view = new LocalSession(await this.bundle.strategy.open(this.viewer, photo, {}));
+      await checkGoldenSession(session, photo, manifest.precision, (v) => view.make(v));
     }
     onTap(done, total);
   }

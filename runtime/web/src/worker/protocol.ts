@@ -1,5 +1,6 @@
 /** What the page and its worker tell each other. */
 
+import type { Gesture } from "../answer/prompt.ts";
 import type { Answer } from "../answer/result.ts";
 import type { Precision } from "../bundle/records.ts";
 import type { EngineReport } from "../engines/onnxruntime.ts";
@@ -39,6 +40,8 @@ export interface BundleInfo {
   }[];
   /** The name of the strategy that answers; null where that is one look. */
   readonly strategy: string | null;
+  /** Whether a gesture after the first corrects; otherwise each tap begins a new thing. */
+  readonly corrects: boolean;
 }
 
 /** What is known once a bundle is loaded. */
@@ -58,19 +61,44 @@ export interface Opened {
   readonly timingsMs: Readonly<Record<string, number>>;
 }
 
+/** A session's answer, and what is known of it then. */
+export interface Moved {
+  /** Null where there is no thing. */
+  readonly answer: Answer | null;
+  /** Those that made the answer, oldest first. */
+  readonly gestures: readonly Gesture[];
+  readonly canUndo: boolean;
+  readonly canRedo: boolean;
+  readonly nbytes: number;
+}
+
 /** What the worker can be asked, and what it answers. */
 export interface Methods {
   load: { arguments: BundleRequest; result: Loaded };
   open: { arguments: Photo; result: Opened };
+  /** On a photo of which nothing is kept. */
   tap: {
-    arguments: {
-      /** That of a session, or a photo of which nothing is kept. */
-      readonly on: number | Photo;
-      readonly at: Point;
-      readonly level: string | undefined;
-    };
+    arguments: { readonly photo: Photo; readonly at: Point; readonly level: string | undefined };
     result: Answer;
   };
+  make: {
+    arguments: {
+      readonly session: number;
+      readonly gesture: Gesture;
+      readonly level: string | undefined;
+    };
+    result: Moved;
+  };
+  candidate: {
+    arguments: { readonly session: number; readonly gesture: Gesture; readonly level: string };
+    result: Answer;
+  };
+  startFrom: {
+    arguments: { readonly session: number; readonly mask: Uint8Array };
+    result: Moved;
+  };
+  move: { arguments: { readonly session: number; readonly by: -1 | 1 }; result: Moved };
+  clear: { arguments: number; result: Moved };
   close: { arguments: number; result: null };
   checkGolden: { arguments: null; result: null };
 }
