@@ -1,23 +1,16 @@
-/** The panel that tells of an answer: candidates, what was computed, what it cost. */
+/** The panel that tells of an answer: what was computed, what it cost. */
 
 import type { Size, TapResult } from "../src/index.ts";
 import { coveredShare } from "./coverage.ts";
 import { create, element } from "./dom.ts";
 import type { RegionGroup } from "./regions.ts";
-import { countInWords, labelCandidates, millisecondsInWords, shareInWords } from "./words.ts";
+import { countInWords, millisecondsInWords, shareInWords } from "./words.ts";
 
-const candidates = element("candidates", HTMLElement);
 const legend = element("legend", HTMLUListElement);
 const details = element("details", HTMLElement);
 
-/** Show an answer. @param onLevel is called with the level of a candidate that was chosen */
-export function showAnswer(
-  result: TapResult,
-  levels: readonly string[],
-  onLevel: (level: string) => void,
-): void {
+export function showAnswer(result: TapResult): void {
   element("result", HTMLElement).hidden = false;
-  showCandidates(result, levels, onLevel);
   const total = result.timingsMs["total"] ?? 0;
   element("cost", HTMLElement).textContent =
     `${millisecondsInWords(total)}, ${countInWords(result.macs)} multiply-adds`;
@@ -37,12 +30,12 @@ export function showAnswer(
   fillFacts(details, facts);
 }
 
-/** An answer in one line. */
-export function answerInWords(result: TapResult): string {
+/** An answer in one line. @param what has happened, such as "Mask found" */
+export function answerInWords(result: TapResult, what: string): string {
   const covered = coveredShare(result.probability);
-  if (covered === 0) return "Nothing was found there; tap another place.";
+  if (covered === 0) return "Nothing is marked; tap another place.";
   const time = millisecondsInWords(result.timingsMs["total"] ?? 0);
-  return `Mask found: covers ${shareInWords(covered)} of the photo, ${time}`;
+  return `${what}: ${shareInWords(covered)} of the photo, ${time}`;
 }
 
 /** A description list of names and values. */
@@ -75,48 +68,6 @@ export function showLegend(groups: readonly RegionGroup[]): void {
     }),
   );
 }
-
-function showCandidates(
-  result: TapResult,
-  levels: readonly string[],
-  onLevel: (level: string) => void,
-): void {
-  const hadFocus = candidates.contains(document.activeElement);
-  const buttons = labelCandidates(result.candidates, levels).map(({ level, label, score }) => {
-    const isChosen = level === result.level;
-    const button = create(
-      "button",
-      { type: "button", tabIndex: isChosen ? 0 : -1 },
-      create("span", {}, label),
-      create("span", { className: "quiet" }, score.toFixed(2)),
-    );
-    button.dataset["testid"] = `candidate-${level}`;
-    button.title = `Level ${level}, score ${score.toFixed(2)}`;
-    button.setAttribute("role", "radio");
-    button.setAttribute("aria-checked", String(isChosen));
-    button.addEventListener("click", () => onLevel(level));
-    return button;
-  });
-  buttons.forEach((button, i) => {
-    button.addEventListener("keydown", (event) => {
-      const step = ARROW_STEPS[event.key];
-      if (step === undefined) return;
-      event.preventDefault();
-      const next = buttons[(i + step + buttons.length) % buttons.length];
-      next?.focus();
-      next?.click();
-    });
-  });
-  candidates.replaceChildren(...buttons);
-  if (hadFocus) buttons.find((button) => button.tabIndex === 0)?.focus();
-}
-
-const ARROW_STEPS: Readonly<Record<string, number>> = {
-  ArrowLeft: -1,
-  ArrowUp: -1,
-  ArrowRight: 1,
-  ArrowDown: 1,
-};
 
 function sizeInWords({ width, height }: Size): string {
   return `${width} × ${height}`;

@@ -1,10 +1,15 @@
-/** What the pointers on the viewer mean: a tap, a drag of the photo, or a pinch. */
+/** What the pointers on the viewer mean: a tap, a drag of the photo, a drawn line, or a pinch. */
 
 import type { Point } from "./viewport.ts";
 
 export type Gesture =
   | { readonly kind: "tap"; readonly at: Point }
   | { readonly kind: "pan"; readonly dx: number; readonly dy: number }
+  /** A line that is drawn goes on; its first points come at once. */
+  | { readonly kind: "draw"; readonly to: readonly Point[] }
+  /** The line that was drawn ends, or was none after all. */
+  | { readonly kind: "drawn" }
+  | { readonly kind: "undrawn" }
   | {
       readonly kind: "pinch";
       readonly factor: number;
@@ -17,13 +22,17 @@ export type Gesture =
 export const TAP_DISTANCE = 8;
 
 export class Gestures {
+  /** Whether a finger that moves draws a line, or else moves the photo. */
+  draws = false;
   private readonly pointers = new Map<number, Point>();
   /** Where a tap may have begun; null once it is something else. */
   private start: Point | null = null;
+  private isDrawing = false;
 
-  down(id: number, at: Point): void {
+  down(id: number, at: Point): Gesture | null {
     this.start = this.pointers.size === 0 ? at : null;
     this.pointers.set(id, at);
+    return this.endDrawing("undrawn"); // a second finger makes a pinch of it
   }
 
   move(id: number, at: Point): Gesture | null {
@@ -31,8 +40,18 @@ export class Gestures {
     if (before === undefined) return null;
     if (this.start !== null) {
       if (distance(this.start, at) <= TAP_DISTANCE) return null;
+      const { start } = this;
       // The way up to here belongs to the drag, too: the photo stays under the finger.
       this.start = null;
+      this.isDrawing = this.draws;
+      if (this.isDrawing) {
+        this.pointers.set(id, at);
+        return { kind: "draw", to: [start, at] };
+      }
+    }
+    if (this.isDrawing) {
+      this.pointers.set(id, at);
+      return { kind: "draw", to: [at] };
     }
     const other = this.otherThan(id);
     this.pointers.set(id, at);
@@ -51,14 +70,23 @@ export class Gestures {
 
   up(id: number, at: Point): Gesture | null {
     const start = this.start;
-    if (!this.pointers.delete(id) || start === null) return null;
+    if (!this.pointers.delete(id)) return null;
+    if (this.isDrawing) return this.endDrawing("drawn");
+    if (start === null) return null;
     this.start = null;
     return distance(start, at) <= TAP_DISTANCE ? { kind: "tap", at: start } : null;
   }
 
-  cancel(id: number): void {
+  cancel(id: number): Gesture | null {
     this.pointers.delete(id);
     this.start = null;
+    return this.endDrawing("undrawn");
+  }
+
+  private endDrawing(kind: "drawn" | "undrawn"): Gesture | null {
+    if (!this.isDrawing) return null;
+    this.isDrawing = false;
+    return { kind };
   }
 
   /** The second finger of a pinch; null unless there are exactly two. */

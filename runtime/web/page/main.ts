@@ -5,19 +5,23 @@
  *   ready       a promise of the segmenter, once it is loaded (after a retry, too); never kept
  *               where the browser cannot run the page
  *   segmenter   the segmenter; null until then
- *   lastResult  the answer to the last tap on this photo that was answered; null before
+ *   lastResult  the mask that is shown, as the last gesture, undo or redo gave it; null without one
+ *   gestures    those that made it, oldest first
  *   offline     a promise: whether the page can be used offline from now on (see offline.ts)
  * and elements carry data-testid: file-input, camera-input, viewer, status, error, progress, info,
- * sample-NAME, candidate-LEVEL, regions, background-none|blur|color|photo, background-color-input,
+ * sample-NAME, candidate-LEVEL, mode-add|remove|box, brush, undo, redo, clear, regions, background-none|blur|color|photo, background-color-input,
  * background-file, feather, save, copy, share, free-memory. ?schedule=NAME and ?threads=N in the
  * page's address choose what is loaded, for measurements.
  */
 
-import type { TapResult, TapSegmenter } from "../src/index.ts";
-import { PhotoError, TapOutsidePhoto, TraceNetError } from "../src/index.ts";
-import { answerInWords, showAnswer, showLegend } from "./answer.ts";
+import type { Gesture, TapResult, TapSegmenter } from "../src/index.ts";
+import { GestureError, PhotoError, TraceNetError } from "../src/index.ts";
 import { StyleControls } from "./cutoutStyle.ts";
 import { element } from "./dom.ts";
+import type { Draft } from "./draft.ts";
+import type { Tool } from "./drafting.ts";
+import { Editor, READY_FOR_TAPS } from "./editor.ts";
+import { Edits } from "./edits.ts";
 import { Exporter } from "./exporting.ts";
 import { showFacts, wireInfo } from "./info.ts";
 import { loadSegmenter } from "./loading.ts";
@@ -25,18 +29,18 @@ import { clearError, hasFault, inWords, setStatus, showError, showFault } from "
 import { startOffline } from "./offline.ts";
 import { listenForPhotos } from "./opening.ts";
 import { openPhoto, type OpenPhoto } from "./photo.ts";
-import { groupRegions } from "./regions.ts";
-import { Scene, type PreviewLayers } from "./scene.ts";
+import { Scene } from "./scene.ts";
 import { missingFeatures } from "./support.ts";
-import { TapQueue } from "./tapQueue.ts";
+import { Tools } from "./tools.ts";
 import { Viewer } from "./viewer.ts";
 import type { Point } from "./viewport.ts";
-import { shareInWords } from "./words.ts";
+import { shareInWords, toolInWords } from "./words.ts";
 
 interface Handle {
   segmenter: TapSegmenter | null;
   ready: Promise<TapSegmenter>;
   lastResult: TapResult | null;
+  gestures: readonly Gesture[];
   offline: Promise<boolean>;
 }
 
@@ -46,37 +50,44 @@ declare global {
   }
 }
 
-const READY_FOR_TAPS = "Tap a thing in the photo.";
 const OPENING = "Opening the photo…";
 
 /** A page that was out of sight for so long, in ms, gives its memory back. */
 const HIDDEN_LIMIT = 120_000;
 
-interface Answer {
-  readonly tap: Point;
-  readonly result: TapResult;
-}
-
-let taps: TapQueue | null = null;
+let edits: Edits | null = null;
 let photo: OpenPhoto | null = null;
-let answer: Answer | null = null;
-let preview: PreviewLayers = {};
+let tool: Tool = { mode: "add", isBrush: false };
 /** Counts the photos that were handed over: of two at once, the later one is opened. */
 let openings = 0;
 /** While the last of them is not shown yet. */
 let isOpening = false;
 
 const scene = new Scene();
-const regionsSwitch = element("regions", HTMLInputElement);
-const viewer = new Viewer(element("viewer", HTMLCanvasElement), {
-  onTap: (pixel) => void tap(pixel, null),
-  onMiss: () => setStatus("Tap on the photo."),
-  onCrosshair: announceCrosshair,
+const viewer = new Viewer(
+  element("viewer", HTMLCanvasElement),
+  element("marks", HTMLCanvasElement),
+  {
+    onGesture: (gesture) => void editor.make(gesture),
+    onMiss: () => setStatus(tool.mode === "box" ? "Draw a box about the thing." : "Tap on the photo."),
+    onDraft: announceDraft,
+    onCrosshair: announceCrosshair,
+  },
+);
+const tools = new Tools({
+  onTool: chooseTool,
+  onUndo: () => void editor.undo(),
+  onRedo: () => void editor.redo(),
+  onClear: () => void editor.startOver(),
 });
-const styleControls = new StyleControls(updatePreview);
+const styleControls = new StyleControls(() => editor.updatePreview());
+const editor = new Editor(
+  { viewer, scene, tools, style: () => styleControls.style, onFailure: showFailure },
+  () => (isOpening ? OPENING : edits === null || photo === null ? whyNoTaps() : null),
+);
 const exporter = new Exporter(scene, () =>
-  photo !== null && answer !== null
-    ? { photo, result: answer.result, style: styleControls.style }
+  photo !== null && editor.result !== null
+    ? { photo, result: editor.result, style: styleControls.style }
     : null,
 );
 
@@ -84,29 +95,35 @@ window.tracenet = {
   segmenter: null,
   ready: new Promise(() => undefined),
   lastResult: null,
+  gestures: [],
   offline: Promise.resolve(false),
 };
 
-/** Load the network, or load it again in place of one that died; the photo and its answer stay. */
+/** Load the network, or load it again in place of one that died; the photo and its mask stay. */
 async function load(): Promise<void> {
   window.tracenet.segmenter?.close();
   window.tracenet.segmenter = null;
-  taps = null;
+  const history = edits?.history;
+  edits = null;
+  editor.use(null);
   window.tracenet.ready = loadSegmenter();
   const segmenter = await window.tracenet.ready;
   window.tracenet.segmenter = segmenter;
-  taps = new TapQueue(segmenter);
+  edits = new Edits(segmenter, history);
+  editor.use(edits);
   showFacts(segmenter);
-  if (photo !== null) taps.open(photo).catch(showFailure);
+  element("tools-help", HTMLElement).hidden = !edits.isGuided;
+  tools.show(edits.isGuided && photo !== null);
+  if (photo !== null) edits.open(photo).catch(showFailure);
   if (!isOpening) setStatus(photo === null ? "Ready: open a photo." : READY_FOR_TAPS);
 }
 
-/** Say what failed. What fails for neither the photo nor the tap may have ended the runtime. */
+/** Say what failed. What fails for neither photo nor gesture may have ended the runtime. */
 function showFailure(error: unknown): void {
-  const isOfInput = error instanceof PhotoError || error instanceof TapOutsidePhoto;
+  const isOfInput = error instanceof PhotoError || error instanceof GestureError;
   const mayHaveDied = error instanceof TraceNetError && !isOfInput;
   const loadAgain = (): void => {
-    if (taps !== null) void load();
+    if (edits !== null) void load();
   };
   showError(inWords(error), mayHaveDied ? { label: "Load again", act: loadAgain } : undefined);
 }
@@ -120,7 +137,7 @@ async function open(file: Blob | Promise<Blob>, name: string): Promise<void> {
   try {
     opened = await openPhoto(await file, name);
     if (opening !== openings) return;
-    await taps?.open(opened);
+    await edits?.open(opened);
     if (opening === openings) showPhoto(opened);
   } catch (error) {
     if (opening !== openings) return;
@@ -135,68 +152,31 @@ async function open(file: Blob | Promise<Blob>, name: string): Promise<void> {
 function showPhoto(opened: OpenPhoto): void {
   photo?.preview.close();
   photo = opened;
-  answer = null;
-  preview = {};
-  window.tracenet.lastResult = null;
   scene.free();
   viewer.show(opened);
-  showLegend([]);
   styleControls.setPhotoSide(Math.max(opened.height, opened.width));
   element("welcome", HTMLElement).hidden = true;
   element("panel", HTMLElement).classList.add("open");
-  element("result", HTMLElement).hidden = true;
-  element("cutout", HTMLElement).hidden = true;
-  setStatus(taps === null ? whyNoTaps() : READY_FOR_TAPS);
+  tools.show(edits?.isGuided ?? false);
+  tools.reset();
+  editor.show(opened);
+  setStatus(edits === null ? whyNoTaps() : READY_FOR_TAPS);
 }
 
 function whyNoTaps(): string {
   return hasFault() ? "The network is not loaded." : "The network is still loading.";
 }
 
-async function tap(pixel: Point, level: string | null): Promise<void> {
-  if (isOpening) {
-    setStatus(OPENING);
-    return;
-  }
-  if (taps === null || photo === null) {
-    setStatus(whyNoTaps());
-    return;
-  }
-  const tapped = photo;
-  const asked = taps;
-  setStatus("Looking…");
-  try {
-    const result = await asked.tap(tapped, pixel, level);
-    if (result === null || photo !== tapped) return;
-    clearError();
-    answer = { tap: pixel, result };
-    window.tracenet.lastResult = result;
-    element("cutout", HTMLElement).hidden = false;
-    showAnswer(result, window.tracenet.segmenter?.levels ?? [], (chosen) => {
-      void tap(pixel, chosen);
-    });
-    updatePreview();
-    setStatus(answerInWords(result));
-  } catch (error) {
-    // Of a network that is being loaded again, failures are no news.
-    if (taps !== asked) return;
-    setStatus("The tap was not answered.");
-    showFailure(error);
-  }
+function chooseTool(chosen: Tool): void {
+  const isOther = tool.mode !== chosen.mode || tool.isBrush !== chosen.isBrush;
+  tool = chosen;
+  viewer.setTool(chosen);
+  if (isOther && photo !== null) setStatus(toolInWords(chosen));
 }
 
-/** Compute again what the viewer shows of the answer. */
-function updatePreview(): void {
-  if (photo === null || answer === null) return;
-  preview = scene.layers(photo, answer.result, styleControls.style);
-  showLayers();
-}
-
-function showLayers(): void {
-  if (answer === null) return;
-  const regions = regionsSwitch.checked ? groupRegions(answer.result.regions) : [];
-  showLegend(regions);
-  viewer.setLayers({ ...preview, regions, tap: answer.tap });
+function announceDraft(draft: Draft | null): void {
+  if (draft === null) setStatus("Given up.");
+  else setStatus(`${draft.mode === "box" ? "A box" : "A line"} begins here: move, then press Enter.`);
 }
 
 function announceCrosshair({ x, y }: Point): void {
@@ -210,7 +190,7 @@ function announceCrosshair({ x, y }: Point): void {
 async function freeMemory(): Promise<void> {
   exporter.free();
   scene.free();
-  await taps?.free();
+  await edits?.free();
 }
 
 function freeWhileHidden(): void {
@@ -225,14 +205,14 @@ function freeWhileHidden(): void {
       }, HIDDEN_LIMIT);
     } else if (isFreed) {
       isFreed = false;
-      if (photo !== null) void taps?.open(photo);
+      if (photo !== null) void edits?.open(photo);
     }
   });
 }
 
 window.addEventListener("unhandledrejection", (event) => showFailure(event.reason));
 listenForPhotos((file, name) => void open(file, name));
-regionsSwitch.addEventListener("change", showLayers);
+element("regions", HTMLInputElement).addEventListener("change", () => editor.showLayers());
 wireInfo(() => void freeMemory().then(() => setStatus("The memory is free; tap to go on.")));
 freeWhileHidden();
 

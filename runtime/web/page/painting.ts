@@ -1,10 +1,10 @@
 /**
- * Draws what the viewer shows: the photo or its composition, the mask, the windows, the crosshair.
+ * Draws what the viewer shows under the marks: the photo or its composition, the mask, the windows.
  */
 
 import type { OpenPhoto } from "./photo.ts";
 import type { RegionGroup } from "./regions.ts";
-import { toScreen, type Point, type Viewport } from "./viewport.ts";
+import { toScreen, type Viewport } from "./viewport.ts";
 
 export interface Layers {
   /** Shown instead of the photo, with its proportions. */
@@ -12,12 +12,8 @@ export interface Layers {
   /** Lies over the photo, with its proportions. */
   readonly overlay?: OffscreenCanvas | null;
   readonly regions?: readonly RegionGroup[];
-  /** In photo pixels. */
-  readonly tap?: Point | null;
-  readonly crosshair?: Point | null;
 }
 
-const LIGHT = "#ffffff";
 const DARK = "rgb(8 20 32 / 85%)";
 const DASH = [7, 5];
 
@@ -36,8 +32,6 @@ export function paintScene(
   context.drawImage(layers.composition ?? photo.preview, x, y, width, height);
   if (layers.overlay) context.drawImage(layers.overlay, x, y, width, height);
   for (const group of layers.regions ?? []) paintRegions(context, viewport, group);
-  if (layers.tap && !layers.composition) paintTap(context, centreOf(layers.tap, viewport));
-  if (layers.crosshair) paintCrosshair(context, centreOf(layers.crosshair, viewport));
 }
 
 /** The windows of one program: of a first look dashed, of a closer look solid. */
@@ -62,42 +56,4 @@ function paintRegions(
     context.strokeRect(...box);
   }
   context.restore();
-}
-
-function paintTap(context: CanvasRenderingContext2D, at: Point): void {
-  context.beginPath();
-  context.arc(at.x, at.y, 5, 0, 2 * Math.PI);
-  context.fillStyle = LIGHT;
-  context.fill();
-  context.lineWidth = 2;
-  context.strokeStyle = DARK;
-  context.stroke();
-}
-
-function paintCrosshair(context: CanvasRenderingContext2D, at: Point): void {
-  const inner = 4;
-  const outer = 18;
-  context.beginPath();
-  for (const [dx, dy] of [
-    [1, 0],
-    [-1, 0],
-    [0, 1],
-    [0, -1],
-  ] as const) {
-    context.moveTo(at.x + inner * dx, at.y + inner * dy);
-    context.lineTo(at.x + outer * dx, at.y + outer * dy);
-  }
-  for (const [lineWidth, color] of [
-    [5, DARK],
-    [2, LIGHT],
-  ] as const) {
-    context.lineWidth = lineWidth;
-    context.strokeStyle = color;
-    context.stroke();
-  }
-}
-
-/** The middle of a pixel on the screen. */
-function centreOf(pixel: Point, viewport: Viewport): Point {
-  return toScreen(viewport, { x: Math.floor(pixel.x) + 0.5, y: Math.floor(pixel.y) + 0.5 });
 }

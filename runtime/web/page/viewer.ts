@@ -1,18 +1,26 @@
-/** The canvas that shows the photo: zoom, pan, taps, the crosshair of the keyboard, and layers. */
+/**
+ * The canvases that show the photo, and over it the marks: zoom, pan, gestures, the crosshair of
+ * the keyboard. The marks have a canvas of their own, so that a line that is drawn is seen at once.
+ */
 
-import type { Size } from "../src/index.ts";
+import type { Gesture, Size } from "../src/index.ts";
 import { context2d } from "./dom.ts";
-import { Gestures, type Gesture } from "./gestures.ts";
+import type { Draft } from "./draft.ts";
+import { Drafting, type Tool } from "./drafting.ts";
+import { Gestures, type Gesture as Touch } from "./gestures.ts";
+import { NO_MARKS, paintMarks, type Marks } from "./marks.ts";
 import { paintScene, type Layers } from "./painting.ts";
 import type { OpenPhoto } from "./photo.ts";
 import * as view from "./viewport.ts";
 import type { Point, Viewport } from "./viewport.ts";
 
 export interface ViewerEvents {
-  /** A pixel of the photo was tapped. */
-  onTap(pixel: Point): void;
-  /** The tap missed the photo. */
+  /** A gesture was made on the photo. */
+  onGesture(gesture: Gesture): void;
+  /** A tap missed the photo, or made no box. */
   onMiss(): void;
+  /** The keyboard has begun a line or box; or it was given up. */
+  onDraft(draft: Draft | null): void;
   /** The keyboard moved the crosshair to this pixel of the photo. */
   onCrosshair(pixel: Point): void;
 }
@@ -39,15 +47,19 @@ const ARROWS: Readonly<Record<string, Point>> = {
 export class Viewer {
   private photo: OpenPhoto | null = null;
   private layers: Layers = {};
+  private marks: Pick<Marks, "made" | "pending"> = NO_MARKS;
   private size: Size = { height: 1, width: 1 };
   private viewport: Viewport = { scale: 1, x: 0, y: 0 };
   /** In photo pixels; null until the keyboard is used. */
   private crosshair: Point | null = null;
+  private isSceneDue = false;
   private isPaintDue = false;
   private readonly gestures = new Gestures();
+  private readonly drafting = new Drafting();
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
+    private readonly markCanvas: HTMLCanvasElement,
     private readonly events: ViewerEvents,
   ) {
     new ResizeObserver(() => this.resize()).observe(canvas);
@@ -58,12 +70,14 @@ export class Viewer {
     canvas.addEventListener("pointerup", (event) => {
       this.follow(this.gestures.up(event.pointerId, this.pointOf(event)));
     });
-    canvas.addEventListener("pointercancel", (event) => this.gestures.cancel(event.pointerId));
+    canvas.addEventListener("pointercancel", (event) => {
+      this.follow(this.gestures.cancel(event.pointerId));
+    });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("keydown", (event) => this.keyDown(event));
     canvas.addEventListener("blur", () => {
       this.crosshair = null;
-      this.repaint();
+      this.repaintMarks();
     });
   }
 
@@ -71,8 +85,22 @@ export class Viewer {
   show(photo: OpenPhoto): void {
     this.photo = photo;
     this.layers = {};
+    this.marks = NO_MARKS;
+    this.drafting.drop();
     this.crosshair = null;
     this.zoomToFit();
+  }
+
+  setTool(tool: Tool): void {
+    this.dropDraft();
+    this.drafting.tool = tool;
+    this.gestures.draws = this.drafting.draws;
+  }
+
+  /** Show the gestures that made the mask, and those that are being answered. */
+  setMarks(made: readonly Gesture[], pending: readonly Gesture[]): void {
+    this.marks = { made, pending };
+    this.repaintMarks();
   }
 
   setLayers(layers: Layers): void {
@@ -95,29 +123,59 @@ export class Viewer {
       this.viewport = view.resized(this.viewport, this.photo, before, after);
     }
     // At once, for a canvas that changes its size is blank until it is painted.
+    this.isSceneDue = true;
     this.paint();
   }
 
   private pointerDown(event: PointerEvent): void {
     if (event.pointerType === "mouse" && event.button !== 0) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.gestures.down(event.pointerId, this.pointOf(event));
+    this.dropDraft(); // one of the keyboard
+    this.follow(this.gestures.down(event.pointerId, this.pointOf(event)));
     if (this.crosshair !== null) {
       this.crosshair = null;
-      this.repaint();
+      this.repaintMarks();
     }
   }
 
-  private follow(gesture: Gesture | null): void {
-    if (gesture === null || this.photo === null) return;
-    if (gesture.kind === "tap") {
-      const pixel = view.pixelAt(this.viewport, this.photo, gesture.at);
-      if (pixel === null) this.events.onMiss();
-      else this.events.onTap(pixel);
-      return;
+  private follow(touch: Touch | null): void {
+    if (touch === null || this.photo === null) return;
+    switch (touch.kind) {
+      case "tap": {
+        const pixel = view.pixelAt(this.viewport, this.photo, touch.at);
+        this.make(pixel === null ? null : this.drafting.tap(pixel));
+        break;
+      }
+      case "draw":
+        this.drafting.draw(this.viewport, this.photo, touch.to);
+        this.repaintMarks();
+        break;
+      case "drawn":
+        this.make(this.drafting.end());
+        break;
+      case "undrawn":
+        this.drafting.drop();
+        this.repaintMarks();
+        break;
+      case "pinch":
+        this.zoomBy(touch.factor, touch.about);
+        this.panBy(touch.dx, touch.dy);
+        break;
+      case "pan":
+        this.panBy(touch.dx, touch.dy);
     }
-    if (gesture.kind === "pinch") this.zoomBy(gesture.factor, gesture.about);
-    this.panBy(gesture.dx, gesture.dy);
+  }
+
+  private make(gesture: Gesture | null): void {
+    this.repaintMarks();
+    if (gesture === null) this.events.onMiss();
+    else this.events.onGesture(gesture);
+  }
+
+  private dropDraft(): void {
+    if (!this.drafting.drop()) return;
+    this.repaintMarks();
+    this.events.onDraft(null);
   }
 
   private wheel(event: WheelEvent): void {
@@ -136,7 +194,8 @@ export class Viewer {
     if (this.photo === null || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = ARROWS[event.key];
     if (arrow !== undefined) this.moveCrosshair(arrow, event.shiftKey ? LARGE_STEP : STEP);
-    else if (event.key === "Enter" || event.key === " ") this.tapCrosshair();
+    else if (event.key === "Enter" || event.key === " ") this.pressCrosshair();
+    else if (event.key === "Escape" && this.drafting.draft !== null) this.dropDraft();
     else if (event.key === "+" || event.key === "=") this.zoomBy(KEY_ZOOM, this.keyPoint());
     else if (event.key === "-") this.zoomBy(1 / KEY_ZOOM, this.keyPoint());
     else if (event.key === "0") this.zoomToFit();
@@ -150,6 +209,7 @@ export class Viewer {
     const moved = { x: before.x + step * arrow.x, y: before.y + step * arrow.y };
     this.crosshair = clamped(view.toPhoto(this.viewport, moved), this.photo);
     const at = view.toScreen(this.viewport, this.crosshair);
+    if (this.drafting.draft !== null) this.drafting.draw(this.viewport, this.photo, [at]);
     // Where it leaves the viewer, the photo comes after it.
     this.panBy(
       Math.min(0, this.size.width - LARGE_STEP - at.x) + Math.max(0, LARGE_STEP - at.x),
@@ -158,11 +218,19 @@ export class Viewer {
     this.events.onCrosshair(floored(this.crosshair));
   }
 
-  private tapCrosshair(): void {
+  /** Tap, or begin a line or box, or end it. */
+  private pressCrosshair(): void {
     if (this.photo === null) return;
     this.crosshair ??= clamped(view.toPhoto(this.viewport, this.keyPoint()), this.photo);
-    this.repaint();
-    this.events.onTap(floored(this.crosshair));
+    this.repaintMarks();
+    if (this.drafting.draft !== null) {
+      this.make(this.drafting.end());
+    } else if (this.drafting.draws) {
+      this.drafting.draw(this.viewport, this.photo, [this.keyPoint()]);
+      this.events.onDraft(this.drafting.draft);
+    } else {
+      this.make(this.drafting.tap(floored(this.crosshair)));
+    }
   }
 
   /** Where the keyboard acts on the screen: the crosshair, or the viewer's middle. */
@@ -189,6 +257,11 @@ export class Viewer {
   }
 
   private repaint(): void {
+    this.isSceneDue = true;
+    this.repaintMarks();
+  }
+
+  private repaintMarks(): void {
     if (this.isPaintDue) return;
     this.isPaintDue = true;
     requestAnimationFrame(() => {
@@ -198,16 +271,31 @@ export class Viewer {
   }
 
   private paint(): void {
+    const { photo, viewport, crosshair } = this;
+    const { draft } = this.drafting;
+    if (this.isSceneDue) {
+      this.isSceneDue = false;
+      const context = this.cleared(this.canvas);
+      if (photo !== null) paintScene(context, photo, viewport, this.layers);
+    }
+    const context = this.cleared(this.markCanvas);
+    if (photo === null) return;
+    // A composition is looked at as it will be saved.
+    const marks = this.layers.composition ? { ...this.marks, made: [] } : this.marks;
+    paintMarks(context, viewport, { ...marks, draft, crosshair });
+  }
+
+  /** The context of an empty canvas, in CSS pixels. */
+  private cleared(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
     const ratio = window.devicePixelRatio;
     const width = Math.round(this.size.width * ratio);
     const height = Math.round(this.size.height * ratio);
-    if (this.canvas.width !== width) this.canvas.width = width;
-    if (this.canvas.height !== height) this.canvas.height = height;
-    const context = context2d(this.canvas);
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+    const context = context2d(canvas);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.size.width, this.size.height);
-    if (this.photo === null) return;
-    paintScene(context, this.photo, this.viewport, { ...this.layers, crosshair: this.crosshair });
+    return context;
   }
 }
 

@@ -1,6 +1,7 @@
 /** Numbers and levels in plain words. */
 
 import type { Candidate } from "../src/index.ts";
+import type { Tool } from "./drafting.ts";
 
 const LEVEL_WORDS: readonly (readonly string[])[] = [
   ["Whole"],
@@ -28,6 +29,13 @@ export function labelCandidates(
     ...candidate,
     label: words?.[i] ?? `Size ${i + 1} of ${sorted.length}`,
   }));
+}
+
+/** What to do with a tool. */
+export function toolInWords({ mode, isBrush }: Tool): string {
+  if (mode === "box") return "Draw a box about the thing.";
+  const what = mode === "add" ? "what belongs to it" : "what does not belong to it";
+  return isBrush ? `Draw over ${what}.` : `Tap ${what}.`;
 }
 
 /** "4.1 MB": decimal units, as browsers and shops count. */

@@ -58,6 +58,32 @@ describe("gestures", () => {
     expect(gestures.up(9, at(0, 0))).toBeNull();
   });
 
+  it("draws instead of panning where it is told to", () => {
+    gestures.draws = true;
+    gestures.down(1, at(50, 60));
+    expect(gestures.move(1, at(53, 58))).toBeNull();
+    expect(gestures.move(1, at(70, 60))).toEqual({ kind: "draw", to: [at(50, 60), at(70, 60)] });
+    expect(gestures.move(1, at(71, 60))).toEqual({ kind: "draw", to: [at(71, 60)] });
+    expect(gestures.up(1, at(71, 60))).toEqual({ kind: "drawn" });
+    gestures.down(1, at(50, 60));
+    expect(gestures.up(1, at(51, 60))).toMatchObject({ kind: "tap" });
+  });
+
+  it("makes a pinch of a line when a second finger comes", () => {
+    gestures.draws = true;
+    gestures.down(1, at(100, 100));
+    gestures.move(1, at(150, 100));
+    expect(gestures.down(2, at(250, 100))).toEqual({ kind: "undrawn" });
+    expect(gestures.move(2, at(350, 100))).toMatchObject({ kind: "pinch", factor: 2 });
+    expect(gestures.up(2, at(350, 100))).toBeNull();
+    // The finger that is left draws nothing: its line has been given up.
+    expect(gestures.move(1, at(200, 100))).toMatchObject({ kind: "pan" });
+    expect(gestures.up(1, at(200, 100))).toBeNull();
+    gestures.down(1, at(100, 100));
+    gestures.move(1, at(150, 100));
+    expect(gestures.cancel(1)).toEqual({ kind: "undrawn" });
+  });
+
   it("forgets a cancelled touch", () => {
     gestures.down(1, at(50, 60));
     gestures.cancel(1);
