@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tracenet_bench.counting_server import CountingServer
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
-from tracenet_runtime import TapResult, TapSegmenter, TraceNetError, load_photo
+from tracenet_runtime import PhotoSession, TapResult, TapSegmenter, TraceNetError, load_photo
 from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
 
 if TYPE_CHECKING:
@@ -43,10 +43,12 @@ _WARM_UP = 2
 _SEED = 0
 _PHOTO = "photo-of-the-benchmark"
 
-# The mask is read, here and natively, because it is made at its first use.
+# The mask is read, here and natively, because it is made at its first use; and each tap begins a
+# new thing, where a guided look would correct the one before.
 _TAP_ALL = """async taps => {
   const taken = [];
   for (const [x, y] of taps) {
+    await window.session.clear();
     const start = performance.now();
     const result = await window.session.tap(x, y);
     const size = result.mask.length;
@@ -137,7 +139,7 @@ def _run(arguments: argparse.Namespace) -> None:
         taken = _in_turn(
             {
                 IN_BROWSER: partial(_tap_in_browser, page),
-                OPEN: partial(_tap_natively, native.open(photo).tap),
+                OPEN: partial(_tap_natively, partial(_begin, native.open(photo))),
                 COLD: partial(_tap_natively, partial(native.tap, photo)),
             },
             taps,
@@ -149,6 +151,11 @@ def _run(arguments: argparse.Namespace) -> None:
 def _tap_in_browser(page: Page, taps: Sequence[Tap]) -> Iterator[tuple[float, Stages]]:
     for tap in page.evaluate(_TAP_ALL, taps):
         yield tap["milliseconds"], tap["stages"]
+
+
+def _begin(session: PhotoSession, at: Tap) -> TapResult:
+    session.clear()
+    return session.tap(at)
 
 
 def _tap_natively(
