@@ -91,16 +91,24 @@ export function cellCentres(count: number): Float32Array {
 /**
  * From a mark to the places at columns `x` and rows `y`: y.length x x.length, row by row.
  *
- * Inside a box it is 0.
+ * Inside a box it is 0. Of a line, what is farther than `within` may be Infinity, which spares most
+ * of the work.
  */
-export function distanceTo(mark: Mark, x: Float32Array, y: Float32Array): Float32Array {
-  return mark.kind === "area" ? distanceToBox(mark.box, x, y) : distanceToLine(mark.points, x, y);
+export function distanceTo(
+  mark: Mark,
+  x: Float32Array,
+  y: Float32Array,
+  within = Infinity,
+): Float32Array {
+  if (mark.kind === "area") return distanceToBox(mark.box, x, y);
+  return distanceToLine(mark.points, x, y, within);
 }
 
 function distanceToLine(
   points: readonly Point[],
   x: Float32Array,
   y: Float32Array,
+  within: number,
 ): Float32Array {
   const nearest = new Float32Array(x.length * y.length).fill(Infinity);
   const only = points[0]!;
@@ -108,10 +116,13 @@ function distanceToLine(
     const [x0, y0] = [round(start.x), round(start.y)];
     const [dx, dy] = [round(round(stop.x) - x0), round(round(stop.y) - y0)];
     const square = round(round(dx * dx) + round(dy * dy));
-    for (let row = 0, i = 0; row < y.length; row++) {
+    const [left, right] = span(x, start.x, stop.x, within);
+    const [top, bottom] = span(y, start.y, stop.y, within);
+    for (let row = top; row < bottom; row++) {
       const toY = round(y[row]! - y0);
       const downs = round(toY * dy);
-      for (let column = 0; column < x.length; column++, i++) {
+      let i = row * x.length + left;
+      for (let column = left; column < right; column++, i++) {
         const toX = round(x[column]! - x0);
         const along = square === 0 ? 0 : round(round(round(toX * dx) + downs) / square);
         const share = Math.min(Math.max(along, 0), 1);
@@ -123,6 +134,21 @@ function distanceToLine(
     }
   }
   return nearest.map(Math.sqrt);
+}
+
+/** Which of the places, which ascend, are within a distance of the positions from `a` to `b`. */
+function span(
+  places: Float32Array,
+  a: number,
+  b: number,
+  within: number,
+): [first: number, stop: number] {
+  const [low, high] = [Math.min(a, b) - within, Math.max(a, b) + within];
+  let first = 0;
+  while (first < places.length && places[first]! < low) first++;
+  let stop = places.length;
+  while (stop > first && places[stop - 1]! > high) stop--;
+  return [first, stop];
 }
 
 function distanceToBox(box: Box, x: Float32Array, y: Float32Array): Float32Array {
@@ -198,7 +224,9 @@ function addStroke(
   y: Float32Array,
 ): void {
   const radius = round(Math.max(stroke.radius, LEAST_RADIUS));
-  distanceTo(stroke, x, y).forEach((away, i) => {
+  // Cells farther from the line than half a cell beyond the radius are not covered.
+  distanceTo(stroke, x, y, radius + GUIDE_STRIDE).forEach((away, i) => {
+    if (away === Infinity) return;
     const covered = share(round(round(radius - away) / GUIDE_STRIDE));
     said[i] = Math.max(said[i]!, covered);
     opposite[i] = Math.min(opposite[i]!, round(1 - covered));

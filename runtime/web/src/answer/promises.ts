@@ -48,11 +48,12 @@ export function force(cells: Cells, strokes: readonly Stroke[], view: PlacedTile
   const data = cells.data.slice();
   const [low, high] = [Math.fround(0.5 + CLEAR), Math.fround(0.5 - CLEAR)];
   for (const stroke of strokes) {
-    mixedNear(stroke, cells, view).forEach((near, i) => {
-      if (near === 0) return;
+    const near = mixedNear(stroke, cells, view);
+    for (let i = 0; i < data.length; i++) {
+      if (near[i] === 0) continue;
       if (stroke.positive && data[i]! < low) data[i] = INSIDE;
       else if (!stroke.positive && data[i]! > high) data[i] = OUTSIDE;
-    });
+    }
   }
   return { ...cells, data };
 }
@@ -72,7 +73,8 @@ export function hold(
 ): Cells {
   const reach = mixing(view);
   const least = Math.fround(Math.max(near - Math.hypot(reach.x, reach.y), 0));
-  const away = distanceTo(stroke, cellCentres(cells.width), cellCentres(cells.height));
+  const [x, y] = [cellCentres(cells.width), cellCentres(cells.height)];
+  const away = distanceTo(stroke, x, y, least + 1);
   const kept = stroke.positive ? Math.max : Math.min;
   const data = cells.data.map((value, i) =>
     away[i]! > least ? kept(value, before.data[i]!) : value,
@@ -89,23 +91,29 @@ function mixing(view: PlacedTile): Point {
 /** 1 for cells that a pixel mixes whose centre is within `STROKE_REACH` of the line. */
 function mixedNear(stroke: Stroke, { height, width }: Cells, view: PlacedTile): Uint8Array {
   // A place that is looked at is at most half a spacing from any other of the line.
-  const square = Math.hypot(STROKE_REACH, SPACING / 2) ** 2;
-  const reach = mixing(view);
-  const squares = (at: number, count: number, mixes: number) =>
-    Float64Array.from({ length: count }, (_, cell) => {
-      return Math.max(Math.abs((cell + 0.5) * GUIDE_STRIDE - at) - mixes, 0) ** 2;
-    });
+  const reach = Math.hypot(STROKE_REACH, SPACING / 2);
+  const { x: mixesX, y: mixesY } = mixing(view);
+  const square = (cell: number, at: number, mixes: number) =>
+    Math.max(Math.abs((cell + 0.5) * GUIDE_STRIDE - at) - mixes, 0) ** 2;
   const near = new Uint8Array(height * width);
   for (const place of placesAlong(stroke)) {
-    const across = squares(place.x, width, reach.x);
-    squares(place.y, height, reach.y).forEach((down, row) => {
-      if (down >= square) return;
-      for (let column = 0; column < width; column++) {
-        if (down + across[column]! < square) near[row * width + column] = 1;
+    const [left, right] = cellsAbout(place.x, mixesX + reach, width);
+    const [top, bottom] = cellsAbout(place.y, mixesY + reach, height);
+    for (let row = top; row < bottom; row++) {
+      const down = square(row, place.y, mixesY);
+      for (let column = left; column < right; column++) {
+        if (down + square(column, place.x, mixesX) < reach ** 2) near[row * width + column] = 1;
       }
-    });
+    }
   }
   return near;
+}
+
+/** All cells of an axis with their centre so near to a position, and hardly more. */
+function cellsAbout(at: number, reach: number, count: number): [first: number, stop: number] {
+  const first = Math.floor((at - reach) / GUIDE_STRIDE - 0.5);
+  const last = Math.ceil((at + reach) / GUIDE_STRIDE - 0.5);
+  return [Math.max(0, first), Math.min(count, last + 1)];
 }
 
 /** Places of a line, close to each other. */
