@@ -11,9 +11,8 @@ const details = element("details", HTMLElement);
 
 export function showAnswer(result: TapResult): void {
   element("result", HTMLElement).hidden = false;
-  const total = result.timingsMs["total"] ?? 0;
   element("cost", HTMLElement).textContent =
-    `${millisecondsInWords(total)}, ${countInWords(result.macs)} multiply-adds`;
+    `${timeInWords(result)}, ${countInWords(result.macs)} multiply-adds`;
   const facts: [string, string][] = [
     ["Schedule", result.schedule],
     ["Mask window", result.maskWindow],
@@ -34,8 +33,12 @@ export function showAnswer(result: TapResult): void {
 export function answerInWords(result: TapResult, what: string): string {
   const covered = coveredShare(result.probability);
   if (covered === 0) return "Nothing is marked; tap another place.";
-  const time = millisecondsInWords(result.timingsMs["total"] ?? 0);
-  return `${what}: ${shareInWords(covered)} of the photo, ${time}`;
+  return `${what}: ${shareInWords(covered)} of the photo`;
+}
+
+/** How long it took to answer. */
+export function timeInWords({ timingsMs }: TapResult): string {
+  return millisecondsInWords(timingsMs["total"] ?? 0);
 }
 
 /** A description list of names and values. */

@@ -1,7 +1,7 @@
 /** The mask of the open photo: asks for what gestures make, and shows all that comes of it. */
 
 import type { Gesture, TapResult } from "../src/index.ts";
-import { answerInWords, showAnswer, showLegend } from "./answer.ts";
+import { answerInWords, showAnswer, showLegend, timeInWords } from "./answer.ts";
 import { hideCandidates, showCandidates } from "./candidates.ts";
 import type { CutoutStyle } from "./cutoutStyle.ts";
 import { element } from "./dom.ts";
@@ -121,7 +121,7 @@ export class Editor {
    * Ask something of the photo that is open, and show what comes of it.
    *
    * @param what has happened then
-   * @param gesture that is made
+   * @param gesture that is made, and thus computed
    */
   private async ask(
     doing: string,
@@ -156,7 +156,7 @@ export class Editor {
     this.showState(next);
     // The thing is gone, and what took away from it adds to the next one.
     if (next.result === null && this.pending.length === 0) this.around.tools.reset();
-    setStatus(next.result === null ? READY_FOR_TAPS : answerInWords(next.result, what));
+    setStatus(next.result === null ? READY_FOR_TAPS : told(next.result, what, gesture));
   }
 
   private showState(next: State): void {
@@ -187,7 +187,7 @@ export class Editor {
       levels: window.tracenet.segmenter?.levels ?? [],
       ask: (level) => edits.candidate(photo, first.at, level),
       onChosen: (level) => {
-        void this.ask("Looking…", "Mask found", (_, of) => edits.make(of, first, level));
+        void this.ask("Looking…", "Mask found", (_, of) => edits.make(of, first, level), first);
       },
     });
   }
@@ -205,4 +205,10 @@ export class Editor {
       result !== null || canRedo || isBusy,
     );
   }
+}
+
+/** What came of it; of a gesture, how long it took. */
+function told(result: TapResult, what: string, gesture: Gesture | undefined): string {
+  const text = answerInWords(result, what);
+  return gesture === undefined ? text : `${text}, ${timeInWords(result)}`;
 }

@@ -23,7 +23,9 @@ const RADIUS = 9;
 const PENDING_DASH = [4, 4];
 const BOX_DASH = [8, 5];
 /** Through which the photo is seen. */
-const LINE_OPACITY = 0.55;
+const LINE_OPACITY = 0.7;
+/** Around a line, so that it stands out on its own colour. */
+const LINE_EDGE = 4;
 
 /** @param context in CSS pixels of the viewer, empty */
 export function paintMarks(
@@ -107,10 +109,16 @@ function paintLine(
     const to = toScreen(viewport, point);
     context.lineTo(to.x, to.y);
   }
+  const shown = Math.max(width * viewport.scale, 4);
   context.globalAlpha = LINE_OPACITY;
-  context.lineWidth = Math.max(width * viewport.scale, 4);
-  context.strokeStyle = colorOf(isPositive);
-  context.stroke();
+  for (const [lineWidth, color] of [
+    [shown + LINE_EDGE, LIGHT],
+    [shown, colorOf(isPositive)],
+  ] as const) {
+    context.lineWidth = lineWidth;
+    context.strokeStyle = color;
+    context.stroke();
+  }
   context.globalAlpha = 1;
   context.setLineDash(isPending ? PENDING_DASH : []);
   context.lineWidth = 2;
