@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 import {
+  distanceTo,
   guidePlanes,
   isStroke,
   type Cells,
@@ -101,6 +102,23 @@ test.each(kept)("what strokes force on the tile $tile, and what is held", (given
   expectNear(force(cells, strokes, view).data, given.forced);
   expectNear(hold(cells, before, newest, given.near, view).data, given.held);
   expect(cells).toEqual(cellsOf(given.seed));
+});
+
+test("points beside a line are left out of its mark", () => {
+  const view = viewOf([0, 0, 48, 32]);
+  const points = Array.from({ length: 500 }, (_, i) => ({
+    x: 2 + (40 * i) / 499,
+    y: 16 + 10 * Math.sin(i / 80),
+  }));
+  const mark = markOf({ kind: "scribble", points, width: 6, positive: true }, view) as Stroke;
+  expect(mark.points.length).toBeLessThan(60);
+  expect([mark.points[0], mark.points.at(-1)]).toEqual([points[0], points.at(-1)]);
+  const [x, y] = [Float32Array.of(5, 20, 40), Float32Array.of(3, 17, 30)];
+  const all = distanceTo({ ...mark, points }, x, y);
+  distanceTo(mark, x, y).forEach((away, i) => expect(Math.abs(away - all[i]!)).toBeLessThan(0.06));
+  const closed = [{ x: 5, y: 5 }, { x: 9, y: 5 }, { x: 5, y: 5 }];
+  const loop = markOf({ kind: "scribble", points: closed, width: 6, positive: true }, view) as Stroke;
+  expect(loop.points).toEqual(closed);
 });
 
 function stateOf({ photo, base_seed: seed, layers }: (typeof states)[number]): MaskState {

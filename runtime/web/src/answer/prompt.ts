@@ -9,6 +9,9 @@ import { checkTap, tileScale, toTileCanvas, type PlacedTile } from "../image/geo
 import type { Box, Point, Size } from "../rectangles.ts";
 import { centreOfBox, middleOfLine, type Mark } from "./marks.ts";
 
+/** Canvas pixels. */
+const BESIDE = 0.05;
+
 /** The pixel that holds `at` belongs to the thing, or does not. */
 export interface Tap {
   readonly kind: "tap";
@@ -123,7 +126,7 @@ export function markOf(gesture: Gesture, view: PlacedTile): Mark {
     return { kind: "stroke", points, radius: 0, positive };
   }
   const scale = tileScale(view);
-  const points = gesture.points.map((point) => toTileCanvas(view, point));
+  const points = simplified(gesture.points.map((point) => toTileCanvas(view, point)));
   const radius = (gesture.width / 2) * Math.max(scale.x, scale.y);
   return { kind: "stroke", points, radius, positive };
 }
@@ -135,4 +138,41 @@ export function tapped(gesture: Gesture, photo: Size): Point {
     x: Math.min(Math.floor(x), photo.width - 1),
     y: Math.min(Math.floor(y), photo.height - 1),
   };
+}
+
+/**
+ * The line without points that lie within `BESIDE` of it (Douglas and Peucker, 1973).
+ *
+ * Hands are sampled more finely than a canvas can show.
+ */
+function simplified(line: readonly Point[]): Point[] {
+  const kept = new Set([0, line.length - 1]);
+  const parts: [first: number, last: number][] = [[0, line.length - 1]];
+  for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
+    const [first, last] = part;
+    const [middle, away] = farthest(line, first, last);
+    if (away <= BESIDE) continue;
+    kept.add(middle);
+    parts.push([first, middle], [middle, last]);
+  }
+  return line.filter((_, number) => kept.has(number));
+}
+
+/** The point between two of a line that is farthest from the straight one that joins them. */
+function farthest(
+  line: readonly Point[],
+  first: number,
+  last: number,
+): [number: number, away: number] {
+  const [from, to] = [line[first]!, line[last]!];
+  const [dx, dy] = [to.x - from.x, to.y - from.y];
+  const square = dx * dx + dy * dy;
+  let found: [number: number, away: number] = [first, 0];
+  for (let number = first + 1; number < last; number++) {
+    const [x, y] = [line[number]!.x - from.x, line[number]!.y - from.y];
+    const share = square === 0 ? 0 : Math.min(Math.max((x * dx + y * dy) / square, 0), 1);
+    const away = Math.hypot(x - share * dx, y - share * dy);
+    if (away > found[1]) found = [number, away];
+  }
+  return found;
 }

@@ -173,6 +173,7 @@ export class GuidedView implements View {
       gestures: [gesture],
       mask: this.put(emptyState(this.size), passed.cells, view, marks),
       view,
+      marks,
       own: evidence,
       score: answer.answering.score,
       level: answer.answering.level,
@@ -199,6 +200,7 @@ export class GuidedView implements View {
       gestures: [],
       mask: state,
       view: null,
+      marks: [],
       own: { positive: new Float32Array(), negative: new Float32Array() },
       score: 1,
       level: GIVEN,
@@ -261,7 +263,8 @@ export class GuidedView implements View {
     const own: Own = isKept
       ? { positive: step.own.positive.slice(), negative: step.own.negative.slice() }
       : { positive: new Float32Array(size), negative: new Float32Array(size) };
-    for (const gesture of isKept ? step.gestures.slice(-1) : step.gestures) {
+    const unseen = isKept ? step.gestures.slice(-1) : step.gestures;
+    for (const gesture of unseen) {
       const { x, y } = tapped(gesture, this.size);
       if (x < tile[0] || x >= tile[2] || y < tile[1] || y >= tile[3]) continue;
       const sign = isPositive(gesture) ? own.positive : own.negative;
@@ -270,12 +273,13 @@ export class GuidedView implements View {
       });
     }
     const { marks, prior, held } = timed(run.timings, "mask", () => ({
-      marks: step.gestures.map((gesture) => markOf(gesture, view)),
+      marks: [...(isKept ? step.marks : []), ...unseen.map((gesture) => markOf(gesture, view))],
       prior: carried(step.mask, view),
       held: carried(before, view),
     }));
     const { cells, obeyed } = await runPasses(this.rule, encoded, marks, prior, held, own, run);
-    return { after: { ...step, mask: this.put(step.mask, cells, view, marks), view, own }, obeyed };
+    const mask = this.put(step.mask, cells, view, marks);
+    return { after: { ...step, mask, view, marks, own }, obeyed };
   }
 
   /** TraceNet's own mask at a gesture on the tile, times its score. */

@@ -1,6 +1,7 @@
 /** What a thing is after some gestures. */
 
 import type { Own } from "../answer/correction.ts";
+import type { Mark } from "../answer/marks.ts";
 import { stateArrays, type MaskState } from "../answer/maskState.ts";
 import type { Gesture } from "../answer/prompt.ts";
 import type { Answer, Candidate, ComputedRegion } from "../answer/result.ts";
@@ -14,13 +15,14 @@ export const GUIDED = "guided";
 /**
  * A thing after some gestures; it never changes.
  *
- * `view` is the tile that was corrected last, and `own` what TraceNet's own masks say there of the
- * gestures. A mask that was given has no tile. The rest is as in `Answer`.
+ * `view` is the tile that was corrected last, `marks` are the gestures there, and `own` is what
+ * TraceNet's own masks say of them. A mask that was given has no tile. The rest is as in `Answer`.
  */
 export interface Step {
   readonly gestures: readonly Gesture[];
   readonly mask: MaskState;
   readonly view: PlacedTile | null;
+  readonly marks: readonly Mark[];
   readonly own: Own;
   readonly score: number;
   readonly level: string;
