@@ -29,8 +29,8 @@ export interface State {
 }
 
 /**
- * Where a bundle has a guided look, no gesture is left out; else the last of several at once is
- * answered. Answers for another photo than the page's are null.
+ * Where a bundle has a guided look, no gesture is left out while its photo stays; else the last of
+ * several at once is answered. What is left out is null.
  */
 export class Edits {
   /** The session of the page's photo; null where that has to be opened before the next gesture. */
@@ -123,7 +123,8 @@ export class Edits {
         if (number !== this.latest) return null;
         const session = await this.sessionOf(photo);
         await work(session);
-        return number === this.latest ? stateOf(session) : null;
+        // What was done with a guided look stays done, even if another photo was to follow.
+        return number === this.latest || this.isGuided ? stateOf(session) : null;
       } finally {
         this.asked--;
       }
