@@ -6,7 +6,7 @@ import { context2d, create, element } from "./dom.ts";
 import { paintOverlay } from "./overlay.ts";
 import { within, type OpenPhoto } from "./photo.ts";
 import type { Point } from "./viewport.ts";
-import { labelCandidates, shareInWords } from "./words.ts";
+import { labelCandidates, shareInWords, type LabelledCandidate } from "./words.ts";
 
 /** Sides of a picture, in CSS pixels, and how many pixels it has for each of them. */
 const SIDE = 64;
@@ -36,19 +36,25 @@ export interface Choices {
   onChosen(level: string): void;
 }
 
-/** The pictures, by level, of the thing that they are of. */
-let shownFor: { readonly key: string; readonly pictures: Map<string, HTMLElement> } | null = null;
+/** What is known of a candidate once its mask is. */
+interface Known {
+  readonly picture: HTMLElement;
+  /** Of the photo that the mask covers. */
+  readonly share: number;
+}
+
+/** Of the thing that is shown: its candidates so far, by level. */
+let shown: { readonly key: string; readonly known: Map<string, Known> } | null = null;
 
 /** Show the candidates of a first tap; the pictures come one after the other. */
 export function showCandidates(choices: Choices): void {
-  const { photo, result, levels } = choices;
-  const sorted = labelCandidates(result.candidates, levels);
+  const { result, levels } = choices;
   const key = JSON.stringify(result.candidates);
+  if (shown?.key !== key) shown = { key, known: new Map() };
+  const { known } = shown;
   const hadFocus = group.contains(document.activeElement);
-  if (shownFor?.key !== key) shownFor = { key, pictures: new Map() };
-  const { pictures } = shownFor;
-  const view = viewOf(photo, result.candidates);
-  const buttons = sorted.map(({ level, label }) => {
+  const labelled = labelCandidates(result.candidates, levels);
+  const buttons = labelled.map(({ level, label }) => {
     const isChosen = level === result.level;
     const button = create("button", { type: "button", tabIndex: isChosen ? 0 : -1 });
     button.dataset["testid"] = `candidate-${level}`;
@@ -56,8 +62,7 @@ export function showCandidates(choices: Choices): void {
     button.setAttribute("aria-checked", String(isChosen));
     button.setAttribute("aria-label", label);
     button.addEventListener("click", () => choices.onChosen(level));
-    if (isChosen) pictures.set(level, pictureOf(photo, result, view));
-    button.append(pictures.get(level) ?? placeholder());
+    button.append(placeholder());
     return button;
   });
   buttons.forEach((button, i) => {
@@ -73,29 +78,47 @@ export function showCandidates(choices: Choices): void {
   group.replaceChildren(...buttons);
   section.hidden = buttons.length < 2;
   if (hadFocus) buttons.find((button) => button.tabIndex === 0)?.focus();
-  const describe = (i: number, other: TapResult): void => {
-    const share = shareInWords(coveredShare(other.probability));
-    buttons[i]?.setAttribute("aria-label", `${sorted[i]?.label}, covers ${share} of the photo`);
+  const slots = labelled.map((candidate, i) => ({ ...candidate, button: buttons[i]! }));
+  void fill(slots, choices, known);
+}
+
+interface Slot extends LabelledCandidate {
+  readonly button: HTMLButtonElement;
+}
+
+/** Show what is known of the candidates, and ask for the rest until something else is shown. */
+async function fill(
+  slots: readonly Slot[],
+  { photo, result, ask }: Choices,
+  known: Map<string, Known>,
+): Promise<void> {
+  const view = viewOf(photo, result.candidates);
+  const show = ({ level, label, button }: Slot): void => {
+    const found = known.get(level);
+    if (found === undefined) return;
+    button.setAttribute("aria-label", `${label}, covers ${shareInWords(found.share)} of the photo`);
+    button.replaceChildren(found.picture);
   };
-  void (async () => {
-    for (const [i, { level }] of sorted.entries()) {
-      const isChosen = level === result.level;
-      const other = isChosen ? result : await choices.ask(level).catch(() => null);
-      if (other === null || !buttons[i]?.isConnected) return;
-      describe(i, other);
-      if (pictures.has(level)) continue;
-      const picture = pictureOf(photo, other, view);
-      pictures.set(level, picture);
-      buttons[i]?.replaceChildren(picture);
-    }
-  })();
+  const learn = (answer: TapResult): void => {
+    const picture = pictureOf(photo, answer, view);
+    known.set(answer.level, { picture, share: coveredShare(answer.probability) });
+  };
+  if (!known.has(result.level)) learn(result);
+  slots.forEach(show);
+  for (const slot of slots.filter(({ level }) => !known.has(level))) {
+    // What fails here fails again, and is told, when the candidate is chosen.
+    const answer = await ask(slot.level).catch(() => null);
+    if (answer === null || !slot.button.isConnected) return;
+    learn(answer);
+    show(slot);
+  }
 }
 
 /** Take the candidates away, where there are none to choose from. */
 export function hideCandidates(): void {
   section.hidden = true;
   group.replaceChildren();
-  shownFor = null;
+  shown = null;
 }
 
 /** The square of the photo that shows all candidates, in photo pixels. */
