@@ -67,6 +67,7 @@ GUIDED = {
     "margin": 4,
     "spill": 0.02,
     "roomy": 0.6,
+    "small": 0.4,
 }
 
 

@@ -78,6 +78,22 @@ class Greedy(SmallThings):
         return outputs
 
 
+class Steady(SmallThings):
+    """Sees the thing on the middle of the tile, over so many cells, when it corrects."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        cells = np.full((16, 24), 0.1, np.float32)
+        cells[8 - rows // 2 : 8 + rows // 2, 12 - columns // 2 : 12 + columns // 2] = 0.9
+        self._cells = cells[None, None]
+
+    def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = super().run(program, inputs)
+        if program == "correction":
+            outputs["mask_state"] = self._cells
+        return outputs
+
+
 class AnyMask(SmallThings):
     """Says of every correction what comes to its mind."""
 
@@ -224,7 +240,7 @@ def test_another_level_takes_the_place_of_the_first_tap(
 
 
 def test_the_twentieth_gesture_costs_what_the_second_does(folder: Path, bundle: Bundle) -> None:
-    engine = Reluctant()
+    engine = Steady(8, 12)
     session = TapSegmenter(bundle, engine).open(PHOTO)
     tile = session.tap((250, 140)).tile
     costs = []
@@ -399,6 +415,23 @@ def test_a_mask_that_spills_moves_the_tile(bundle: Bundle) -> None:
     assert engine.calls.count("correction") == 1
 
 
+def test_a_mask_that_has_become_small_is_seen_closer(bundle: Bundle) -> None:
+    engine = Steady(4, 4)
+    session = TapSegmenter(bundle, engine).open(PHOTO)
+    mask = np.zeros(PHOTO.shape[:2], np.bool_)
+    mask[40:260, 60:360] = True
+    session.start_from(mask)
+    assert session.tap((70, 50), positive=False).tile is None  # that it shows, too
+    engine.calls.clear()
+    result = session.tap((210, 150))
+    assert engine.calls.count("correction") > 1
+    assert result.tile is not None
+    x0, y0, x1, y1 = result.tile
+    assert x0 <= 210 < x1
+    assert y0 <= 150 < y1
+    assert x1 - x0 < 300
+
+
 def test_answers_that_are_no_numbers_are_refused(bundle: Bundle) -> None:
     class Broken(NumpyEngine):
         def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -435,6 +468,7 @@ def test_passes_end_when_little_changes(bundle: Bundle) -> None:
         ({"near": 8}, "near must be at least 16"),
         ({"spill": 2}, "spill must be from 0 to 1"),
         ({"roomy": 0}, "roomy must be at least 0.1"),
+        ({"small": 2}, "small must be from 0 to 1"),
         ({"margin": -1}, "margin must be at least 0"),
         ({"extent": 65}, "larger than the canvas"),
         ({"kind": "zoom"}, "phase per photo"),

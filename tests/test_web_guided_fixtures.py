@@ -191,7 +191,7 @@ def guided_tiles() -> list[dict[str, Any]]:
         width, height = (int(v) for v in 2 ** rng.uniform(4, 13, 2))
         photo = height, width
         zoom = ZoomRule(0, 0, 36.0, 4.0, 1.2, 0.8, 0.7)
-        rule = GuidedRule(zoom, 0, 20.0, 18.0, margin=4.0, spill=0.02, roomy=0.6)
+        rule = GuidedRule(zoom, 0, 20.0, 18.0, margin=4.0, spill=0.02, roomy=0.6, small=0.4)
         x0, x1 = sorted(round(float(v), 3) for v in rng.uniform(0, width, 2))
         y0, y1 = sorted(round(float(v), 3) for v in rng.uniform(0, height, 2))
         extent = float(rng.uniform(10, 40))
@@ -211,6 +211,7 @@ def guided_tiles() -> list[dict[str, Any]]:
                 "seed": seed,
                 "threshold": threshold,
                 "spills": rule.spills(inside, view, photo),
+                "shrinks": rule.shrinks(gesture.bounds, view),
             }
         )
     return found

@@ -25,6 +25,7 @@ _NEAR = 64.0
 _MARGIN = 4.0
 _SPILL = 0.02
 _ROOMY = 0.6
+_SMALL = 0.4
 
 
 def zoom_rule(first: int, tile: int) -> ZoomRule:
@@ -50,4 +51,5 @@ def guided_rule(first: int, tile: int) -> GuidedRule:
         margin=_MARGIN,
         spill=_SPILL,
         roomy=_ROOMY,
+        small=_SMALL,
     )

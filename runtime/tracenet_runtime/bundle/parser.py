@@ -321,6 +321,7 @@ def _guided(guided: JsonValue) -> GuidedRule:
         margin=guided["margin"].number(),
         spill=_share(guided["spill"]),
         roomy=_share(guided["roomy"]),
+        small=_share(guided["small"]),
     )
     for name, least in (("settled", 0.0), ("near", 16.0), ("margin", 0.0), ("roomy", 0.1)):
         if getattr(rule, name) < least:

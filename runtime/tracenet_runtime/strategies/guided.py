@@ -23,7 +23,7 @@ from tracenet_runtime.answer.result import GIVEN, TapResult
 from tracenet_runtime.contract import GUIDE_STRIDE
 from tracenet_runtime.errors import GestureError
 from tracenet_runtime.graph.schedule import Choice, Schedule
-from tracenet_runtime.image.geometry import PlacedTile, Size, Tile, united
+from tracenet_runtime.image.geometry import Box, PlacedTile, Size, Tile, united
 from tracenet_runtime.image.mask import ProbabilityMap
 from tracenet_runtime.image.pixels import Photo
 from tracenet_runtime.strategies.rules import GuidedRule
@@ -34,7 +34,8 @@ CORRECTION = "correction"
 """The name that results have for the window of a mask that was corrected."""
 
 MOST_MOVES = 2
-"""How often the tile may move after a gesture because the mask spills over its sides."""
+"""How often the tile may move after a gesture because the mask spills over its sides or has become
+small on it."""
 
 
 @dataclass(frozen=True)
@@ -244,14 +245,10 @@ class GuidedView:
             tile = self._tile_about(step.mask, gestures, rule.zoom.extent)
         after, obeyed = self._pass(replace(step, gestures=gestures), step.mask, tile, run)
         for _ in range(MOST_MOVES):
-            inside = after.mask.layers[-1].map.probability > 0.5
-            assert after.view is not None  # a step that was corrected has one
-            if not rule.spills(inside, after.view, self._size):
+            better = self._better_tile(after)
+            if better is None:
                 break
-            tile = self._tile_about(after.mask, gestures, rule.roomy * min(self._canvas))
-            if tile == after.view.tile:
-                break
-            after, _ = self._pass(after, step.mask, tile, run)
+            after, _ = self._pass(after, step.mask, better, run)
         return replace(
             after,
             box=after.mask.box() or (0.0, 0.0, 0.0, 0.0),
@@ -314,12 +311,30 @@ class GuidedView:
             self._opened = opened
         return opened
 
+    def _better_tile(self, step: Step) -> Tile | None:
+        """Where the mask lies better than on its tile; None if it lies well there."""
+        rule, view = self._rule, step.view
+        assert view is not None  # a step that was corrected has one
+        inside = step.mask.layers[-1].map.probability > 0.5
+        if rule.spills(inside, view, self._size):
+            extent = rule.roomy * min(self._canvas)
+        elif rule.shrinks(self._about(step.mask, step.gestures), view):
+            extent = rule.zoom.extent
+        else:
+            return None
+        tile = self._tile_about(step.mask, step.gestures, extent)
+        return None if tile == view.tile else tile
+
     def _tile_about(self, mask: MaskState, gestures: Sequence[Gesture], extent: float) -> Tile:
-        """About the mask, all positive gestures and the newest one."""
+        about = self._about(mask, gestures)
+        return self._rule.zoom.tile_about(self._canvas, self._size, about, extent)
+
+    @staticmethod
+    def _about(mask: MaskState, gestures: Sequence[Gesture]) -> Box:
+        """The box about the mask, all positive gestures and the newest one."""
         boxes = [gesture.bounds for gesture in gestures[:-1] if gesture.positive]
         box = mask.box()
-        about = united([*boxes, gestures[-1].bounds, *([] if box is None else [box])])
-        return self._rule.zoom.tile_about(self._canvas, self._size, about, extent)
+        return united([*boxes, gestures[-1].bounds, *([] if box is None else [box])])
 
     def _layer(self, cells: FloatArray, view: PlacedTile, marks: Sequence[Mark]) -> Layer:
         window = (0, 0, view.canvas[1], view.canvas[0])

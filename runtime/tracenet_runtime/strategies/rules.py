@@ -105,7 +105,8 @@ class GuidedRule:
     those of ``Passes``.
 
     A gesture that is not ``margin`` canvas pixels inside the tile moves the tile to the mask, all
-    positive gestures and this one, which then fill the zoom's extent. A mask that covers more than
+    positive gestures and this one, which then fill the zoom's extent. So do these where they are
+    left with less than the share ``small`` of the tile's longer side. A mask that covers more than
     the share ``spill`` of a side of the tile gets a tile of which they fill the share ``roomy``.
     """
 
@@ -116,6 +117,7 @@ class GuidedRule:
     margin: float
     spill: float
     roomy: float
+    small: float
 
     def leaves(self, view: PlacedTile, photo: Size, bounds: Box) -> bool:
         """Whether what has these bounds, in photo pixels, is not well inside a tile.
@@ -130,6 +132,17 @@ class GuidedRule:
             or (x1 < photo[1] and bounds[2] > x1 - across)
             or (y1 < photo[0] and bounds[3] > y1 - down)
         )
+
+    def shrinks(self, box: Box, view: PlacedTile) -> bool:
+        """Whether what has this box is too small on a tile, and another one shows more of it.
+
+        ``box`` is in photo pixels.
+        """
+        x0, y0, x1, y1 = box
+        across, down = view.scale
+        longer = max((x1 - x0) * across, (y1 - y0) * down)
+        closer = self.zoom.scale(box) > max(across, down)
+        return closer and longer < self.small * max(view.canvas)
 
     def spills(self, inside: Mask, view: PlacedTile, photo: Size) -> bool:
         """Whether a mask of a tile's cells reaches over a side of it that is not the photo's.

@@ -33,7 +33,7 @@ import { place } from "../src/image/canvas.ts";
 import type { PlacedTile } from "../src/image/geometry.ts";
 import { decodeRle } from "../src/image/rle.ts";
 import type { Box, Size } from "../src/rectangles.ts";
-import { leaves, spills, tileAbout } from "../src/strategies/rules.ts";
+import { leaves, shrinks, spills, tileAbout } from "../src/strategies/rules.ts";
 import tiles from "./fixtures/guided_tiles.json";
 import kept from "./fixtures/kept.json";
 import marks from "./fixtures/marks.json";
@@ -173,13 +173,16 @@ test("tiles about boxes, gestures that leave them, and masks that spill are as i
   const numbers = { enlarge: 4, gain: 1.2, inside: 0.8, trust: 0.7 };
   const zoom = { kind: "zoom", first: 0, tile: 0, extent: 36, ...numbers } as const;
   const passes = { passes: 0, settled: 20, near: 18 };
-  const rule = { kind: "guided", zoom, ...passes, margin: 4, spill: 0.02, roomy: 0.6 } as const;
+  const shares = { spill: 0.02, roomy: 0.6, small: 0.4 };
+  const rule = { kind: "guided", zoom, ...passes, margin: 4, ...shares } as const;
   for (const given of tiles) {
     const photo = sizeOf(given.photo);
     const tile = tileAbout(zoom, CANVAS, photo, given.box as unknown as Box, given.extent);
     expect(tile).toEqual(given.tile);
     const view = viewOf(tile);
-    expect(leaves(rule, view, photo, boundsOf(gestureOf(given.gesture)))).toBe(given.leaves);
+    const bounds = boundsOf(gestureOf(given.gesture));
+    expect(leaves(rule, view, photo, bounds)).toBe(given.leaves);
+    expect(shrinks(rule, bounds, view)).toBe(given.shrinks);
     const inside = cellsOf(given.seed).data.map((value) =>
       value > Math.fround(given.threshold / 255) ? 1 : 0,
     );

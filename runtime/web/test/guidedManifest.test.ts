@@ -30,6 +30,7 @@ test.each<[path: string, value: unknown, reason: RegExp]>([
   ["strategy.spill", 1.5, /from 0 to 1/],
   ["strategy.roomy", 0.05, /at least 0.1/],
   ["strategy.roomy", 2, /from 0 to 1/],
+  ["strategy.small", 2, /from 0 to 1/],
   ["strategy.tile", 0, /no phase per correction/],
   ["strategy.tile", 7, /schedule number 7/],
   ["strategy.first", 3, /phase per photo/],

@@ -309,6 +309,7 @@ function parseGuided(guided: JsonValue): GuidedRule {
     margin: atLeast("margin", 0),
     spill: shareOf(guided.get("spill")),
     roomy: atLeast("roomy", 0.1, shareOf),
+    small: shareOf(guided.get("small")),
   };
 }
 

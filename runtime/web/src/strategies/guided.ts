@@ -21,7 +21,7 @@ import { isSameTile, united, type PlacedTile } from "../image/geometry.ts";
 import type { Pixels } from "../image/pixels.ts";
 import type { Box, Point, Size } from "../rectangles.ts";
 import { timed, type Timings } from "../timing.ts";
-import { chooseTile, leaves, spills, tileAbout, type GuidedRule } from "./rules.ts";
+import { chooseTile, leaves, shrinks, spills, tileAbout, type GuidedRule } from "./rules.ts";
 import { answerOf, GUIDED, type Step } from "./step.ts";
 import type { Strategy, View } from "./strategy.ts";
 
@@ -31,7 +31,10 @@ const CORRECTION = "correction";
 /** Of a mask without pixels. */
 const NO_BOX: Box = [0, 0, 0, 0];
 
-/** How often the tile may move after a gesture because the mask spills over its sides. */
+/**
+ * How often the tile may move after a gesture because the mask spills over its sides or has become
+ * small on it.
+ */
 const MOST_MOVES = 2;
 
 /** A look by `first` at the whole photo; looks and corrections by `tile`. */
@@ -219,25 +222,21 @@ export class GuidedView implements View {
   async correct(step: Step, gesture: Gesture, timings: Timings): Promise<Step> {
     checkGesture(gesture, this.size);
     const { rule, size } = this;
-    const { canvas } = this.choice;
     const run = new Run(timings);
     const gestures = [...step.gestures, gesture];
     const stays = step.view !== null && !leaves(rule, step.view, size, boundsOf(gesture));
-    let tile = stays ? step.view.tile : this.tileAbout(step.mask, gestures, rule.zoom.extent);
+    const tile = stays ? step.view.tile : this.tileAbout(step.mask, gestures, rule.zoom.extent);
     let { after, obeyed } = await this.pass({ ...step, gestures }, step.mask, tile, run);
     for (let moves = 0; moves < MOST_MOVES; moves++) {
-      const { map, view } = after.mask.layers.at(-1)!;
-      if (!spills(rule, { ...map, data: map.probability }, view, size)) break;
-      const roomy = rule.roomy * Math.min(canvas.height, canvas.width);
-      tile = this.tileAbout(after.mask, gestures, roomy);
-      if (tile.every((side, i) => side === view.tile[i])) break;
-      ({ after } = await this.pass(after, step.mask, tile, run));
+      const better = this.betterTile(after);
+      if (better === null) break;
+      ({ after } = await this.pass(after, step.mask, better, run));
     }
     return {
       ...after,
       box: stateBox(after.mask) ?? NO_BOX,
       window: CORRECTION,
-      canvas,
+      canvas: this.choice.canvas,
       macs: run.macs,
       regions: run.regions,
       obeyed,
@@ -313,12 +312,24 @@ export class GuidedView implements View {
     return encoded;
   }
 
-  /** About the mask, all positive gestures and the newest one. */
+  /** Where the mask lies better than on its tile; null if it lies well there. */
+  private betterTile({ mask, gestures }: Step): Box | null {
+    const { rule, size } = this;
+    const { canvas } = this.choice;
+    const { map, view } = mask.layers.at(-1)!;
+    let extent = rule.zoom.extent;
+    if (spills(rule, { ...map, data: map.probability }, view, size)) {
+      extent = rule.roomy * Math.min(canvas.height, canvas.width);
+    } else if (!shrinks(rule, about(mask, gestures), view)) {
+      return null;
+    }
+    const tile = this.tileAbout(mask, gestures, extent);
+    return tile.every((side, i) => side === view.tile[i]) ? null : tile;
+  }
+
   private tileAbout(mask: MaskState, gestures: readonly Gesture[], extent: number): Box {
-    const boxes = gestures.slice(0, -1).filter(isPositive).map(boundsOf);
-    const box = stateBox(mask);
-    const about = united([...boxes, boundsOf(gestures.at(-1)!), ...(box === null ? [] : [box])]);
-    return tileAbout(this.rule.zoom, this.choice.canvas, this.size, about, extent);
+    const box = about(mask, gestures);
+    return tileAbout(this.rule.zoom, this.choice.canvas, this.size, box, extent);
   }
 
   /** The mask with what a pass said of a tile. */
@@ -338,4 +349,11 @@ function blank({ height, width }: Cells): Cells {
 
 function times(factor: number, values: Float32Array): Float32Array {
   return values.map((value) => factor * value);
+}
+
+/** The box about the mask, all positive gestures and the newest one. */
+function about(mask: MaskState, gestures: readonly Gesture[]): Box {
+  const boxes = gestures.slice(0, -1).filter(isPositive).map(boundsOf);
+  const box = stateBox(mask);
+  return united([...boxes, boundsOf(gestures.at(-1)!), ...(box === null ? [] : [box])]);
 }

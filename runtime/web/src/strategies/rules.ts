@@ -39,8 +39,9 @@ export interface ZoomRule {
  *
  * `zoom` says which tile a first tap is looked at on. A gesture that is not `margin` canvas pixels
  * inside the tile moves the tile to the mask, all positive gestures and this one, which then fill
- * the zoom's extent. A mask that covers more than the share `spill` of a side of the tile gets a
- * tile of which they fill the share `roomy`.
+ * the zoom's extent. So do these where they are left with less than the share `small` of the tile's
+ * longer side. A mask that covers more than the share `spill` of a side of the tile gets a tile of
+ * which they fill the share `roomy`.
  */
 export interface GuidedRule extends Passes {
   readonly kind: "guided";
@@ -48,6 +49,7 @@ export interface GuidedRule extends Passes {
   readonly margin: number;
   readonly spill: number;
   readonly roomy: number;
+  readonly small: number;
 }
 
 export type StrategyRule = SingleRule | ZoomRule | GuidedRule;
@@ -115,6 +117,19 @@ export function leaves(rule: GuidedRule, view: PlacedTile, photo: Size, bounds: 
     (x1 < photo.width && bounds[2] > x1 - across) ||
     (y1 < photo.height && bounds[3] > y1 - down)
   );
+}
+
+/**
+ * Whether what has this box is too small on a tile, and another one shows more of it.
+ *
+ * `box` is in photo pixels.
+ */
+export function shrinks(rule: GuidedRule, box: Box, view: PlacedTile): boolean {
+  const [x0, y0, x1, y1] = box;
+  const scale = tileScale(view);
+  const longer = Math.max((x1 - x0) * scale.x, (y1 - y0) * scale.y);
+  const isCloser = tileScaleFor(rule.zoom, box, rule.zoom.extent) > Math.max(scale.x, scale.y);
+  return isCloser && longer < rule.small * Math.max(view.canvas.height, view.canvas.width);
 }
 
 /** Whether a mask of a tile's cells reaches over a side of it that is not the photo's. */
