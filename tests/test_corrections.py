@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from tracenet.data.corrections import (
 )
 from tracenet.model import CheckpointError, TraceNet, load_checkpoint, with_guided_look
 from tracenet.training.loop import train
-from tracenet.training.losses.corrections import normalised_focal_loss
+from tracenet.training.losses.corrections import normalised_focal_loss, obedience_loss
 from tracenet.training.optimization import Optimization, freeze_all_but_guided_look
 from tracenet.training.sessions import OwnMasks, Sessions
 from tracenet.training.tasks import corrections
@@ -239,6 +240,15 @@ def test_only_the_guided_look_learns(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not torch.equal(
         trained.state_dict()["guided_look.predict.weight"], frozen["guided_look.predict.weight"]
     )
+
+
+def test_clicked_cells_count_alone_in_obedience() -> None:
+    logits = torch.tensor([[[2.0, -3.0], [0.5, 9.0]], [[4.0, 1.0], [1.0, 1.0]]])
+    target = torch.tensor([[[True, False], [False, False]], [[False] * 2] * 2])
+    touched = torch.tensor([[[True, False], [True, False]], [[False] * 2] * 2])
+    right, wrong = math.log1p(math.exp(-2.0)), math.log1p(math.exp(0.5))
+    losses = obedience_loss(logits, target, touched)
+    assert losses.tolist() == pytest.approx([(right + wrong) / 2, 0.0])
 
 
 def test_learning_to_obey(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class CorrectionInputs:
     augmentation: Augmentation = Augmentation((0.7, 1.4))  # noqa: RUF009 - frozen
     copy_paste: CopyPaste = CopyPaste()  # noqa: RUF009 - frozen
     tiles: TileAugmentation = TileAugmentation(  # noqa: RUF009 - frozen
-        {TILE_SIDE: 0.9}, reach=(0.17, 0.65), enlargement=4.0, displacement=0.1, alone=1.0
+        {TILE_SIDE: 0.9}, reach=(0.17, 0.65), enlargement=6.0, displacement=0.1, alone=1.0
     )
 
 

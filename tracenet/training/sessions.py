@@ -112,6 +112,14 @@ class Sessions:
         ]
         return torch.from_numpy(np.stack(planes))
 
+    def touched(self) -> Tensor:
+        """Which cells were clicked: bool, as ``target``, which is what each click said."""
+        touched = torch.zeros_like(self.target)
+        for session, places in enumerate(self._clicked):
+            for x, y in places:
+                touched[session, y, x] = True
+        return touched
+
     def tap(self, sessions: list[int], taps: Tensor) -> Tensor:
         """Each of these taps its thing; TraceNet's masks there, T x h x w."""
         for session, (x, y) in zip(sessions, taps.tolist(), strict=True):

@@ -24,17 +24,20 @@ from tracenet.data.corrections import (
 )
 from tracenet.data.tiles import TileAugmentation
 from tracenet.model import TraceNet
-from tracenet.training.losses.corrections import normalised_focal_loss
+from tracenet.training.losses.corrections import normalised_focal_loss, obedience_loss
 from tracenet.training.losses.masks import dice_loss, mask_iou
 from tracenet.training.sessions import CLICK_STRIDE, OwnMasks, Sessions
 from tracenet_runtime.contract import GUIDE_STRIDE
 
-CLICKS_BEFORE = ((0, 4), (2, 1), (5, 1))
+CLICKS_BEFORE = ((0, 8), (2, 2), (5, 2), (10, 1))
 """Gestures that are made before a loss is taken, and how often so many, one for the other."""
 
 PASS_WEIGHTS = {True: (0.5, 0.25, 0.25), False: (1 / 6, 2 / 6, 3 / 6)}
 """Of the losses of the passes that are trained, where the first of them is that of the first
 gesture, and where it is a later one. Of a first mask users see most."""
+
+OBEDIENCE = 0.5
+"""Weight of the loss at clicked cells, beside focal loss and dice."""
 
 NEW_CLICK = 0.75
 """Share of the passes before which a gesture is made; the others refine the mask as it is."""
@@ -79,7 +82,7 @@ class CorrectionTask:
         )
 
     def loss(self, network: TraceNet, batch: CorrectionBatch) -> dict[str, Tensor]:
-        """Normalised focal loss and dice of three passes, each from the mask of the one before.
+        """The losses of three passes, each from the mask of the one before.
 
         Also the IoU of the masks that sessions begin with (``iou_begin``) and of each trained pass
         (``iou_1`` ... ``iou_3``); these are no losses.
@@ -107,8 +110,10 @@ class CorrectionTask:
         for number, weight in enumerate(weights, 1):
             logits = masks()
             fine = _finer(logits)
-            each = normalised_focal_loss(fine, sessions.target, sessions.known) + dice_loss(
-                fine, sessions.target.float(), sessions.known
+            each = (
+                normalised_focal_loss(fine, sessions.target, sessions.known)
+                + dice_loss(fine, sessions.target.float(), sessions.known)
+                + OBEDIENCE * obedience_loss(fine, sessions.target, sessions.touched())
             )
             total = total + weight * each.mean()
             losses[f"iou_{number}"] = _iou(logits.detach(), sessions)
@@ -120,6 +125,8 @@ class CorrectionTask:
 
     def metrics(self, network: TraceNet) -> dict[str, float]:
         """Mean IoU on tiles that are held out: of TraceNet's mask, and after 1, 2, 3, 5 clicks.
+
+        Also the share of clicked cells that have their label after the last one (``obeyed``).
 
         The tiles, first taps and rules of the clicks are always the same.
 
@@ -138,6 +145,7 @@ class CorrectionTask:
         )  # fmt: skip
         tiles = CorrectionDataset(self._held_out, inputs, self._pad_value, seed=0)
         ious: dict[str, list[Tensor]] = {}
+        obeyed: list[Tensor] = []
         with torch.no_grad():
             for step in range(SCORED_TILES // inputs.tiles_per_step):
                 batch = tiles[step]
@@ -158,7 +166,10 @@ class CorrectionTask:
                     sessions.prior = logits.float().squeeze(1).sigmoid()
                     if click in SCORED_CLICKS:
                         score(f"iou@{click}")
-        return {name: float(torch.stack(values).mean()) for name, values in ious.items()}
+                right = (_finer(logits.float().squeeze(1)) > 0) == sessions.target
+                obeyed.append(right[sessions.touched()])
+        scores = {name: float(torch.stack(values).mean()) for name, values in ious.items()}
+        return {**scores, "obeyed": float(torch.cat(obeyed).float().mean())}
 
 
 def _begin(
