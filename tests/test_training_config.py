@@ -23,6 +23,7 @@ from tracenet.training.options import parse_options
 DOCUMENTATION = Path(__file__).parent.parent / "docs" / "training.md"
 
 EVERYTHING = """
+task = "taps"
 model = "r50-fpn"
 data = "photos"
 trunk = "trunk.safetensors"
@@ -54,6 +55,7 @@ even = 2
 """
 
 PARSED = {
+    "task": "taps",
     "model": "r50-fpn",
     "data": Path("photos"),
     "trunk": Path("trunk.safetensors"),
@@ -189,7 +191,7 @@ def test_no_such_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cli.main(["--config", str(tmp_path / "no.toml")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("tracenet-train: there is no configuration ")
-    assert error.endswith("give a .toml file or one of paper-coco, phone\n")
+    assert error.endswith("give a .toml file or one of paper-coco, phone, phone-clicks\n")
     assert error.count("\n") == 1
     assert cli.main(["--config", "n" * 300]) == 2
     assert "cannot be read as TOML: " in capsys.readouterr().err
@@ -197,10 +199,9 @@ def test_no_such_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.toml")])
 def test_shipped_configurations(name: str) -> None:
-    by_name = vars(parse_options(["--config", name, "--data", "a", "--out", "b"]))
-    by_path = vars(
-        parse_options(["--config", str(SHIPPED / f"{name}.toml"), "--data", "a", "--out", "b"])
-    )
+    others = ["--data", "a", "--out", "b", "--init", "c"]
+    by_name = vars(parse_options(["--config", name, *others]))
+    by_path = vars(parse_options(["--config", str(SHIPPED / f"{name}.toml"), *others]))
     del by_name["config"], by_path["config"]
     assert by_name == by_path
     assert by_name["model"] in (None, *CONFIGS)  # None: that of --init
