@@ -21,6 +21,7 @@ from tracenet_bench.schema import (
     Memory,
     Noise,
     NotProjected,
+    Operation,
     Photo,
     Projection,
     Ratio,
@@ -96,6 +97,43 @@ SHARES = {
 }
 
 
+OPERATIONS = (
+    Operation(
+        "encode",
+        40,
+        (11.9, 12.1, 12.4),
+        12.1,
+        (12.0, 12.3),
+        0.274,
+        (0.271, 0.278),
+        {"canvas": 0.06, "encode": 0.92, "other": 0.02},
+        5.99e8,
+    ),
+    Operation(
+        "correction",
+        40,
+        (4.31, 4.42, 4.5),
+        4.42,
+        (4.38, 4.47),
+        0.101,
+        (0.099, 0.102),
+        {"tap": 0.11, "correction": 0.62, "mask": 0.14, "paste": 0.1, "other": 0.03},
+        1.23e8,
+    ),
+    Operation(
+        "undo",
+        40,
+        (0.41, 0.43, 0.46),
+        0.43,
+        (0.42, 0.44),
+        0.0098,
+        (0.0097, 0.0099),
+        {"paste": 0.97, "other": 0.03},
+        0.0,
+    ),
+)
+
+
 def measured(name: str, median: float, seed: int, **changes: object) -> Measured:
     plain = Measured(
         subject=subject(name),
@@ -125,7 +163,7 @@ def realistic(**changes: object) -> Report:
     ]
     int8 = {"cut": 0.04, "engine/all": 0.79, "mask": 0.02, "paste": 0.09, "other": 0.06}
     rows = (
-        measured(names[0], 44.1, 1),
+        measured(names[0], 44.1, 1, operations=OPERATIONS),
         measured(
             names[1],
             14.6,

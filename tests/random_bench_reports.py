@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,6 +21,8 @@ from tracenet_bench.schema import (
     Memory,
     Noise,
     NotProjected,
+    Operation,
+    OperationName,
     Photo,
     Projection,
     Ratio,
@@ -26,6 +30,7 @@ from tracenet_bench.schema import (
     Steady,
     Subject,
 )
+from tracenet_bench.tables import STAGES
 
 few_reports = settings(max_examples=25)
 
@@ -75,6 +80,21 @@ def subjects(name: str) -> st.SearchStrategy[Subject]:
     )
 
 
+def operations(stages: st.SearchStrategy[str]) -> st.SearchStrategy[Operation]:
+    return st.builds(
+        Operation,
+        name=st.sampled_from(get_args(OperationName)),
+        taps=st.integers(1, 1000),
+        samples=st.lists(times, min_size=1, max_size=5).map(tuple),
+        p50=times,
+        interval=intervals(),
+        of_tap=times,
+        of_tap_interval=intervals(),
+        shares=st.none() | st.dictionaries(stages, shares, max_size=3),
+        macs=st.none() | st.floats(0, 1e15),
+    )
+
+
 def _whole(parts: dict[str, float]) -> dict[str, float]:
     """The same parts, but in all they are 1."""
     total = sum(parts.values())
@@ -82,9 +102,7 @@ def _whole(parts: dict[str, float]) -> dict[str, float]:
 
 
 def measureds(name: str, photos: int) -> st.SearchStrategy[Measured]:
-    stages = st.sampled_from(["canvas", "cut", "mask", "paste", "other"]) | st.builds(
-        "engine/{}".format, texts
-    )
+    stages = st.sampled_from(STAGES) | st.builds("engine/{}".format, texts)
     return st.builds(
         Measured,
         subject=subjects(name),
@@ -101,6 +119,7 @@ def measureds(name: str, photos: int) -> st.SearchStrategy[Measured]:
         accuracy=st.none()
         | st.builds(Accuracy, *(shares, st.none() | intervals(shares)) * 2, sizes, sizes),
         no_accuracy=st.none() | texts,
+        operations=st.lists(operations(stages), max_size=3).map(tuple),
         failure=st.none() | st.builds(Failure, texts, texts),
     )
 

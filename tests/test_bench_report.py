@@ -36,7 +36,7 @@ from tracenet_bench.sampling import MINIMUM_SECONDS
 from tracenet_bench.scatter import accuracy_plot
 from tracenet_bench.schema import Accuracy, Measured, Memory, Noise, Report
 from tracenet_bench.statistics import MINIMUM_SAMPLES, PASSES
-from tracenet_bench.tables import measured_table
+from tracenet_bench.tables import measured_table, sum_by_stage
 from tracenet_bench.texts import amount, label, number, percent, printable, with_interval
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "bench.md").read_text(encoding="utf-8")
@@ -104,6 +104,20 @@ def figures_of(it: Measured) -> list[str]:
     return texts + [number(value) for value in plain if value is not None]
 
 
+def operation_figures_of(it: Measured) -> list[list[str]]:
+    """Of each operation of a configuration."""
+    return [
+        [
+            with_interval(operation.p50, operation.interval),
+            with_interval(operation.of_tap, operation.of_tap_interval),
+            str(operation.taps),
+            amount(operation.macs),
+            *(percent(share) for share in sum_by_stage(operation.shares or {}).values()),
+        ]
+        for operation in it.operations
+    ]
+
+
 def test_markdown_of_a_run() -> None:
     tables = read_markdown(markdown(realistic()))
     assert list(tables) == [
@@ -111,6 +125,7 @@ def test_markdown_of_a_run() -> None:
         "Ratios",
         "Shares of a tap",
         "Programs",
+        "Corrections",
         "Failures",
         "Projected, not measured",
         "Projected, not measured again",
@@ -128,13 +143,21 @@ def test_markdown_of_a_run() -> None:
         "4.7 %", "1.8 %", "87 %", "1.3 %", "4.1 %", "1.4 %",
     ]  # fmt: skip
     assert tables["Programs"][1][1].startswith("backbone 51 %, query_P3 15 %, mask_branch 10 %")
+    assert tables["Corrections"][0][6:] == [
+        "canvas", "tap", "encode", "correction", "mask", "paste", "other",
+    ]  # fmt: skip
+    assert [row[1:6] for row in tables["Corrections"][1:]] == [
+        ["a tile's encoding", "12.1 (12.0-12.3)", "0.274 (0.271-0.278)", "40", "599 M"],
+        ["a correction", "4.42 (4.38-4.47)", "0.101 (0.099-0.102)", "40", "123 M"],
+        ["an undo", "0.430 (0.420-0.440)", "0.010 (0.010-0.010)", "40", "0"],
+    ]
     assert tables["Failures"][1][1] == "tap"
     assert tables["Projected, not measured"][3][1:] == ["Pixel 6a", "912", "94 %", "no"]
 
 
 def test_every_markdown_table_stands_under_its_conditions() -> None:
     sections = markdown(realistic()).split("## ")[1:]
-    assert len(sections) == 6
+    assert len(sections) == 7
     for section in sections:
         above = section.split("\n| ")[0]
         for condition in (
@@ -228,6 +251,10 @@ def test_any_report_renders_as_markdown(report: Report) -> None:
     for it, row in zip(report.measured, rows[1:], strict=True):
         for figure in figures_of(it):
             assert any(cell.startswith(figure) for cell in row), figure
+    corrections = next((it for name, it in tables.items() if name.startswith("Corrections")), [])
+    figures = [figures for it in report.measured for figures in operation_figures_of(it)]
+    for shown, row in zip(figures, corrections[1:], strict=True):
+        assert set(shown) <= set(row)
 
 
 @few_reports
@@ -237,6 +264,8 @@ def test_any_report_renders_as_html(report: Report) -> None:
     for it in report.measured:
         assert " ".join(label(it.subject).split()) in page.text
         for figure in figures_of(it):
+            assert figure in page.text, figure
+        for figure in itertools.chain(*operation_figures_of(it)):
             assert figure in page.text, figure
         if it.failure is not None:
             assert " ".join(printable(it.failure.message).split()) in page.text

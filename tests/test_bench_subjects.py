@@ -260,7 +260,7 @@ def test_a_zoom_is_one_subject_on_both_canvases(tmp_path: Path) -> None:
     photo = random_photo(1, 300, 2560)
     result = model.tap(photo, (200, 100))
     stages, macs = model.figures(photo, result)
-    assert macs == result.tapped.macs
+    assert macs == result.answer.macs
     assert result.mask.shape == (150, 1280)
     assert stages["paste"] > 0
-    assert sum(stages.values()) - stages["paste"] <= result.tapped.timings_ms["total"]
+    assert sum(stages.values()) - stages["paste"] <= result.answer.timings_ms["total"]

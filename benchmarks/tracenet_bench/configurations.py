@@ -12,6 +12,7 @@ from tracenet_runtime.bundle.choice import choose_strategy
 from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import engine_for
 from tracenet_runtime.errors import TraceNetError
+from tracenet_runtime.strategies.guided import Guided
 
 Size = tuple[int, int]
 """Height and width."""
@@ -54,11 +55,13 @@ class Configuration:
         subject: as the report has it.
         model: what ``models.open_model`` opens, JSON-ready.
         compared_with: names of the configurations that it is a baseline of.
+        corrects: whether gestures after a tap correct its mask.
     """
 
     subject: Subject
     model: Mapping[str, Any]
     compared_with: tuple[str, ...] = ()
+    corrects: bool = False
 
     @property
     def name(self) -> str:
@@ -120,7 +123,7 @@ def of_bundle(
         "canvas": canvas,
         "threads": threads,
     }
-    return Configuration(subject, model)
+    return Configuration(subject, model, corrects=isinstance(strategy, Guided))
 
 
 def _canvas(size: Size) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 from tracenet_bench.configurations import Configuration
 from tracenet_bench.sampling import Rules, Sample, Tap
-from tracenet_bench.schema import Measured, Ratio
-from tracenet_bench.statistics import describe, paired_ratio
+from tracenet_bench.schema import Measured, Operation, OperationName, Ratio
+from tracenet_bench.statistics import describe, median_interval, paired_ratio
 from tracenet_bench.timed import macs_per_second, mean_macs, stage_shares
 
 
@@ -39,7 +41,34 @@ def with_figures(
         shares=stage_shares(taken),
         macs=mean_macs(taken),
         share_of_peak=rate / best if rate and best else None,
+        operations=operations_of(taken, len(taps), rules.seed),
     )
+
+
+def operations_of(taken: Sequence[Sample], taps: int, seed: int) -> tuple[Operation, ...]:
+    """What went with taps, of those that it went with; ``taken`` as for :func:`with_figures`."""
+    corrected = [sample for sample in taken if sample.operations]
+    different = sum(bool(sample.operations) for sample in taken[:taps])
+    found = []
+    for name in get_args(OperationName) if corrected else ():
+        operations = [sample.operations[name] for sample in corrected]
+        samples = [operation.milliseconds for operation in operations]
+        whole = [sample.milliseconds for sample in corrected]
+        of_tap, of_tap_interval = paired_ratio(samples, whole, different, seed)
+        found.append(
+            Operation(
+                name=name,
+                taps=different,
+                samples=tuple(samples),
+                p50=statistics.median(samples),
+                interval=median_interval(samples, different, seed),
+                of_tap=of_tap,
+                of_tap_interval=of_tap_interval,
+                shares=stage_shares(operations),
+                macs=mean_macs(operations),
+            )
+        )
+    return tuple(found)
 
 
 def ratios_of(

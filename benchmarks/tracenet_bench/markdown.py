@@ -10,6 +10,7 @@ from tracenet_bench.conditions import (
     projected_sentence,
 )
 from tracenet_bench.missing_tables import not_projected_table, not_scored_table
+from tracenet_bench.operation_tables import operation_table
 from tracenet_bench.schema import Report
 from tracenet_bench.tables import (
     Row,
@@ -39,6 +40,7 @@ def markdown(report: Report) -> str:
         (f"Ratios{heading}", ratio_table(report)),
         (f"Shares of a tap{heading}", stage_table(report)),
         (f"Programs{heading}", program_table(report)),
+        (f"Corrections{heading}", operation_table(report)),
         (f"Failures{heading}", failure_table(report)),
         (f"Not scored{heading}", not_scored_table(report)),
     ]

@@ -176,7 +176,7 @@ class _Bench:
                     subjects[one.name] = subject
                 except WorkerFailed as failed:
                     self._note(one.name, failure=failed.failure)
-            tapped = {name: subject.tap for name, subject in subjects.items()}
+            tapped = {name: subject.tap_and_correct for name, subject in subjects.items()}
             self.samples = take_samples(tapped, self.taps, self.options.rules)
             for name, subject in tqdm(subjects.items(), unit="configuration", desc="throughput"):
                 failure = self.samples[name].failure

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tracenet_bench.shown import shown_size
-from tracenet_runtime.answer.result import TapResult
+from tracenet_bench.corrections import Shown, Took, correct, place_to_correct, show, stages_of
 from tracenet_runtime.bundle.choice import choose_strategy
 from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import EngineSettings, LoadedEngine, engine_for, load_engine
@@ -84,26 +81,21 @@ class BundleModel:
         """Replay the golden taps; not part of loading, whose first tap would no longer be one."""
         self._segmenter.check_golden()
 
-    def tap(self, photo: Photo, at: At) -> _ShownTap:
-        """See :class:`Model`; the mask is of :func:`shown_size`."""
-        result = self._segmenter.tap(photo, at)
-        began = time.perf_counter()
-        mask = result.mask_at(*shown_size(photo.shape[0], photo.shape[1]))
-        return _ShownTap(result, mask, 1000 * (time.perf_counter() - began))
+    def tap(self, photo: Photo, at: At) -> Shown:
+        """See :class:`Model`; the mask is of :func:`shown.shown_size`."""
+        return show(lambda: self._segmenter.tap(photo, at), photo)
 
-    def figures(self, photo: Photo, result: _ShownTap) -> tuple[Stages, int | None]:
+    def figures(self, photo: Photo, result: Shown) -> tuple[Stages, int | None]:
         """Multiply-adds are those of a photo that was not encoded before."""
-        tapped = result.tapped
-        stages = {name: ms for name, ms in tapped.timings_ms.items() if name != "total"}
-        return stages | {"paste": result.paste}, tapped.macs
+        return stages_of(result.answer) | {"paste": result.paste}, result.answer.macs
 
+    def place_to_correct(self, photo: Photo, at: At) -> At | None:
+        """See :func:`corrections.place_to_correct`; for a guided look only."""
+        return place_to_correct(self._segmenter, photo, at)
 
-@dataclass(frozen=True, eq=False)
-class _ShownTap:
-    tapped: TapResult
-    mask: npt.NDArray[np.bool_]
-    paste: float
-    """Milliseconds that writing the mask took."""
+    def correct(self, photo: Photo, at: At, place: At) -> dict[str, Took]:
+        """See :func:`corrections.correct`."""
+        return correct(self._segmenter, photo, at, place)
 
 
 class _ObservedEngine:

@@ -35,11 +35,15 @@ class Tap:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one tap took, in all and by stage in milliseconds, and its multiply-adds if known."""
+    """What one tap took, in all and by stage in milliseconds, and its multiply-adds if known.
+
+    ``operations`` are the same of what went with it in its round (``schema.Operation``), by name.
+    """
 
     milliseconds: float
     stages: Mapping[str, float]
     macs: int | None
+    operations: Mapping[str, Sample] = field(default_factory=dict)
 
 
 @dataclass

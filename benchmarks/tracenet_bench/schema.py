@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Interval = tuple[float, float]
 Kind = Literal["bundle", "outside", "cost-only"]
+OperationName = Literal["encode", "correction", "undo"]
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,8 @@ class Failure:
     """The stage at which a configuration failed, and why, in a sentence.
 
     Stages are ``start`` (of the process), ``load``, ``photo`` (reading it), ``first tap``, ``tap``,
-    ``stream``, ``check`` (of golden taps), ``memory``, or, where the process that measures memory
-    got so far, ``engine/<program>``.
+    ``correction``, ``stream``, ``check`` (of golden taps), ``memory``, or, where the process that
+    measures memory got so far, ``engine/<program>``.
     """
 
     stage: str
@@ -189,6 +190,32 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Operation:
+    """What a guided look's session does besides first taps; each after a tap, in its round.
+
+    Attributes:
+        name: ``encode``, of the tap's tile, from photo to features; ``correction``, a negative tap
+            on that tile, which it leaves where it is, to its mask; ``undo`` of that, to the mask.
+        taps: how many different ones it went with; the corrections of the others move the tile.
+        samples: of every time, in order.
+        p50, interval: of the samples, as in ``Steady``.
+        of_tap, of_tap_interval: median of its time over that of the tap of the same round.
+        shares: share of its time by stage, as in ``Measured``.
+        macs: multiply-adds, the mean.
+    """
+
+    name: OperationName
+    taps: int
+    samples: tuple[float, ...]
+    p50: float
+    interval: Interval
+    of_tap: float
+    of_tap_interval: Interval
+    shares: Mapping[str, float] | None
+    macs: float | None
+
+
+@dataclass(frozen=True)
 class Measured:
     """One configuration's figures; those behind a failure are None.
 
@@ -196,7 +223,8 @@ class Measured:
         load: from nothing imported to ready for the first tap, without replaying golden taps; of an
             outside model with the adapter of ``tracenet.evaluation``.
         first_tap: of its process, with its caches cold; the system's cache of files is warm.
-        shares: share of a steady tap by stage: ``canvas``, ``cut``, ``engine/<program>``, ``mask``,
+        shares: share of a steady tap by stage: ``canvas``, ``cut``, ``engine/<program>``, of a
+            guided look in place of these two ``tap``, ``encode``, ``correction``, then ``mask``,
             ``paste``, ``other``; they sum to 1.
         taps_per_second: over a stream of taps, one after the other without a pause, the photos in
             turn, each of the first 20 taps (one per photo at least) equally often.
@@ -206,6 +234,7 @@ class Measured:
             fp32, at as many threads.
         accuracy: None where photos are not annotated, it is cost-only, or ``no_accuracy`` says why.
         no_accuracy: why it could not be scored, in a sentence; the other figures hold all the same.
+        operations: of a guided look, one of each name; none where no correction stays on its tile.
     """
 
     subject: Subject
@@ -220,6 +249,7 @@ class Measured:
     share_of_peak: float | None = None
     accuracy: Accuracy | None = None
     no_accuracy: str | None = None
+    operations: tuple[Operation, ...] = ()
     failure: Failure | None = None
 
 

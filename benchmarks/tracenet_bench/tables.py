@@ -19,7 +19,17 @@ from tracenet_bench.texts import (
     with_interval,
 )
 
-STAGES = ("canvas", "cut", "engine", "mask", "paste", "other")
+STAGES = (
+    "canvas",
+    "cut",
+    "engine",
+    "tap",
+    "encode",
+    "correction",
+    "mask",
+    "paste",
+    "other",
+)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class TimedSubject:
     ) -> None:
         self._configuration, self._worker, self._photos = configuration, worker, photos
         self._photo: int | None = None
+        self._places: dict[Tap, Any] = {}
 
     def load(self, observed: bool = False) -> Opened:
         """Load it; ``observed`` for a process that times nothing, see ``models.open_model``."""
@@ -61,6 +62,19 @@ class TimedSubject:
         self._take_photo(tap.photo)
         reply = self._worker.ask(stage, "tap", at=tap.at)
         return Sample(reply["milliseconds"], reply["stages"], reply["macs"])
+
+    def tap_and_correct(self, tap: Tap) -> Sample:
+        """One tap; then, where it can be corrected on its tile, what corrections take."""
+        sample = self.tap(tap)
+        if not self._configuration.corrects:
+            return sample
+        if tap not in self._places:
+            self._places[tap] = self._worker.ask("correction", "place", at=tap.at)["place"]
+        place = self._places[tap]
+        if place is None:
+            return sample
+        reply = self._worker.ask("correction", "correct", at=tap.at, place=place)
+        return replace(sample, operations={name: Sample(**took) for name, took in reply.items()})
 
     def taps_per_second(self, taps: Sequence[Tap]) -> float:
         """Over a stream that takes every tap equally often, on one photo after the other.

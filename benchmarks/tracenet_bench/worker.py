@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from tracenet_bench.models import Model
+    from tracenet_bench.models import BundleModel, Model
 
 Reply = dict[str, Any]
 
@@ -86,6 +86,17 @@ class Server:
         stages, macs = self._model.figures(self._photo, result)
         return {"milliseconds": milliseconds, "stages": stages, "macs": macs}
 
+    def do_place(self, request: Mapping[str, Any]) -> Reply:
+        """Where a correction of what a tap gives stays on its tile, or null."""
+        model, photo = self._guided()
+        return {"place": model.place_to_correct(photo, tuple(request["at"]))}
+
+    def do_correct(self, request: Mapping[str, Any]) -> Reply:
+        """What corrects a tap at ``at``, at ``place``: figures as a tap's, by operation."""
+        model, photo = self._guided()
+        at, place = tuple(request["at"]), tuple(request["place"])
+        return {name: vars(took) for name, took in model.correct(photo, at, place).items()}
+
     def do_stream(self, request: Mapping[str, Any]) -> Reply:
         """Taps one after the other, each equally often, until so many seconds are over."""
         assert self._model is not None
@@ -103,6 +114,13 @@ class Server:
         from tracenet_bench.memory import peak_resident
 
         return {"peak": peak_resident()}
+
+    def _guided(self) -> tuple[BundleModel, npt.NDArray[np.uint8]]:
+        from tracenet_bench.models import BundleModel
+
+        assert isinstance(self._model, BundleModel)
+        assert self._photo is not None
+        return self._model, self._photo
 
 
 def _since(began: float) -> float:
