@@ -10,12 +10,13 @@ import statistics
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from tracenet_bench.corrections import Photo, place_to_correct
 from tracenet_bench.counting_server import CountingServer
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
@@ -43,16 +44,28 @@ _WARM_UP = 2
 _SEED = 0
 _PHOTO = "photo-of-the-benchmark"
 
-# The mask is read, here and natively, because it is made at its first use; and each tap begins a
-# new thing, where a guided look would correct the one before.
+# The mask is read, here and natively, because it is made at its first use. Each tap begins a new
+# thing, where a guided look would correct the one before, and on a tile that is not encoded: a box
+# in the photo's corner takes that of the tap before away.
 _TAP_ALL = """async taps => {
+  const { session } = window;
   const taken = [];
-  for (const [x, y] of taps) {
-    await window.session.clear();
+  const take = async (name, answer) => {
     const start = performance.now();
-    const result = await window.session.tap(x, y);
+    const result = await answer();
     const size = result.mask.length;
-    taken.push({ milliseconds: performance.now() - start, stages: result.timingsMs, size });
+    taken.push({ name, milliseconds: performance.now() - start, stages: result.timingsMs, size });
+  };
+  for (const { at, place } of taps) {
+    await session.clear();
+    if (session.corrects) {
+      await session.box([0, 0, 1, 1]);
+      await session.clear();
+    }
+    await take("tap", () => session.tap(...at));
+    if (place === null) continue;
+    await take("correction", () => session.tap(...place, { positive: false }));
+    await take("undo", () => session.undo());
   }
   return taken;
 }"""
@@ -61,10 +74,30 @@ _OPEN = f"""async () => {{
   window.session = await window.tracenet.segmenter.open(photo);
 }}"""
 
-Tap = tuple[int, int]
+At = tuple[int, int]
 Stages = Mapping[str, float]
-TapAll = Callable[[Sequence[Tap]], Iterable[tuple[float, Stages]]]
-"""Milliseconds of each tap, in all and by stage."""
+Timeable = Literal["tap", "encode", "correction", "undo"]
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A tap at (x, y), and where a negative one corrects it on its tile, if one does."""
+
+    at: At
+    place: At | None
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Milliseconds in all and by stage, where any are known."""
+
+    name: Timeable
+    milliseconds: float
+    stages: Stages
+
+
+TapAll = Callable[[Sequence[Tap]], Iterable[Timed]]
+"""What makes all taps, with their corrections where it has a session."""
 
 
 class BrowserError(TraceNetError):
@@ -73,26 +106,32 @@ class BrowserError(TraceNetError):
 
 @dataclass
 class Taken:
-    """Milliseconds of taps in turn, in all and by stage."""
+    """Milliseconds of one kind in turn, in all and by stage."""
 
     milliseconds: list[float] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
 
-    def add(self, milliseconds: float, stages: Stages) -> None:
-        """Another tap's; what no stage took is ``other``."""
+    def add(self, timed: Timed) -> None:
+        """Another one's; what no stage took is ``other``."""
         from tracenet_bench.tables import sum_by_stage
 
-        self.milliseconds.append(milliseconds)
-        parts = sum_by_stage({name: ms for name, ms in stages.items() if name != "total"})
-        for name, ms in {**parts, "other": milliseconds - sum(parts.values())}.items():
+        self.milliseconds.append(timed.milliseconds)
+        if not timed.stages:
+            return
+        parts = sum_by_stage({name: ms for name, ms in timed.stages.items() if name != "total"})
+        for name, ms in {**parts, "other": timed.milliseconds - sum(parts.values())}.items():
             self.stages[name] = self.stages.get(name, 0.0) + ms
+
+
+Ways = Mapping[str, Mapping[Timeable, Taken]]
+"""By name of the way, then of what it took."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = ToolParser(
         prog="python -m tracenet_bench.web",
-        description="Time warm taps in Chromium beside ONNX Runtime's on this machine.",
+        description="Time taps and corrections in Chromium beside ONNX Runtime's on this machine.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -120,7 +159,11 @@ def _run(arguments: argparse.Namespace) -> None:
     assets = read_assets(PAGE, arguments.bundle)
     assets[_PHOTO] = Asset(arguments.photo.read_bytes(), _PHOTO)
     draw = random.Random(_SEED)
-    taps = [(draw.randrange(width), draw.randrange(height)) for _ in range(arguments.taps)]
+    session = native.open(photo)
+    places = [(draw.randrange(width), draw.randrange(height)) for _ in range(arguments.taps)]
+    taps = [
+        Tap(at, place_to_correct(native, photo, at) if session.corrects else None) for at in places
+    ]
 
     with CountingServer(assets, "127.0.0.1", 0) as server, _chromium() as page:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -139,51 +182,78 @@ def _run(arguments: argparse.Namespace) -> None:
         taken = _in_turn(
             {
                 IN_BROWSER: partial(_tap_in_browser, page),
-                OPEN: partial(_tap_natively, partial(_begin, native.open(photo))),
-                COLD: partial(_tap_natively, partial(native.tap, photo)),
+                OPEN: partial(_tap_in_session, session),
+                COLD: partial(_tap_natively, native, photo),
             },
             taps,
         )
         server.shutdown()
-    print_results(_table(taken, len(taps)))
+    corrected = sum(tap.place is not None for tap in taps)
+    tables = [
+        _table(taken, name, len(taps) if name in ("tap", "encode") else corrected)
+        for name in taken[IN_BROWSER]
+    ]
+    print_results("\n\n".join(tables))
 
 
-def _tap_in_browser(page: Page, taps: Sequence[Tap]) -> Iterator[tuple[float, Stages]]:
-    for tap in page.evaluate(_TAP_ALL, taps):
-        yield tap["milliseconds"], tap["stages"]
+def _tap_in_browser(page: Page, taps: Sequence[Tap]) -> Iterator[Timed]:
+    for it in page.evaluate(_TAP_ALL, [vars(tap) for tap in taps]):
+        yield from _known(Timed(it["name"], it["milliseconds"], it["stages"]))
 
 
-def _begin(session: PhotoSession, at: Tap) -> TapResult:
-    session.clear()
-    return session.tap(at)
+def _tap_in_session(session: PhotoSession, taps: Sequence[Tap]) -> Iterator[Timed]:
+    for tap in taps:
+        session.clear()
+        if session.corrects:
+            session.box((0, 0, 1, 1))
+            session.clear()
+        yield from _timed("tap", partial(session.tap, tap.at))
+        if tap.place is not None:
+            yield from _timed("correction", partial(session.tap, tap.place, positive=False))
+            yield from _timed("undo", session.undo)
 
 
-def _tap_natively(
-    answer: Callable[[Tap], TapResult], taps: Sequence[Tap]
-) -> Iterator[tuple[float, Stages]]:
-    for at in taps:
-        start = perf_counter()
-        result = answer(at)
-        _ = result.mask
-        yield 1000 * (perf_counter() - start), result.timings_ms
+def _tap_natively(native: TapSegmenter, photo: Photo, taps: Sequence[Tap]) -> Iterator[Timed]:
+    for tap in taps:
+        yield from _timed("tap", partial(native.tap, photo, tap.at))
 
 
-def _in_turn(ways: Mapping[str, TapAll], taps: Sequence[Tap]) -> dict[str, Taken]:
-    taken = {name: Taken() for name in ways}
+def _timed(name: Timeable, answer: Callable[[], TapResult | None]) -> Iterator[Timed]:
+    start = perf_counter()
+    result = answer()
+    assert result is not None  # what is undone is not the first gesture
+    _ = result.mask
+    yield from _known(Timed(name, 1000 * (perf_counter() - start), result.timings_ms))
+
+
+def _known(timed: Timed) -> Iterator[Timed]:
+    """It, and what is known by its stages.
+
+    An undo computes nothing: its answer has the stages of the gesture that it returns to.
+    """
+    yield replace(timed, stages={}) if timed.name == "undo" else timed
+    if timed.name == "tap" and "encode" in timed.stages:
+        yield Timed("encode", timed.stages["encode"], {})
+
+
+def _in_turn(ways: Mapping[str, TapAll], taps: Sequence[Tap]) -> Ways:
+    taken: dict[str, dict[Timeable, Taken]] = {name: {} for name in ways}
     for block in range(-_WARM_UP, BLOCKS):
         for name, tap_all in ways.items():
-            for milliseconds, stages in tap_all(taps):
+            for timed in tap_all(taps):
                 if block >= 0:
-                    taken[name].add(milliseconds, stages)
+                    taken[name].setdefault(timed.name, Taken()).add(timed)
     return taken
 
 
-def _table(taken: Mapping[str, Taken], taps: int) -> str:
+def _table(ways: Ways, what: Timeable, taps: int) -> str:
+    """Of what so many of the taps have."""
     from tracenet_bench.markdown import table_markdown
     from tracenet_bench.statistics import median_interval, paired_ratio
     from tracenet_bench.tables import Row, Table, stage_names
     from tracenet_bench.texts import NONE, percent, with_interval
 
+    taken = {name: way[what] for name, way in ways.items() if what in way}
     names = stage_names([way.stages for way in taken.values()])
     in_browser = taken[IN_BROWSER].milliseconds
     rows = []
@@ -194,7 +264,7 @@ def _table(taken: Mapping[str, Taken], taps: int) -> str:
         shares = [percent(way.stages.get(stage, 0.0) / sum(times)) for stage in names]
         rows.append(Row(name, (median, NONE if name == IN_BROWSER else ratio, *shares)))
     note = f"{BLOCKS} times {taps} taps in turn, in Chromium on an open photo."
-    headings = ("", "median tap, ms", "Chromium takes times that", *names)
+    headings = ("", f"median {what}, ms", "Chromium takes times that", *names)
     return table_markdown(Table(headings, tuple(rows), (note,)))
 
 
