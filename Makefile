@@ -33,7 +33,7 @@ $(PAGE): $(WEB_SOURCES) | $(WEB)/node_modules/.installed
 	cd $(WEB) && npm run build
 
 $(PAGE_BUNDLE): $(EXPORT_SOURCES) | .venv/demo.installed
-	$(BIN)/tracenet-export --target onnx --precision fp16 --schedule zoom --out $(@D)
+	$(BIN)/tracenet-export --target onnx --precision fp16 --out $(@D)
 
 wheel: page
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

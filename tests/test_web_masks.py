@@ -19,6 +19,7 @@ from PIL import Image
 
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_runtime import TapSegmenter, load_photo
+from tracenet_runtime.strategies.step import GUIDED
 from tracenet_runtime.strategies.zoom import ZOOM
 
 TAPS_PER_PHOTO = 4
@@ -47,7 +48,7 @@ def taps_of(photo: np.ndarray, seed: int) -> list[tuple[int, int]]:
     return [(0, height - 1), (width // 2, height // 2), *others]
 
 
-@pytest.mark.parametrize("schedule", [ZOOM, "all"])
+@pytest.mark.parametrize("schedule", [GUIDED, ZOOM, "all"])
 def test_masks_of_the_default_bundle_are_those_of_the_python_runtime(
     open_page: Open, photos: dict[str, Path], schedule: str
 ) -> None:
@@ -76,10 +77,11 @@ def compare_masks(phone: Opened, photos: dict[str, Path], bundle: Path, schedule
     for number, (name, file) in enumerate(photos.items()):
         photo = load_photo(file)
         phone.open_photo(file)
+        session = segmenter.open(photo)
         for tap in taps_of(photo, number):
             point = phone.point_at(photo.shape[:2], tap)
             phone.tap(point)
-            expected = segmenter.tap(photo, point.pixel)
+            expected = session.tap(point.pixel)
             answer: Any = phone.page.evaluate(
                 "() => { const { level, score, schedule } = window.tracenet.lastResult;"
                 " return { level, score, schedule }; }"
@@ -126,10 +128,11 @@ def test_a_photo_is_turned_as_exif_says_and_not_as_xmp_does(
     phone = open_page()
     phone.load()
     phone.open_photo(file)
+    session = segmenter.open(photo)
     for tap in ((300, 200), (420, 290)):
         point = phone.point_at(photo.shape[:2], tap)
         phone.tap(point)
-        expected = segmenter.tap(photo, point.pixel)
+        expected = session.tap(point.pixel)
         assert expected.area > 500
         # Decoders of JPEG may differ by a shade.
         assert iou(phone.mask(), expected.mask) >= 0.99

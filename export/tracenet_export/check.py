@@ -162,7 +162,7 @@ def _refuse_sessions(limits: Limits, sessions: SessionParity) -> None:
     if not sessions.iou_mean >= limits.session_iou:
         raise ParityError(
             f"masks after each of {sessions.gestures} gestures overlap PyTorch's by "
-            f"{sessions.iou_mean:.4f} on average (IoU), at least {limits.session_iou} is asked "
+            f"{sessions.iou_mean:.4f} on average (IoU), at least {limits.session_iou:g} is asked "
             "for; nothing was written"
         )
 

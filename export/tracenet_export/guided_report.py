@@ -17,7 +17,8 @@ _WORDS = {"encode": "a tile's encoding", "correction": "a correction", "tap": "a
 def guided_macs(assembly: Assembly, rule: GuidedRule) -> dict[str, int]:
     """Multiply-adds of ``encode``, a tile; of a ``correction``; and of ``tap``, all of a first one.
 
-    That is the first look with its mask, in case that answers, and the tile, tapped and corrected.
+    A correction counts with all passes that the rule allows. A tap is the first look with its mask,
+    in case that answers, and the tile, tapped and corrected.
     """
     programs = assembly.described()
 
@@ -31,7 +32,7 @@ def guided_macs(assembly: Assembly, rule: GuidedRule) -> dict[str, int]:
         )
 
     first, tile = rule.zoom.first, rule.zoom.tile
-    encode, correction = macs(tile, "photo"), macs(tile, "correction")
+    encode, correction = macs(tile, "photo"), (1 + rule.passes) * macs(tile, "correction")
     looks = [macs(number, when) for number in (first, tile) for when in ("tap", "window")]
     return {"encode": encode, "correction": correction, "tap": sum(looks) + encode + correction}
 
@@ -39,6 +40,6 @@ def guided_macs(assembly: Assembly, rule: GuidedRule) -> dict[str, int]:
 def guided_text(macs: Mapping[str, int]) -> str:
     """The same on one line, beside what is meant."""
     return "guided look, G multiply-adds: " + ", ".join(
-        f"{_WORDS[name]} {macs[name] / 1e9:.3f} (at most {most / 1e9:g})"
+        f"{_WORDS[name]} {macs[name] / 1e9:.2f} (at most {most / 1e9:g})"
         for name, most in MOST_MACS.items()
     )

@@ -19,7 +19,7 @@ _GAIN = 1.2
 _INSIDE = 0.8
 _TRUST = 0.7
 
-_PASSES = 0
+_PASSES = 1
 _SETTLED = 20.0
 _NEAR = 64.0
 _MARGIN = 4.0

@@ -82,7 +82,7 @@ def _default_bundle() -> Path:
     if not DEFAULT_BUNDLE.is_dir():
         raise DemoError(
             "No bundle came with the page; run `make page` in a clone of the project, or "
-            "tracenet-export --target onnx --precision fp16 --schedule zoom --out DIR and give "
+            "tracenet-export --target onnx --precision fp16 --out DIR and give "
             "--bundle DIR."
         )
     return DEFAULT_BUNDLE
