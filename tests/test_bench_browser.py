@@ -116,7 +116,7 @@ def test_a_page_in_a_browser(
     headings = page.page.eval_on_selector_all("h1, h2", "all => all.map(it => it.textContent)")
     assert [it.split("\n")[0] for it in headings[1:]] == [
         "Compared with the run before", "Latency", "Failures", "Ratios", "Where the time goes",
-        "Latency against photo size", "Accuracy against latency", "Memory",
+        "Corrections", "Latency against photo size", "Accuracy against latency", "Memory",
         "Projected, not measured", "Conditions",
     ]  # fmt: skip
     unnamed = page.page.eval_on_selector_all(

@@ -30,22 +30,25 @@ PHOTO = random_photo(4, 300, 500)
 class SmallThings(NumpyEngine):
     """The tiny network with boxes so small that its tiles are parts of the photo.
 
-    ``seen`` is what it sees everywhere when it corrects.
+    When it corrects, it sees the thing in the middle of the tile, and ``beside`` around it.
     """
 
-    seen = 0.1
+    beside = 0.1
 
     def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         outputs = super().run(program, inputs)
         if "box" in outputs:
             outputs["box"] = outputs["box"] * np.float32(0.02)
         if program == "correction":
-            outputs["mask_state"] = np.full_like(outputs["mask_state"], self.seen)
+            mask = np.full_like(outputs["mask_state"], self.beside)
+            height, width = mask.shape[2:]
+            mask[..., height // 4 : -height // 4, width // 4 : -width // 4] = 0.9
+            outputs["mask_state"] = mask
         return outputs
 
 
 class Greedy(SmallThings):
-    seen = 0.9
+    beside = 0.9
 
 
 @pytest.fixture(scope="module")

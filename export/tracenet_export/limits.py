@@ -34,10 +34,9 @@ class Limits:
     def session_iou(self) -> float:
         """Mean IoU with PyTorch's masks after each gesture of sessions: differences add up.
 
-        Most of all where flips are to be expected. The gestures are random: no thing's outline
-        leads two masks that differ back to each other, as a user's gestures do.
+        Most of all where flips are to be expected.
         """
-        return min(self.iou_mean, 0.99) if self.iou_p5 is not None else self.iou_mean - 0.1
+        return self.iou_mean - (0.1 if self.iou_p5 is None else 0.01)
 
 
 FP32 = Limits(1e-4, 1e-4, 1e-4, 1e-4, iou_mean=0.999, iou_p5=0.99)

@@ -53,26 +53,35 @@ def compare_sessions(
 
 
 def random_gestures(photo: Size, count: int, random: np.random.Generator) -> list[Gesture]:
-    """A positive tap, then whatever a hand might do, near to it for the most part."""
-    height, width = photo
-    first = random.uniform(0.15, 0.85, 2) * (width, height)
-    gestures: list[Gesture] = [Tap((float(first[0]), float(first[1])))]
+    """A tap, then gestures anywhere near it, of a user who means a random ellipse about it.
 
-    def place() -> tuple[float, float]:
-        x, y = first + random.normal(size=2) * 0.15 * min(photo)
+    Gestures that contradict each other would leave masks unsure, which any rounding then turns.
+    """
+    height, width = photo
+    middle = random.uniform(0.15, 0.85, 2) * (width, height)
+    radii = random.uniform(0.1, 0.25, 2) * min(photo)
+
+    def near(spread: float) -> tuple[float, float]:
+        x, y = middle + random.normal(size=2) * spread
         return float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1))
 
+    def within(place: tuple[float, float]) -> bool:
+        return float((((np.array(place) - middle) / radii) ** 2).sum()) < 1
+
+    gestures: list[Gesture] = [Tap((float(middle[0]), float(middle[1])))]
     while len(gestures) < count:
-        kind, positive = random.random(), bool(random.random() < 0.5)
+        kind, place = random.random(), near(0.2 * min(photo))
+        positive = within(place)
         if kind < _SCRIBBLES:
-            points = tuple(place() for _ in range(3))
+            others = [near(0.2 * min(photo)) for _ in range(4)]
+            points = (place, *(at for at in others if within(at) == positive))
             gestures.append(Scribble(points, 0.02 * min(photo), positive))
         elif kind < _SCRIBBLES + _BOXES:
-            (x0, y0), (x1, y1) = place(), place()
-            box = min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1
-            gestures.append(Bounds(box))
+            x0, y0 = np.clip(middle - radii, 0, (width - 2, height - 2))
+            x1, y1 = np.clip(middle + radii, (x0 + 1, y0 + 1), (width, height))
+            gestures.append(Bounds((float(x0), float(y0), float(x1), float(y1))))
         else:
-            gestures.append(Tap(place(), positive))
+            gestures.append(Tap(place, positive))
     return gestures
 
 
