@@ -220,16 +220,18 @@ def test_overlay_marks_mask_box_and_tap() -> None:
     photo = np.full((120, 160, 3), 100, np.uint8)
     mask = np.zeros((120, 160), bool)
     mask[40:100, 50:120] = True
-    (picture,) = overlay_bands(photo, mask, [(80, 70)], (30, 20, 150, 110), 128)
+    places = [((80, 70), True), ((130, 70), False)]
+    (picture,) = overlay_bands(photo, mask, places, (30, 20, 150, 110), 128)
     assert picture.shape == photo.shape
     assert picture.dtype == np.uint8
     assert picture[5, 5].tolist() == [100, 100, 100]
     assert picture[90, 60].tolist() == [65, 105, 177]
     assert picture[40, 60].tolist() == [255, 255, 255]
     assert picture[70, 80].tolist() == [255, 40, 60]
+    assert picture[70, 130].tolist() == [20, 20, 20]
     assert picture[20, 30].tolist() == picture[109, 149].tolist() == [255, 200, 0]
     assert np.all(photo == 100)
-    (everything,) = overlay_bands(photo[:1, :1], mask[40:41, 50:51], [(0, 0)], (0, 0, 1, 1), 128)
+    (everything,) = overlay_bands(photo[:1, :1], mask[40:41, 50:51], [], (0, 0, 1, 1), 128)
     assert everything.shape == (1, 1, 3)
 
 
@@ -239,10 +241,10 @@ def test_an_overlay_in_bands_is_one_picture(tap: tuple[float, float]) -> None:
     mask = np.hypot(*np.mgrid[-450:450, -450:450]) < 449.5
     mask[420:440, :] = mask[0] = True
     box = (0.4, 100.6, 899.5, 700.2)
-    (whole,) = overlay_bands(photo, mask, [tap], box, 900)
+    (whole,) = overlay_bands(photo, mask, [(tap, True)], box, 900)
     for rows in (1, 7, 128):
         np.testing.assert_array_equal(
-            np.concatenate(list(overlay_bands(photo, mask, [tap], box, rows))), whole
+            np.concatenate(list(overlay_bands(photo, mask, [(tap, True)], box, rows))), whole
         )
 
 

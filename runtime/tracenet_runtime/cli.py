@@ -138,8 +138,8 @@ def _run(arguments: argparse.Namespace) -> None:
             Image.fromarray(picture).save(file, "PNG")
         del picture
     if arguments.overlay is not None:
-        taps = places(arguments.gestures)
-        bands = overlay_bands(photo, result.mask, taps, result.box, BAND_ROWS)
+        marked = places(arguments.gestures)
+        bands = overlay_bands(photo, result.mask, marked, result.box, BAND_ROWS)
         with _output(arguments.overlay) as file:
             _OVERLAY_FORMATS[arguments.overlay.suffix.lower()](file, height, width, bands)
     if arguments.json:

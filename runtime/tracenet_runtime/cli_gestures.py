@@ -51,9 +51,9 @@ def add_gestures(parser: argparse.ArgumentParser) -> None:
     add("--from", "MASK", Path, "begin with this mask: a picture, white where the thing is")
 
 
-def places(given: Sequence[Given]) -> list[Point]:
-    """Where the gestures are, for a picture of them."""
-    return [gesture.middle for gesture in given if not isinstance(gesture, Path)]
+def places(given: Sequence[Given]) -> list[tuple[Point, bool]]:
+    """Where the gestures are, and which are positive, for a picture of them."""
+    return [(it.middle, it.positive) for it in given if not isinstance(it, Path)]
 
 
 def load_mask(path: Path) -> npt.NDArray[np.bool_]:

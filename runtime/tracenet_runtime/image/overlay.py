@@ -1,4 +1,4 @@
-"""A picture of an answer: the mask tinted and outlined on the photo, the taps, the box."""
+"""A picture of an answer: the mask tinted and outlined on the photo, the gestures, the box."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,19 +10,23 @@ from PIL import Image, ImageDraw
 _TINT = (30, 110, 255)
 _CONTOUR = (255, 255, 255)
 _BOX = (255, 200, 0)
-_TAP = (255, 40, 60)
+_POSITIVE = (255, 40, 60)
+_NEGATIVE = (20, 20, 20)
+
+Place = tuple[tuple[float, float], bool]
+"""Where a gesture is, (x, y), and whether it is positive."""
 
 
 def overlay_bands(
     photo: npt.NDArray[np.uint8],
     mask: npt.NDArray[np.bool_],
-    taps: Sequence[tuple[float, float]],
+    places: Sequence[Place],
     box: tuple[float, float, float, float],
     rows: int,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """A picture (uint8, RGB) of a mask on its photo, so many rows at a time.
 
-    ``photo`` is uint8, H x W x 3; ``mask`` bool, H x W; ``taps`` (x, y) and ``box``
+    ``photo`` is uint8, H x W x 3; ``mask`` bool, H x W; ``places`` of gestures and ``box``
     (x0, y0, x1, y1) are in photo pixels. Lines grow with the photo, so that they stay visible when
     it is shown small.
     """
@@ -37,28 +41,28 @@ def overlay_bands(
         inside = mask[top:bottom]
         band[inside] = (band[inside].astype(np.uint16) + np.array(_TINT, np.uint16)) // 2
         band[inside & ~eroded[top - start : bottom - start]] = _CONTOUR
-        yield _with_marks(band, top, taps, box, line)
+        yield _with_marks(band, top, places, box, line)
 
 
 def _with_marks(
     band: npt.NDArray[np.uint8],
     top: int,
-    taps: Sequence[tuple[float, float]],
+    places: Sequence[Place],
     box: tuple[float, float, float, float],
     line: int,
 ) -> npt.NDArray[np.uint8]:
-    """A band with its part of the box and the taps; whole numbers, so that bands fit together."""
+    """A band with its part of the box and the places; whole numbers, so that bands fit together."""
     image = Image.fromarray(band)
     draw = ImageDraw.Draw(image)
     x0, y0, x1, y1 = map(math.floor, box)
     # Pillow includes the last pixel of a rectangle; our boxes end before it.
     draw.rectangle((x0, y0 - top, max(x0, x1 - 1), max(y0, y1 - 1) - top), outline=_BOX, width=line)
     radius = 4 * line
-    for tap in taps:
-        x, y = map(math.floor, tap)
+    for at, positive in places:
+        x, y = map(math.floor, at)
         draw.ellipse(
             (x - radius, y - top - radius, x + radius, y - top + radius),
-            fill=_TAP,
+            fill=_POSITIVE if positive else _NEGATIVE,
             outline=_CONTOUR,
             width=line,
         )
