@@ -212,7 +212,7 @@ def test_the_box_is_about_the_mask(of: tuple[tuple[int, int], Tile], seed: int) 
     photo, tile = of
     base = np.random.default_rng(seed).random(photo) < 0.02
     state = MaskState(photo, base=base).put(layer_of(smooth(seed), view_of(tile), photo))
-    mask, box = state.mask_at(*photo), state.box()
+    mask, box = state.mask_at(*photo), state.box
     if not mask.any():
         return
     assert box is not None
@@ -226,10 +226,10 @@ def test_the_box_is_about_the_mask(of: tuple[tuple[int, int], Tile], seed: int) 
 
 def test_an_empty_mask_has_no_box() -> None:
     photo = (50, 50)
-    assert MaskState(photo).box() is None
-    assert MaskState(photo, base=np.zeros(photo, bool)).box() is None
+    assert MaskState(photo).box is None
+    assert MaskState(photo, base=np.zeros(photo, bool)).box is None
     cells = np.zeros(CELLS, np.float32)
-    assert MaskState(photo).put(layer_of(cells, view_of((0, 0, 9, 9)), photo)).box() is None
+    assert MaskState(photo).put(layer_of(cells, view_of((0, 0, 9, 9)), photo)).box is None
 
 
 def test_a_mask_is_carried_as_its_pixels_are() -> None:

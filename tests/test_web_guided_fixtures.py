@@ -144,7 +144,7 @@ def mask_states() -> list[dict[str, Any]]:
                 "base_seed": seed if base is not None else None,
                 "layers": layers,
                 "kept": len(state.layers),
-                "box": state.box(),
+                "box": state.box,
                 "mask_rle": encode_rle(state.mask_at(*photo)),
                 "half_rle": encode_rle(state.mask_at(photo[0] // 2, photo[1] // 2)),
                 "tile": other,

@@ -7,6 +7,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from tracenet_runtime.answer.marks import Point
 from tracenet_runtime.answer.prompt import Bounds, Gesture, Scribble, Tap
 from tracenet_runtime.answer.result import TapResult
 from tracenet_runtime.errors import GestureError, SessionClosed
@@ -15,8 +16,6 @@ from tracenet_runtime.strategies.guided import FirstGesture, GuidedView
 from tracenet_runtime.strategies.step import Step
 from tracenet_runtime.strategies.strategy import Answer, View
 from tracenet_runtime.timing import Timings, timed
-
-Point = tuple[float, float]
 
 
 class PhotoSession:

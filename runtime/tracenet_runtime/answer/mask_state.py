@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,7 @@ class MaskState:
             layer.paint(mask, blank=self.base is None and number == 0)
         return mask
 
+    @cached_property
     def box(self) -> Box | None:
         """About the mask, in photo pixels, up to a cell; None of an empty one."""
         tiles = [layer.view.tile for layer in self.layers]

@@ -74,8 +74,7 @@ class Bounds:
     @property
     def middle(self) -> Point:
         """The box's centre."""
-        x0, y0, x1, y1 = self.box
-        return (x0 + x1) / 2, (y0 + y1) / 2
+        return Area(self.box).middle
 
     @property
     def bounds(self) -> Box:

@@ -216,7 +216,7 @@ class GuidedView:
         check_mask(mask, self._size)
         with timed(timings, "mask"):
             state = MaskState(self._size, base=mask.copy())
-            box = state.box() or (0.0, 0.0, 0.0, 0.0)
+            box = state.box or (0.0, 0.0, 0.0, 0.0)
         return Step(
             gestures=(),
             mask=state,
@@ -251,7 +251,7 @@ class GuidedView:
             after, _ = self._pass(after, step.mask, better, run)
         return replace(
             after,
-            box=after.mask.box() or (0.0, 0.0, 0.0, 0.0),
+            box=after.mask.box or (0.0, 0.0, 0.0, 0.0),
             window=CORRECTION,
             canvas=self._canvas,
             macs=run.macs,
@@ -333,7 +333,7 @@ class GuidedView:
     def _about(mask: MaskState, gestures: Sequence[Gesture]) -> Box:
         """The box about the mask, all positive gestures and the newest one."""
         boxes = [gesture.bounds for gesture in gestures[:-1] if gesture.positive]
-        box = mask.box()
+        box = mask.box
         return united([*boxes, gestures[-1].bounds, *([] if box is None else [box])])
 
     def _layer(self, cells: FloatArray, view: PlacedTile, marks: Sequence[Mark]) -> Layer:

@@ -94,8 +94,20 @@ function resized(mask: Uint8Array, size: Size, target: Size): Uint8Array {
   return made;
 }
 
+/** Of states whose box was asked for; a state never changes, and a given mask is large. */
+const boxesOfStates = new WeakMap<MaskState, Box | null>();
+
 /** About the mask, in photo pixels, up to a cell; null of an empty one. */
-export function stateBox({ photo, layers, base }: MaskState): Box | null {
+export function stateBox(state: MaskState): Box | null {
+  let box = boxesOfStates.get(state);
+  if (box === undefined) {
+    box = boxOf(state);
+    boxesOfStates.set(state, box);
+  }
+  return box;
+}
+
+function boxOf({ photo, layers, base }: MaskState): Box | null {
   const tiles = layers.map(({ view }) => view.tile);
   const boxes = layers.map((layer, n) => layerBox(layer, tiles.slice(n + 1)));
   if (base !== null) boxes.push(baseBox(base, photo, tiles));
