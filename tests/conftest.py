@@ -37,5 +37,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that fork come first: litert-torch brings JAX, whose threads do not survive a fork."""
+    """Those that fork come first: litert-torch brings JAX, whose threads do not survive a fork.
+
+    Of two processes one begins with them, too.
+    """
     items.sort(key=lambda item: item.path.name != "test_training.py")
