@@ -44,11 +44,11 @@ class CanvasSource:
         """
         for _ in range(MAXIMUM_TRIES):
             crop = random_crop(
-                self._photo(random), size, self._pad_value, self._augmentation, random, self._tiles
+                self.photo(random), size, self._pad_value, self._augmentation, random, self._tiles
             )
             crop = copy_paste(
                 crop,
-                lambda: self._photo(random),
+                lambda: self.photo(random),
                 self._pad_value,
                 self._augmentation,
                 self._copy_paste,
@@ -60,6 +60,7 @@ class CanvasSource:
             f"{MAXIMUM_TRIES} crops in a row showed no thing; check that the photos have masks"
         )
 
-    def _photo(self, random: np.random.Generator) -> AnnotatedPhoto:
+    def photo(self, random: np.random.Generator) -> AnnotatedPhoto:
+        """A photo as it is."""
         index = int(np.searchsorted(self._cumulative, random.random()))
         return self._photos[min(index, len(self._photos) - 1)]

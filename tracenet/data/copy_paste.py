@@ -96,7 +96,7 @@ def copy_paste(
     low, high = settings.things
     count = int(random.integers(low, high + 1)) if mode == "simple" else 1
     cutouts = [
-        _cut(source, thing, len(crop.photo), augmentation, settings, random)
+        cut_out(source, thing, len(crop.photo), augmentation, settings, random)
         for thing in random.permutation(len(source.masks))[:count]
     ]
     for cutout in cutouts:
@@ -106,7 +106,7 @@ def copy_paste(
 
 
 @dataclass(frozen=True)
-class _Cutout:
+class Cutout:
     """A thing ready to be pasted, in canvas pixels: RGB h x w x 3, its mask and its opacity."""
 
     photo: npt.NDArray[np.uint8]
@@ -114,14 +114,14 @@ class _Cutout:
     opacity: npt.NDArray[np.uint8]
 
 
-def _cut(
+def cut_out(
     source: AnnotatedPhoto,
     thing: int,
     size: int,
     augmentation: Augmentation,
     settings: CopyPaste,
     random: np.random.Generator,
-) -> _Cutout:
+) -> Cutout:
     """A thing of a photo, scaled, flipped and recoloured at random."""
     mask = source.masks[thing]
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -144,10 +144,10 @@ def _cut(
     # A hard edge would give pasted things away. Blended are the outermost pixels of the thing and
     # the ones next to them.
     opacity = Image.fromarray(cut.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(1))
-    return _Cutout(colours, cut, np.asarray(opacity))
+    return Cutout(colours, cut, np.asarray(opacity))
 
 
-def _paste(crop: Crop, cutout: _Cutout, mode: str, random: np.random.Generator) -> Crop:
+def _paste(crop: Crop, cutout: Cutout, mode: str, random: np.random.Generator) -> Crop:
     # Without a victim, whatever the mode, the thing simply lies on the canvas.
     victim, corner = None, _anywhere(cutout, len(crop.photo), random)
     if mode != "simple":
@@ -169,14 +169,14 @@ def _paste(crop: Crop, cutout: _Cutout, mode: str, random: np.random.Generator) 
     )
 
 
-def _anywhere(cutout: _Cutout, size: int, random: np.random.Generator) -> tuple[int, int]:
+def _anywhere(cutout: Cutout, size: int, random: np.random.Generator) -> tuple[int, int]:
     """Left and top of a place wholly on the canvas, of a cutout that is not larger."""
     height, width = cutout.mask.shape
     return int(random.integers(size - width + 1)), int(random.integers(size - height + 1))
 
 
 def _partly_over(
-    crop: Crop, cutout: _Cutout, random: np.random.Generator
+    crop: Crop, cutout: Cutout, random: np.random.Generator
 ) -> tuple[int, tuple[int, int]] | None:
     """A thing and a place (left, top) where the cutout hides a part of it, if one is found.
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tracenet.model.config import TraceNetConfig
-from tracenet.model.layers import DepthwiseConv2d
+from tracenet.model.layers import enlarged, joined, residuals, separable
 from tracenet_runtime.contract import GUIDE_PLANES
 
 GUIDE_STRIDES = (4, 8, 16, 32)
@@ -27,42 +27,6 @@ KERNELS = (3, 5, 5, 5)
 PRIOR = GUIDE_PLANES.index("prior")
 
 
-def _joined(in_channels: int, out_channels: int) -> nn.Sequential:
-    """1x1 and BatchNorm: what is added to something else."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
-    )
-
-
-def _separable(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        DepthwiseConv2d(in_channels, kernel, stride, bias=False),
-        nn.BatchNorm2d(in_channels),
-        nn.ReLU(inplace=True),
-        *_joined(in_channels, out_channels),
-    )
-
-
-class Residual(nn.Module):
-    """ReLU(x + separable convolution of x)."""
-
-    def __init__(self, channels: int, kernel: int) -> None:
-        super().__init__()
-        self.branch = _separable(channels, channels, kernel, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W -> the same shape."""
-        return F.relu(x + self.branch(x))
-
-
-def _residuals(channels: int, kernel: int, depth: int) -> nn.Sequential:
-    return nn.Sequential(*(Residual(channels, kernel) for _ in range(depth)))
-
-
-def _twice(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
 class TileEncoder(nn.Module):
     """TraceNet's features, reduced to what corrections read; once per tile."""
 
@@ -72,10 +36,10 @@ class TileEncoder(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(stem_channels, fine, 3, 2, padding=1, bias=False), nn.BatchNorm2d(fine)
         )
-        self.fine = _joined(config.mask_channels // 2, fine)
-        self.coarse = _joined(config.mask_channels, coarse)
+        self.fine = joined(config.mask_channels // 2, fine)
+        self.coarse = joined(config.mask_channels, coarse)
         self.level = nn.ModuleList(
-            _joined(config.pyramid_channels, channels) for channels in (coarse, *deep)
+            joined(config.pyramid_channels, channels) for channels in (coarse, *deep)
         )
 
     def forward(
@@ -109,19 +73,19 @@ class GuidedLook(nn.Module):
                     nn.Conv2d(planes, widths[0], 3, padding=1, bias=False),
                     nn.BatchNorm2d(widths[0]),
                 ),
-                *(_joined(planes, width) for width in widths[1:]),
+                *(joined(planes, width) for width in widths[1:]),
             ]
         )
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(
-            _separable(i, o, kernel, 2) for (i, o), kernel in zip(pairs, KERNELS[1:], strict=True)
+            separable(i, o, kernel, 2) for (i, o), kernel in zip(pairs, KERNELS[1:], strict=True)
         )
         self.encode = nn.ModuleList(
-            _residuals(*layers) for layers in zip(widths, KERNELS, self.DEPTHS, strict=True)
+            residuals(*layers) for layers in zip(widths, KERNELS, self.DEPTHS, strict=True)
         )
-        self.up = nn.ModuleList(_joined(o, i) for i, o in pairs)
+        self.up = nn.ModuleList(joined(o, i) for i, o in pairs)
         self.decode = nn.ModuleList(
-            _residuals(*layers)
+            residuals(*layers)
             for layers in zip(widths[:-1], KERNELS[:-1], self.DECODER_DEPTHS, strict=True)
         )
         self.predict = nn.Conv2d(widths[0], 1, 3, padding=1)
@@ -147,7 +111,7 @@ class GuidedLook(nn.Module):
             skips.append(x)
         assert x is not None
         for skip, up, decode in reversed(list(zip(skips[:-1], self.up, self.decode, strict=True))):
-            x = decode(F.relu(skip + _twice(up(x))))
+            x = decode(F.relu(skip + enlarged(up(x))))
         prior = planes[:, PRIOR : PRIOR + 1]
         logits: Tensor = self.predict(x) + self.keep * (prior - 0.5)
         return logits

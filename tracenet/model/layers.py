@@ -1,4 +1,4 @@
-"""Convolution blocks of the pyramid, the heads and the mask branch."""
+"""Convolution blocks of the pyramid, the heads, the mask branch and what follows them."""
 
 from __future__ import annotations
 
@@ -98,6 +98,45 @@ def conv_norm_relu(
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
+
+
+def joined(in_channels: int, out_channels: int) -> nn.Sequential:
+    """1x1 and BatchNorm: what is added to something else."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
+    )
+
+
+def separable(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Sequential:
+    """Depthwise k x k, BatchNorm, ReLU, 1x1, BatchNorm: what is added to something else."""
+    return nn.Sequential(
+        DepthwiseConv2d(in_channels, kernel, stride, bias=False),
+        nn.BatchNorm2d(in_channels),
+        nn.ReLU(inplace=True),
+        *joined(in_channels, out_channels),
+    )
+
+
+class Residual(nn.Module):
+    """ReLU(x + separable convolution of x)."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.branch = separable(channels, channels, kernel, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x H x W -> the same shape."""
+        return F.relu(x + self.branch(x))
+
+
+def residuals(channels: int, kernel: int, depth: int) -> nn.Sequential:
+    """Several residual layers."""
+    return nn.Sequential(*(Residual(channels, kernel) for _ in range(depth)))
+
+
+def enlarged(x: Tensor) -> Tensor:
+    """Twice as high and wide, bilinearly."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class TowerLayer(nn.Module):

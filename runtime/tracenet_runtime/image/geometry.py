@@ -107,5 +107,12 @@ def united(boxes: Iterable[Box]) -> Box:
     return min(x0), min(y0), max(x1), max(y1)
 
 
+def span(middle: float, side: int, photo: int) -> tuple[int, int]:
+    """Where a tile of ``side`` photo pixels starts and stops on one axis."""
+    size = min(side, photo)
+    start = min(max(math.floor(middle - size / 2 + 0.5), 0), photo - size)
+    return start, start + size
+
+
 def _clip(value: float, upper: float) -> float:
     return min(max(value, 0.0), float(upper))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.contract import GUIDE_STRIDE
-from tracenet_runtime.image.geometry import Box, PlacedTile, Placement, Size, Tile
+from tracenet_runtime.image.geometry import Box, PlacedTile, Placement, Size, Tile, span
 
 Mask = npt.NDArray[np.bool_]
 
@@ -71,8 +71,8 @@ class ZoomRule:
             return None
         x0, y0, x1, y1 = box
         height, width = (math.floor(side / self.scale(box) + 0.5) for side in canvas)
-        top, bottom = _span(self._inside(at[1], (y0 + y1) / 2, height), height, first.photo_height)
-        left, right = _span(self._inside(at[0], (x0 + x1) / 2, width), width, first.photo_width)
+        top, bottom = span(self._inside(at[1], (y0 + y1) / 2, height), height, first.photo_height)
+        left, right = span(self._inside(at[0], (x0 + x1) / 2, width), width, first.photo_width)
         return left, top, right, bottom
 
     def tile_about(self, canvas: Size, photo: Size, box: Box, extent: float) -> Tile:
@@ -82,8 +82,8 @@ class ZoomRule:
         """
         x0, y0, x1, y1 = box
         height, width = (math.floor(side / self._scale(box, extent) + 0.5) for side in canvas)
-        top, bottom = _span((y0 + y1) / 2, height, photo[0])
-        left, right = _span((x0 + x1) / 2, width, photo[1])
+        top, bottom = span((y0 + y1) / 2, height, photo[0])
+        left, right = span((x0 + x1) / 2, width, photo[1])
         return left, top, right, bottom
 
     def _scale(self, box: Box, extent: float) -> float:
@@ -163,10 +163,3 @@ class GuidedRule:
 
 
 StrategyRule = SingleRule | ZoomRule | GuidedRule
-
-
-def _span(middle: float, side: int, photo: int) -> tuple[int, int]:
-    """Where a tile of ``side`` photo pixels starts and stops on one axis."""
-    size = min(side, photo)
-    start = min(max(math.floor(middle - size / 2 + 0.5), 0), photo - size)
-    return start, start + size
