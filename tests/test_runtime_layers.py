@@ -15,6 +15,7 @@ BELOW = {
     "image": {"base"},
     "graph": {"base"},
     "answer": {"base", "image", "graph"},
+    "tracking": {"base", "image"},
     "strategies": {"base", "image", "graph", "answer"},
     "bundle": {"base", "image", "graph", "answer", "strategies"},
     "engines": {"base", "graph"},

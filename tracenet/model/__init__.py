@@ -10,6 +10,7 @@ from tracenet.model.checkpoint import (
     shipped_checkpoint,
     untrained_network,
     with_guided_look,
+    with_propagation,
     without_guided_look,
 )
 from tracenet.model.config import (
@@ -49,5 +50,6 @@ __all__ = [
     "tap_score",
     "untrained_network",
     "with_guided_look",
+    "with_propagation",
     "without_guided_look",
 ]

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tracenet.model.backbones import Bottleneck
-from tracenet.model.config import CONFIGS, GUIDE_CHANNELS, TraceNetConfig
+from tracenet.model.config import CONFIGS, GUIDE_CHANNELS, TRACK_CHANNELS, TraceNetConfig
 from tracenet.model.guided import GUIDE_STRIDES
 from tracenet.model.network import TraceNet
 from tracenet.scene import generate_scene
@@ -57,14 +57,35 @@ def with_guided_look(network: TraceNet) -> TraceNet:
     """
     if network.config.guide_channels:
         return network
+    _check_mask_stride(network, "a guided look")
+    return _extended(network, replace(network.config, guide_channels=GUIDE_CHANNELS))
+
+
+def with_propagation(network: TraceNet) -> TraceNet:
+    """The network, and a propagation with random weights if it has none.
+
+    Raises:
+        CheckpointError: its mask branch does not reach stride 4.
+    """
+    if network.config.track_channels:
+        return network
+    _check_mask_stride(network, "propagation")
+    return _extended(network, replace(network.config, track_channels=TRACK_CHANNELS))
+
+
+def _check_mask_stride(network: TraceNet, reader: str) -> None:
     if network.config.mask_stride != GUIDE_STRIDES[0]:
         raise CheckpointError(
-            f"{network.config.name} has mask features of stride {network.config.mask_stride}; a "
-            f"guided look needs those of stride {GUIDE_STRIDES[0]}, take a network that has them"
+            f"{network.config.name} has mask features of stride {network.config.mask_stride}; "
+            f"{reader} needs those of stride {GUIDE_STRIDES[0]}, take a network that has them"
         )
-    guided = TraceNet(replace(network.config, guide_channels=GUIDE_CHANNELS))
-    guided.load_state_dict(network.state_dict(), strict=False)
-    return guided.train(network.training)
+
+
+def _extended(network: TraceNet, config: TraceNetConfig) -> TraceNet:
+    """A network of this configuration with the weights of one that has fewer parts."""
+    extended = TraceNet(config)
+    extended.load_state_dict(network.state_dict(), strict=False)
+    return extended.train(network.training)
 
 
 def without_guided_look(network: TraceNet) -> TraceNet:

@@ -21,6 +21,7 @@ from tracenet.model.config import (
 from tracenet.model.ghost_pan import PathAggregationPyramid
 from tracenet.model.guided import GUIDE_STRIDES, GuidedLook, TileEncoder
 from tracenet.model.layers import TowerLayer, conv_norm_relu, convolution
+from tracenet.model.propagation import Propagation
 from tracenet.model.score import tap_score
 
 
@@ -236,6 +237,9 @@ class TraceNet(nn.Module):
         if config.guide_channels:
             self.tile_encoder = TileEncoder(self.backbone.stem_channels, config)
             self.guided_look = GuidedLook(config)
+        self.propagation: Propagation | None = None
+        if config.track_channels:
+            self.propagation = Propagation(self.backbone.stem_channels, config)
 
     @property
     def pad_value(self) -> tuple[int, int, int]:
@@ -254,7 +258,7 @@ class TraceNet(nn.Module):
         return self.heads(features.pyramid), features.mask
 
     def features(self, image: Tensor) -> Features:
-        """What heads, mask head and guided look read; ``image`` as for :meth:`predict`."""
+        """What all that follows reads; ``image`` as for :meth:`predict`."""
         c1, c3, c4, c5 = self.backbone((image - self.pixel_mean) / self.pixel_std)
         pyramid = self.pyramid(c3, c4, c5)
         return Features(c1, pyramid, *self.mask_branch(c1, *pyramid[:3]))

@@ -1,0 +1,16 @@
+"""Numbers that propagation's programs and what the host does between them agree on."""
+
+TILE_SIDE = 256
+"""Canvas pixels: the side of the tile that follows a thing."""
+
+MASK_STRIDE = 4
+"""Tile pixels per cell of a mask."""
+
+KEY_STRIDE = 16
+"""Tile pixels per cell of keys, values and presence."""
+
+KEY_CHANNELS = 64
+VALUE_CHANNELS = 128
+
+TOP_K = 20
+"""Cells of the memory that a cell of a frame reads."""

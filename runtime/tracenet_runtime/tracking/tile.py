@@ -1,0 +1,73 @@
+"""Which part of a frame is looked at, and a mask carried from one part to another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Box, PlacedTile, Size, span
+from tracenet_runtime.tracking.contract import MASK_STRIDE, TILE_SIDE
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FollowRule:
+    """A tile that follows a thing, with room for it to move.
+
+    The longer side of the thing's box in the frame before is the share ``fill`` of the tile's side,
+    but no frame pixel is more than ``enlarge`` canvas pixels large. A thing whose presence is below
+    ``lost`` is not in the tile: the whole frame is looked at, until it is found.
+    """
+
+    fill: float = 0.4
+    enlarge: float = 3.0
+    lost: float = 0.5
+
+    def tile(self, frame: Size, box: Box | None) -> PlacedTile:
+        """The tile about a box in pixels of a frame of this (height, width); all of it for None."""
+        height, width = frame
+        left, top, right, bottom = 0, 0, width, height
+        if box is not None:
+            x0, y0, x1, y1 = box
+            side = max(max(x1 - x0, y1 - y0) / self.fill, TILE_SIDE / self.enlarge)
+            side = min(round(side), max(height, width))
+            top, bottom = span((y0 + y1) / 2, side, height)
+            left, right = span((x0 + x1) / 2, side, width)
+        canvas = Canvas(TILE_SIDE, TILE_SIDE, (0, 0, 0))
+        return PlacedTile(
+            (left, top, right, bottom),
+            canvas.place(bottom - top, right - left),
+            (TILE_SIDE, TILE_SIDE),
+        )
+
+
+def carried(mask: FloatArray, before: PlacedTile, now: PlacedTile) -> FloatArray:
+    """A mask of one tile as another of the same frame has it, bilinearly; 0 beyond the first.
+
+    Args:
+        mask: float32 h x w, cells of MASK_STRIDE canvas pixels.
+        before: where it lies.
+        now: where it is wanted.
+
+    Returns:
+        float32 h x w.
+    """
+    down, across = (
+        _weights(size, now.scale[axis], now.tile[axis], before.scale[axis], before.tile[axis])
+        for axis, size in ((1, mask.shape[0]), (0, mask.shape[1]))
+    )
+    moved: FloatArray = np.matmul(down @ mask, across.T, dtype=np.float32)
+    return moved
+
+
+def _weights(
+    cells: int, scale: float, start: float, scale_before: float, start_before: float
+) -> FloatArray:
+    """Along one axis: how much of each cell before is in each cell now, cells x cells."""
+    on_frame = (np.arange(cells) + 0.5) * MASK_STRIDE / scale + start
+    place = (on_frame - start_before) * scale_before / MASK_STRIDE - 0.5
+    distance = np.abs(place[:, None] - np.arange(cells))
+    weights: FloatArray = np.maximum(0, 1 - distance).astype(np.float32)
+    return weights

@@ -1,0 +1,184 @@
+"""Carrying masks from frame to frame: tile, read, decode, remember."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.geometry import Box, PlacedTile, Size, united
+from tracenet_runtime.image.mask import ProbabilityMap
+from tracenet_runtime.tracking.aggregate import aggregated
+from tracenet_runtime.tracking.contract import MASK_STRIDE, TILE_SIDE
+from tracenet_runtime.tracking.memory import Memory
+from tracenet_runtime.tracking.tile import FollowRule, carried
+
+FloatArray = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Frame = npt.NDArray[np.uint8]
+"""uint8 RGB H x W x 3."""
+
+F = TypeVar("F")
+
+
+class TrackNetwork(Protocol[F]):
+    """Propagation's programs; F is what they keep of a tile, whatever that is."""
+
+    @property
+    def pad_value(self) -> tuple[int, int, int]:
+        """RGB colour beside a frame."""
+        ...
+
+    def encode(self, tile: Frame) -> tuple[F, FloatArray]:
+        """A tile, TILE_SIDE pixels high and wide -> its features, and its key, cells x channels."""
+        ...
+
+    def value(self, features: F, mask: FloatArray, others: FloatArray) -> FloatArray:
+        """A tile, a mask on it and the sum of the other masks, h x w -> cells x channels."""
+        ...
+
+    def decode(self, features: F, read: FloatArray, prior: FloatArray) -> tuple[FloatArray, float]:
+        """A tile, what the memory says of it and the mask so far, h x w -> probabilities, h x w,
+        and the probability that the thing is in the tile.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A thing in a frame.
+
+    ``probability`` is float32 h x w, on cells of ``MASK_STRIDE`` pixels of ``view``; ``presence``
+    is the probability that the thing is seen, and ``present`` whether it is taken to be. What is
+    not has an empty mask.
+    """
+
+    probability: FloatArray
+    presence: float
+    present: bool
+    view: PlacedTile
+    frame: Size
+
+    def mask(self) -> Mask:
+        """The mask of the frame, bool H x W."""
+        probability = self.probability if self.present else np.zeros_like(self.probability)
+        return ProbabilityMap(
+            probability,
+            (0, 0, TILE_SIDE, TILE_SIDE),
+            self.view.placement,
+            self.frame,
+            self.view.tile,
+            MASK_STRIDE,
+        ).mask_at(*self.frame)
+
+    @property
+    def box(self) -> Box | None:
+        """About the mask, frame pixels; None where it is empty."""
+        if not self.present:
+            return None
+        inside = self.probability > 0.5
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+        if not len(rows):
+            return None
+        cells = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        x0, y0, x1, y1 = (float(cell * MASK_STRIDE) for cell in cells)
+        return self.view.box_to_photo((x0, y0, x1, y1))
+
+
+class Tracker(Generic[F]):
+    """Things that are followed through a clip, in one tile; frames come in any one direction.
+
+    Args:
+        network: the programs.
+        objects: how many things.
+        rule: how the tile follows them; by default as training expects.
+    """
+
+    def __init__(
+        self, network: TrackNetwork[F], objects: int, rule: FollowRule | None = None
+    ) -> None:
+        self._network, self._rule = network, rule or FollowRule()
+        self.memory = Memory(objects)
+        self._last: tuple[Tracked, ...] = ()
+
+    def touch(self, number: int, frame: Frame, masks: Sequence[Mask]) -> None:
+        """Remember what the user says of a frame; from there the things are followed.
+
+        Args:
+            number: of the frame.
+            frame: uint8 H x W x 3, RGB.
+            masks: bool H x W, one for each thing; empty where it is not seen.
+        """
+        boxes = [box for box in map(_bounds, masks) if box is not None]
+        size = frame.shape[0], frame.shape[1]
+        view = self._rule.tile(size, united(boxes) if boxes else None)
+        features, key = self._network.encode(self._cut(frame, view))
+        cells = [_covered(mask, view) for mask in masks]
+        self.memory.forget_way()
+        self.memory.touch(number, key, self._values(features, cells))
+        self._last = tuple(
+            Tracked(cell, float(mask.any()), bool(mask.any()), view, size)
+            for cell, mask in zip(cells, masks, strict=True)
+        )
+
+    def step(self, number: int, frame: Frame) -> tuple[Tracked, ...]:
+        """The things in the next frame.
+
+        Args:
+            number: of the frame.
+            frame: uint8 H x W x 3, RGB.
+        """
+        size = frame.shape[0], frame.shape[1]
+        boxes = [last.box for last in self._last]
+        known = [box for box in boxes if box is not None]
+        view = self._rule.tile(size, united(known) if len(known) == len(boxes) else None)
+        features, key = self._network.encode(self._cut(frame, view))
+        answers = [
+            self._network.decode(features, read, self._prior(last, view))
+            for read, last in zip(self.memory.read(key), self._last, strict=True)
+        ]
+        masks = aggregated(np.stack([mask for mask, _ in answers]))
+        self._last = tuple(
+            Tracked(mask, presence, presence >= self._rule.lost, view, size)
+            for mask, (_, presence) in zip(masks, answers, strict=True)
+        )
+        # Of a frame in which nothing was found there is nothing to remember.
+        if any(thing.present for thing in self._last):
+            seen = [mask * thing.present for mask, thing in zip(masks, self._last, strict=True)]
+            self.memory.remember(number, key, self._values(features, seen))
+        return self._last
+
+    def _cut(self, frame: Frame, view: PlacedTile) -> Frame:
+        x0, y0, x1, y1 = view.tile
+        canvas = Canvas(TILE_SIDE, TILE_SIDE, self._network.pad_value)
+        return canvas.fit(frame[y0:y1, x0:x1])[0]
+
+    def _values(self, features: F, masks: Sequence[FloatArray]) -> FloatArray:
+        everything = np.sum(masks, 0)
+        return np.stack([self._network.value(features, mask, everything - mask) for mask in masks])
+
+    @staticmethod
+    def _prior(last: Tracked, view: PlacedTile) -> FloatArray:
+        if last.box is None:
+            return np.zeros_like(last.probability)
+        return carried(last.probability, last.view, view)
+
+
+def _bounds(mask: Mask) -> Box | None:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _covered(mask: Mask, view: PlacedTile) -> FloatArray:
+    """The share of each cell of a tile that a mask of the frame covers, float32 h x w."""
+    x0, y0, x1, y1 = view.tile
+    shades = np.repeat((mask[y0:y1, x0:x1] * np.uint8(255))[..., None], 3, 2)
+    canvas = Canvas(TILE_SIDE, TILE_SIDE, (0, 0, 0)).fit(shades)[0][..., 0]
+    side = TILE_SIDE // MASK_STRIDE
+    cells = canvas.reshape(side, MASK_STRIDE, side, MASK_STRIDE)
+    shares: FloatArray = cells.mean((1, 3), dtype=np.float32) / np.float32(255)
+    return shares
