@@ -1,0 +1,84 @@
+"""Moving scenes: what training on clips shows of a photo that moves, or of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tracenet_runtime.image.geometry import Box, Size
+
+BACKGROUND, THING, OTHER, UNKNOWN = 0, 1, 2, 255
+"""Values of a scene's labels: the thing that is followed, any other thing, what nobody knows."""
+
+Rgb = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class SquareTile:
+    """A square part of a frame, by its corner and side in frame pixels.
+
+    On a canvas it is scaled to the canvas's side; what of it lies beyond the frame is padding.
+    """
+
+    x: float
+    y: float
+    side: float
+
+
+class MovingScene(Protocol):
+    """Frames by number, of which any part can be looked at."""
+
+    @property
+    def size(self) -> Size:
+        """Height and width of a frame, pixels."""
+        ...
+
+    @property
+    def box(self) -> Box:
+        """About the thing in frame 0, frame pixels."""
+        ...
+
+    def show(self, frame: int, tile: SquareTile, side: int) -> tuple[Rgb, Labels]:
+        """A tile of a frame on a canvas of ``side`` pixels: RGB, and the labels of its pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A scene of which some frames are cut to another, where the thing is not seen.
+
+    Attributes:
+        scene: the scene.
+        other: the other; its frame 0 is shown.
+        frames: which frames are cut; not the first.
+    """
+
+    scene: MovingScene
+    other: MovingScene
+    frames: Set[int]
+
+    @property
+    def size(self) -> Size:
+        """See :class:`MovingScene`."""
+        return self.scene.size
+
+    @property
+    def box(self) -> Box:
+        """See :class:`MovingScene`."""
+        return self.scene.box
+
+    def show(self, frame: int, tile: SquareTile, side: int) -> tuple[Rgb, Labels]:
+        """See :class:`MovingScene`."""
+        if frame not in self.frames:
+            return self.scene.show(frame, tile, side)
+        # The same part of the other scene's frame.
+        (height, width), (other_height, other_width) = self.size, self.other.size
+        factor = max(other_height, other_width) / max(height, width)
+        there = SquareTile(tile.x * factor, tile.y * factor, tile.side * factor)
+        rgb, labels = self.other.show(0, there, side)
+        return rgb, np.where(labels == THING, np.uint8(OTHER), labels)
