@@ -29,7 +29,7 @@ from tracenet.data.corrections import (
 from tracenet.model import CheckpointError, TraceNet, load_checkpoint, with_guided_look
 from tracenet.training.loop import train
 from tracenet.training.losses.corrections import normalised_focal_loss, obedience_loss
-from tracenet.training.optimization import Optimization, freeze_all_but_guided_look
+from tracenet.training.optimization import Optimization, freeze_all_but
 from tracenet.training.sessions import OwnMasks, Sessions
 from tracenet.training.tasks import corrections
 from tracenet.training.tasks.corrections import CorrectionTask
@@ -214,7 +214,7 @@ def test_a_guided_look_leaves_taps_as_they_are(tmp_path: Path) -> None:
 def test_only_the_guided_look_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corrections, "SCORED_TILES", 16)
     start = network()
-    freeze_all_but_guided_look(start)
+    freeze_all_but(start, start.tile_encoder, start.guided_look)
     frozen = {k: v.clone() for k, v in start.state_dict().items()}
     task = CorrectionTask(PHOTOS, INPUTS, PAD, PHOTOS)
     with fresh_accelerate():
@@ -254,7 +254,7 @@ def test_clicked_cells_count_alone_in_obedience() -> None:
 def test_learning_to_obey(tmp_path: Path) -> None:
     """On a few scenes, a few steps make corrections better than none."""
     start = network()
-    freeze_all_but_guided_look(start)
+    freeze_all_but(start, start.tile_encoder, start.guided_look)
     task = CorrectionTask(Scenes([make_scene(300, 400, seed=1)]), INPUTS, PAD)
     batch = task.dataset(7, 0, 1)[0]
     before = float(task.loss(start.train(), batch)["total"].detach())

@@ -40,7 +40,9 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     from accelerate.utils import set_seed
 
     from tracenet.data import CopyPaste, HeldOut, TapInputs, TileAugmentation, open_dataset
+    from tracenet.data.clips import held_back, open_clips, trained_on
     from tracenet.data.corrections import TILE_SIDE, CorrectionInputs
+    from tracenet.data.video import VideoInputs
     from tracenet.model import (
         CheckpointError,
         TraceNet,
@@ -48,16 +50,18 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         load_checkpoint,
         load_trunk,
         with_guided_look,
+        with_propagation,
     )
     from tracenet.training.loop import train
     from tracenet.training.optimization import (
         Optimization,
-        freeze_all_but_guided_look,
+        freeze_all_but,
         freeze_early_layers,
     )
     from tracenet.training.task import B, TrainingTask
     from tracenet.training.tasks.corrections import CorrectionTask
     from tracenet.training.tasks.taps import TapTask
+    from tracenet.training.tasks.video import VideoTask
 
     photos = open_dataset(arguments.data, arguments.coco, arguments.lvis, arguments.set_weight)
     if photos.problems and PartialState().is_main_process:
@@ -104,10 +108,24 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
             workers=arguments.workers,
         )
 
-    if arguments.task == "clicks":
+    tiles = max(1, round(arguments.pixels * 1e6 / TILE_SIDE**2))
+    if arguments.task == "video":
+        network = with_propagation(network)
+        freeze_all_but(network, network.propagation)
+        clips = open_clips(arguments.clips) if arguments.clips else []
+        video = VideoInputs(
+            frames_per_step=tiles,
+            lengths=arguments.lengths,
+            clip_share=arguments.clip_share,
+            steps=arguments.steps,
+            copy_paste=copy_paste,
+        )
+        known = trained_on(clips) if clips else []
+        task = VideoTask(photos, known, video, network.pad_value, held_back(clips))
+        summary = learn(network, task)
+    elif arguments.task == "clicks":
         network = with_guided_look(network)
-        freeze_all_but_guided_look(network)
-        tiles = max(1, round(arguments.pixels * 1e6 / TILE_SIDE**2))
+        freeze_all_but(network, network.tile_encoder, network.guided_look)
         corrections = CorrectionInputs(tiles_per_step=tiles, copy_paste=copy_paste)
         summary = learn(network, CorrectionTask(photos, corrections, network.pad_value, held_out))
     else:

@@ -144,10 +144,10 @@ def freeze_early_layers(network: TraceNet) -> None:
         module.requires_grad_(False)
 
 
-def freeze_all_but_guided_look(network: TraceNet) -> None:
-    """Keep the masks that are corrected as they are."""
+def freeze_all_but(network: TraceNet, *parts: nn.Module | None) -> None:
+    """Train these parts of a network, and keep all else as it is."""
     network.requires_grad_(False)
-    for part in (network.tile_encoder, network.guided_look):
+    for part in parts:
         if part is not None:
             part.requires_grad_(True)
 

@@ -19,6 +19,12 @@ EXAMPLE = """example:
 
 STARTS = ("trunk", "init")
 
+STARTING = {
+    "clicks": "the network whose masks are corrected",
+    "video": "the network whose features are read",
+}
+"""Tasks that add to a network, and what that is to them."""
+
 
 def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options by name: those of the command line, else of ``--config``, else the defaults.
@@ -61,10 +67,16 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
             f"--tiles names {', '.join(map(str, strange))}, which --canvas does not; name sizes of "
             "--canvas"
         )
-    if options["score_every"] and not options["hold_out"]:
+    if options["score_every"] and options["task"] == "video" and not options["clips"]:
+        parser.error("--score-every needs --clips, of which some are kept to be scored")
+    if options["score_every"] and options["task"] != "video" and not options["hold_out"]:
         parser.error("--score-every needs --hold-out, which keeps photos to be scored")
-    if options["task"] == "clicks" and not options["init"]:
-        parser.error("--task clicks needs --init, the network whose masks are corrected")
+    if options["task"] in STARTING and not options["init"]:
+        parser.error(f"--task {options['task']} needs --init, {STARTING[options['task']]}")
+    if options["clips"] and options["task"] != "video":
+        parser.error("--clips is for --task video")
+    if options["clip_share"] and not options["clips"]:
+        parser.error("--clip-share needs --clips, where the clips are")
     if options["set_weight"] and not options["data"]:
         parser.error("--set-weight needs --data: a COCO or LVIS JSON has no sets")
     return argparse.Namespace(**options)
@@ -74,7 +86,8 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
     """The command line. What must be given is not marked as such: a file may give it."""
     parser = kind(
         prog="tracenet-train",
-        description="Train TraceNet on taps, or its guided look on corrections.",
+        description="Train TraceNet on taps, its guided look on corrections, or propagation on "
+        "clips.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -85,16 +98,36 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
     )
     parser.add_argument(
         "--task",
-        choices=["taps", "clicks"],
+        choices=["taps", "clicks", "video"],
         default="taps",
-        help="what is learnt: masks from one tap, or the guided look, which corrects the masks of "
-        "--init's network by clicks, scribbles and boxes (default: taps)",
+        help="what is learnt: masks from one tap; the guided look, which corrects the masks of "
+        "--init's network by clicks, scribbles and boxes; or propagation, which carries masks "
+        "through clips and reads that network's features (default: taps)",
     )
     parser.add_argument(
         "--model",
         help=f"configuration, such as r50-fpn (default: that of --init, else {DEFAULT_NETWORK})",
     )
     add_photo_sources(parser.add_mutually_exclusive_group())
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        help="folder of clips for --task video; every fifth of a set is kept to be scored",
+    )
+    parser.add_argument(
+        "--clip-share",
+        type=_probability,
+        default=0.0,
+        metavar="P",
+        help="share of the clips of a step that are those of --clips; the others are deformed "
+        "photos (default: none)",
+    )
+    parser.add_argument(
+        "--lengths",
+        type=_lengths,
+        default=(3,),
+        help="frames of a clip, comma-separated; a step draws one (default: 3)",
+    )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--trunk", type=Path, help="pretrained trunk (.safetensors): docs/training.md, Trunks"
@@ -190,7 +223,8 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
         "--score-every",
         type=whole_number(1),
         metavar="K",
-        help="score some of the photos of --hold-out every K steps (default: never)",
+        help="score some of the photos of --hold-out, or the clips that are kept, every K steps "
+        "(default: never)",
     )
     parser.add_argument("--seed", type=SEED, default=0)
     return parser
@@ -226,6 +260,10 @@ def _probability(text: str) -> float:
 
 def _milestones(text: str) -> tuple[int, ...]:
     return tuple(map(whole_number(1), text.split(",")))
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    return tuple(map(whole_number(2), text.split(",")))
 
 
 def _canvas_sizes(text: str) -> tuple[int, ...]:

@@ -1,0 +1,179 @@
+"""The propagation network, and its training."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenes import TINY, Scenes, make_scene
+from test_video_data import write_clips
+from torch.nn import functional as F
+from training_fixtures import fresh_accelerate
+
+from tracenet.data import CopyPaste, DataError
+from tracenet.data.clips import held_back, open_clips, trained_on
+from tracenet.data.video import VideoInputs
+from tracenet.evaluation.propagator import TorchPropagation
+from tracenet.model import CheckpointError, TraceNet, load_checkpoint, with_propagation
+from tracenet.model.config import TraceNetConfig
+from tracenet.training.loop import train
+from tracenet.training.losses.video import bootstrapped_bce
+from tracenet.training.optimization import Optimization, freeze_all_but
+from tracenet.training.tasks import video
+from tracenet.training.tasks.video import VideoTask
+from tracenet_runtime.image.geometry import PlacedTile
+from tracenet_runtime.tracking.tile import FollowRule
+from tracenet_runtime.tracking.tile import carried as carried_on_host
+
+PAD = (128, 128, 128)
+FINE = dataclasses.replace(TINY, mask_stride=4)
+TRACKING = dataclasses.replace(FINE, track_channels=(8, 16, 24))
+PHOTOS = Scenes([make_scene(300, 400, seed=seed) for seed in range(3)])
+INPUTS = VideoInputs(
+    frames_per_step=6, steps=10, copy_paste=CopyPaste(probability=0), interrupted=0, lost=0
+)
+NAMES = list("abcde")
+
+
+def network(seed: int = 0, config: TraceNetConfig = TRACKING) -> TraceNet:
+    torch.manual_seed(seed)
+    return TraceNet(config).eval()
+
+
+def task_of(root: Path) -> VideoTask:
+    clips = open_clips(write_clips(root, NAMES))
+    return VideoTask(PHOTOS, trained_on(clips), INPUTS, PAD, held_back(clips))
+
+
+def learn(start: TraceNet, task: VideoTask, out: Path, steps: int, **changes: object) -> dict:
+    arguments = {"seed": 0, "save_every": 99, "score_every": None, "resume": False}
+    with fresh_accelerate():
+        return train(
+            start,
+            task,
+            Optimization(steps=steps, learning_rate=1e-2, warmup=2),
+            out,
+            **arguments | changes,  # type: ignore[arg-type]
+            precision="no",
+            workers=0,
+        )
+
+
+# The network
+
+
+def test_its_outputs() -> None:
+    net = network()
+    propagation = net.propagation
+    assert propagation is not None
+    seen = net.features(torch.zeros(2, 3, 256, 256))
+    features = propagation.frame(seen.c1, seen.pyramid, seen.coarse_mask, seen.fine_mask)
+    assert [tuple(x.shape[1:]) for x in features] == [
+        (8, 64, 64), (16, 32, 32), (24, 16, 16), (64, 16, 16),
+    ]  # fmt: skip
+    value = propagation.value(features, torch.zeros(2, 2, 64, 64))
+    assert value.shape == (2, 128, 16, 16)
+    mask, presence = propagation.decoder(features, value, torch.zeros(2, 1, 64, 64))
+    assert mask.shape == (2, 1, 64, 64)
+    assert presence.shape == (2, 1, 16, 16)
+
+
+def test_a_network_without_one_gets_one() -> None:
+    plain = network(config=FINE)
+    tracking = with_propagation(plain)
+    assert tracking.propagation is not None
+    assert with_propagation(tracking) is tracking
+    picture = torch.rand(1, 3, 128, 128) * 255
+    for name, values in plain(picture).items():
+        assert torch.equal(values, tracking(picture)[name]), name
+    with pytest.raises(CheckpointError, match="propagation needs those of stride 4"):
+        with_propagation(network(config=TINY))
+    with pytest.raises(CheckpointError, match="has no propagation; train one"):
+        TorchPropagation(plain)
+    values = FINE.to_dict() | {"track_channels": [8, 16]}
+    with pytest.raises(ValueError, match="track_channels are three numbers"):
+        TraceNetConfig.from_dict(values)
+
+
+# Its training
+
+
+@given(
+    box=st.tuples(*[st.floats(0, 400)] * 4), other=st.tuples(*[st.floats(0, 400)] * 4)
+)  # fmt: skip
+@settings(max_examples=50, deadline=None)
+def test_masks_are_carried_as_on_the_host(box: tuple[float, ...], other: tuple[float, ...]) -> None:
+    rule = FollowRule()
+
+    def placed(b: tuple[float, ...]) -> PlacedTile:
+        x0, x1 = sorted(b[:2])
+        y0, y1 = sorted(b[2:])
+        return rule.tile((500, 500), (x0, y0, x1 + 1, y1 + 1))
+
+    before, now = placed(box), placed(other)
+    mask = np.random.default_rng(0).random((64, 64), np.float32)
+    tiles = [
+        torch.tensor([[float(v.tile[0]), float(v.tile[1]), float(v.tile[2] - v.tile[0])]])
+        for v in (before, now)
+    ]
+    twin = video.carried(torch.from_numpy(mask)[None, None], *tiles)[0, 0]
+    np.testing.assert_allclose(twin, carried_on_host(mask, before, now), atol=2e-3)
+
+
+@given(seed=st.integers(0, 99), share=st.floats(0.05, 1))
+@settings(max_examples=30, deadline=None)
+def test_the_worst_cells_count(seed: int, share: float) -> None:
+    torch.manual_seed(seed)
+    logits, target = torch.randn(2, 5, 7) * 3, torch.rand(2, 5, 7) < 0.4
+    known = torch.rand(2, 5, 7) < 0.9
+    said = bootstrapped_bce(logits, target, known, share)
+    for k in range(2):
+        losses = [
+            float(F.binary_cross_entropy_with_logits(x, t.float())) if w else 0.0
+            for x, t, w in zip(
+                logits[k].flatten(), target[k].flatten(), known[k].flatten(), strict=True
+            )
+        ]
+        count = 35 if share == 1 else max(1, round(share * 35))
+        assert float(said[k]) == pytest.approx(np.mean(sorted(losses)[-count:]), abs=1e-5)
+
+
+def test_every_part_learns_and_nothing_else(tmp_path: Path) -> None:
+    start = network()
+    freeze_all_but(start, start.propagation)
+    before = {k: v.clone() for k, v in start.state_dict().items()}
+    task = task_of(tmp_path / "clips")
+    summary = learn(start, task, tmp_path / "run", 2, score_every=2)
+    assert {"total", "bce", "dice", "presence", "iou", "told"} <= summary["losses"].keys()
+    assert '"j"' in (tmp_path / "run" / "log.jsonl").read_text()
+    trained = load_checkpoint(tmp_path / "run" / "network.safetensors")
+    assert trained.config == TRACKING
+    for name, values in trained.state_dict().items():
+        same = torch.equal(values, before[name])
+        # What BatchNorm counts, and the shift before it, may stay.
+        if name.startswith("propagation.") and name.endswith(".weight"):
+            assert not same, name
+        elif not name.startswith("propagation."):
+            assert same, name
+
+
+def test_learning_to_follow(tmp_path: Path) -> None:
+    start = network()
+    freeze_all_but(start, start.propagation)
+    task = task_of(tmp_path / "clips")
+    batch = task.dataset(0, 0, 1)[0]
+    first = task.loss(start.train(), batch)
+    learn(start, task, tmp_path / "run", 25)
+    last = task.loss(start.train(), batch)
+    assert float(last["total"].detach()) < 0.8 * float(first["total"].detach())
+    assert float(last["iou"]) > float(first["iou"]) + 0.1
+
+
+def test_nothing_to_score() -> None:
+    with pytest.raises(DataError, match="give --clips"):
+        VideoTask(PHOTOS, [], INPUTS, PAD).metrics(network())

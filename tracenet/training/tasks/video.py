@@ -1,0 +1,191 @@
+"""Masks that are carried through clips: MiVOS's propagation (arXiv 2103.07941, section 3.2)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tracenet.data import DataError, PhotoDataset
+from tracenet.data.clips import Clip
+from tracenet.data.video import VideoBatch, VideoDataset, VideoInputs
+from tracenet.evaluation.propagator import TorchPropagation
+from tracenet.model import TraceNet
+from tracenet.model.memory_read import read_memory
+from tracenet.model.propagation import FrameFeatures
+from tracenet.training.losses.masks import dice_loss, mask_iou
+from tracenet.training.losses.video import bootstrapped_bce
+from tracenet_runtime.tracking.contract import MASK_STRIDE
+from tracenet_runtime.tracking.tracker import Tracker
+
+LOSS_STRIDE = 2
+"""Tile pixels per cell of the masks that are compared."""
+
+PRESENCE_WEIGHT = 0.1
+
+SCORED_FRAMES = 16
+"""Of each clip, the first; all clips that are held back take under a minute."""
+
+
+class VideoTask:
+    """Training of propagation; all else of the network stays as it is.
+
+    Args:
+        photos: that clips are made of.
+        clips: real ones to train on.
+        inputs: what a step is made of.
+        pad_value: RGB colour beside a frame.
+        held_back: clips that ``metrics`` scores.
+    """
+
+    def __init__(
+        self,
+        photos: PhotoDataset,
+        clips: Sequence[Clip],
+        inputs: VideoInputs,
+        pad_value: tuple[int, int, int],
+        held_back: Sequence[Clip] = (),
+    ) -> None:
+        self._photos, self._clips, self._inputs = photos, clips, inputs
+        self._pad_value, self._held_back = pad_value, held_back
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """See :class:`~tracenet.training.task.TrainingTask`."""
+        photos = [len(self._photos), zlib.crc32(self._photos.weights.tobytes())]
+        return {
+            **asdict(self._inputs),
+            "photos": photos,
+            "clips": [clip.id for clip in self._clips],
+        }
+
+    def dataset(self, seed: int, process: int, processes: int) -> VideoDataset:
+        """See :class:`~tracenet.training.task.TrainingTask`."""
+        return VideoDataset(
+            self._photos, self._clips, self._inputs, self._pad_value, seed, process, processes
+        )
+
+    def loss(self, network: TraceNet, batch: VideoBatch) -> dict[str, Tensor]:
+        """Bootstrapped cross-entropy, dice and presence, means over all frames but the first.
+
+        The memory grows as in use: of the first frame it has the mask that is given, of later ones
+        the predicted one. Nothing is detached: what a frame leaves in the memory learns from the
+        frames that read it. Also the mean IoU of the frames in which the thing is seen (``iou``),
+        and the share of those told rightly whether it is (``told``); these are no losses.
+        """
+        propagation = network.propagation
+        assert propagation is not None
+        image = batch.image.float().contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            seen = network.features(image)
+        frames = FrameFeatures(
+            *propagation.frame(seen.c1, seen.pyramid, seen.coarse_mask, seen.fine_mask)
+        )
+        length, count = batch.carried.shape
+        others = torch.split(F.avg_pool2d(batch.others.float()[:, None], MASK_STRIDE), count)
+        times = zip(*(torch.split(x, count) for x in frames), strict=True)
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        answers: list[Tensor] = []
+        presences: list[Tensor] = []
+        mask = batch.first[:, None]
+        for time, frame in enumerate(FrameFeatures(*x) for x in times):
+            if time:
+                prior = carried(mask, batch.tile[time - 1], batch.tile[time])
+                prior = prior * batch.carried[time].view(-1, 1, 1, 1)
+                read = read_memory(frame.key, torch.cat(keys, 2), torch.cat(values, 2))
+                logits, presence = propagation.decoder(frame, read, prior)
+                answers.append(logits)
+                presences.append(presence.float().amax((1, 2, 3)))
+                mask = logits.float().sigmoid()
+            if time < length - 1:
+                shown = torch.cat([mask, others[time]], 1)
+                keys.append(frame.key.flatten(2))
+                values.append(propagation.value(frame, shown).float().flatten(2))
+        return _losses(torch.cat(answers), torch.cat(presences), batch)
+
+    def metrics(self, network: TraceNet) -> dict[str, float]:
+        """Mean J of the first frames of the clips that are held back, the first mask given.
+
+        Raises:
+            DataError: there is nothing to score.
+        """
+        if not self._held_back:
+            raise DataError("no clips are held back to be scored; give --clips")
+        programs = TorchPropagation(network)
+        scores = [_mean_j(programs, clip) for clip in self._held_back]
+        return {"j": float(np.mean(scores))}
+
+
+def carried(mask: Tensor, before: Tensor, now: Tensor) -> Tensor:
+    """Masks of tiles as other tiles have them, as :func:`tracenet_runtime.tracking.tile.carried`.
+
+    Args:
+        mask: N x 1 x h x w.
+        before, now: N x 3, x, y and side of the tiles.
+
+    Returns:
+        N x 1 x h x w.
+    """
+    ratio = now[:, 2] / before[:, 2]
+    # Of the tiles' middles, in half sides of the tile before.
+    middles = [now[:, i] - before[:, i] + (now[:, 2] - before[:, 2]) / 2 for i in range(2)]
+    shift = [middle / before[:, 2] * 2 for middle in middles]
+    zero = torch.zeros_like(ratio)
+    theta = torch.stack([ratio, zero, shift[0], zero, ratio, shift[1]], 1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, list(mask.shape), align_corners=False)
+    return F.grid_sample(mask, grid, align_corners=False)
+
+
+def _losses(logits: Tensor, presence: Tensor, batch: VideoBatch) -> dict[str, Tensor]:
+    """Of frames 1 to T - 1: logits (T - 1) N x 1 x h x w, presence (T - 1) N."""
+    first = len(batch.first)
+
+    def coarser(mask: Tensor) -> Tensor:
+        return F.avg_pool2d(mask[first:].float()[:, None], LOSS_STRIDE).squeeze(1)
+
+    fine = F.interpolate(
+        logits.float(),
+        scale_factor=MASK_STRIDE / LOSS_STRIDE,
+        mode="bilinear",
+        align_corners=False,
+    ).squeeze(1)
+    target, known = coarser(batch.truth) > 0.5, coarser(batch.known) > 0.99
+    there = target.flatten(1).any(1)
+    seen = there.sum().clamp(min=1)
+    entropy = bootstrapped_bce(fine, target, known, float(batch.hard)).mean()
+    dice = (dice_loss(fine, target.float(), known) * there).sum() / seen
+    present = F.binary_cross_entropy_with_logits(presence, there.float())
+    with torch.no_grad():
+        iou = (mask_iou(fine, target, known) * there).sum() / seen
+        told = ((presence > 0) == there).float().mean()
+    return {
+        "total": entropy + dice + PRESENCE_WEIGHT * present,
+        "bce": entropy.detach(),
+        "dice": dice.detach(),
+        "presence": present.detach(),
+        "iou": iou,
+        "told": told,
+    }
+
+
+def _mean_j(programs: TorchPropagation, clip: Clip) -> float:
+    """Mean J of a clip's things over its first frames, that of the given masks left out."""
+    first = clip.instance_map(0)
+    things = [int(value) for value in np.unique(first) if value not in (0, 255)]
+    tracker = Tracker(programs, len(things))
+    tracker.touch(0, clip.photo(0), [first == thing for thing in things])
+    scores = []
+    for number in range(1, min(SCORED_FRAMES, len(clip))):
+        truth = clip.instance_map(number)
+        for thing, tracked in zip(things, tracker.step(number, clip.photo(number)), strict=True):
+            wanted, mask = truth == thing, tracked.mask()
+            union = int((wanted | mask).sum())
+            scores.append((wanted & mask).sum() / union if union else 1.0)
+    return float(np.mean(scores))
