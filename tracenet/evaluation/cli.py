@@ -26,12 +26,23 @@ EXAMPLE = """examples:
       --coco instances_val2017.json val2017 --out runs/first/eval
   tracenet-eval --bundle out/bundle --schedule warm --data photos/val
   tracenet-eval --protocol clicks --data photos/val
+  tracenet-eval --checkpoint runs/video/network.safetensors --clips DAVIS --held-back
   tracenet-eval --model my_model.py:segment --taps-from runs/first/eval/taps.jsonl \\
       --data photos/val
   accelerate launch --multi_gpu --num_processes 8 -m tracenet.evaluation.cli \\
       --lvis lvis_v1_val.json coco --out runs/first/lvis --resume
 
 --model runs the code that it names. docs/evaluation.md has the definitions."""
+
+
+PHOTO_PROTOCOLS = ("uniform", "bands", "clicks")
+CLIP_PROTOCOLS = ("first-mask", "tap")
+
+_OF_PHOTOS = (
+    "bundle", "model", "replay", "schedule", "engine", "canvas", "held_out", "enlarge", "taps",
+    "max_clicks", "taps_from", "scored_canvas",
+)  # fmt: skip
+"""Options that clips cannot be scored with."""
 
 
 def _side(text: str) -> int:
@@ -57,8 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = ToolParser(
         prog="tracenet-eval",
-        description="Score one-tap masks by mIoU-T and mTA (arXiv 2406.14874), or how many clicks "
-        "correct them.",
+        description="Score one-tap masks by mIoU-T and mTA (arXiv 2406.14874), how many clicks "
+        "correct them, or by J and F how well they are carried through clips.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -114,14 +125,26 @@ def build_parser() -> argparse.ArgumentParser:
         help="photos that have fewer are enlarged to so many, with their masks, before they are "
         "tapped",
     )
-    add_photo_sources(photos.add_mutually_exclusive_group(required=True))
+    sources = photos.add_mutually_exclusive_group(required=True)
+    add_photo_sources(sources)
+    sources.add_argument(
+        "--clips",
+        type=Path,
+        help="folder with index.jsonl, NAME/00000.jpg and NAME/00000.png, or DAVIS's",
+    )
+    photos.add_argument(
+        "--held-back",
+        action="store_true",
+        help="only those of --clips that tracenet-train --task video does not train on",
+    )
     taps = parser.add_argument_group("taps and clicks")
     taps.add_argument(
         "--protocol",
-        choices=["uniform", "bands", "clicks"],
+        choices=[*PHOTO_PROTOCOLS, *CLIP_PROTOCOLS],
         help="taps over the instance's pixels; the paper's: a fifth of them in each of five bands "
         "around the centre of mass; or clicks that correct the mask, each in the middle of what is "
-        "wrong (default: uniform)",
+        "wrong (default: uniform); of clips: the first frame's masks are given, or a tap on each "
+        "of its things (default: first-mask)",
     )
     taps.add_argument("--taps", type=whole_number(1, 100_000), help="per instance (default: 25)")
     taps.add_argument(
@@ -144,7 +167,8 @@ def build_parser() -> argparse.ArgumentParser:
     results.add_argument(
         "--out",
         type=Path,
-        help="folder for results.json, table.md, taps.jsonl (or clicks.jsonl) and pictures",
+        help="folder for results.json, table.md, taps.jsonl (or clicks.jsonl, frames.jsonl) and "
+        "pictures",
     )
     results.add_argument("--resume", action="store_true", help="go on with what --out holds")
     results.add_argument("--json", action="store_true", help="print the results as JSON")
@@ -179,6 +203,22 @@ def main(argv: list[str] | None = None) -> int:
 
 def _mistake(arguments: argparse.Namespace) -> str | None:
     """What is wrong with options that do not go together."""
+    if arguments.clips:
+        if arguments.protocol in PHOTO_PROTOCOLS:
+            return (
+                f"--protocol {arguments.protocol} is for photos; of --clips take "
+                f"{' or '.join(CLIP_PROTOCOLS)}"
+            )
+        strange = [f"--{o.replace('_', '-')}" for o in _OF_PHOTOS if getattr(arguments, o)]
+        if strange:
+            return f"{strange[0]} is for photos, not for --clips"
+    elif arguments.held_back:
+        return "--held-back is for --clips; of photos take --held-out"
+    elif arguments.protocol in CLIP_PROTOCOLS:
+        return (
+            f"--protocol {arguments.protocol} is for --clips; of photos take "
+            f"{', '.join(PHOTO_PROTOCOLS[:-1])} or {PHOTO_PROTOCOLS[-1]}"
+        )
     if (arguments.schedule or arguments.engine) and not arguments.bundle:
         return "--schedule and --engine are for --bundle"
     if arguments.replay and (arguments.bundle or arguments.model):

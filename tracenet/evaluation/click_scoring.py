@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracenet.data import AnnotatedPhoto, PhotoDataset
+from tracenet.data import AnnotatedPhoto
 from tracenet.evaluation.answers import ClickModel
 from tracenet.evaluation.click_summary import DROP, summarise_clicks
 from tracenet.evaluation.correct import score_clicks
@@ -16,6 +16,7 @@ from tracenet.evaluation.pictures import write_click_pictures
 from tracenet.evaluation.protocol import SCORED_AREA, SCORED_CANVAS, nothing_on, scored_places
 from tracenet.evaluation.report import click_markdown
 from tracenet.evaluation.scores import PhotoScore, SequenceScore
+from tracenet.evaluation.scoring import Examples
 
 MAX_CLICKS = 20
 """On an instance, as is usual."""
@@ -96,7 +97,10 @@ class ClickScoring:
                     yield json.dumps(line) + "\n"
 
     def write_pictures(
-        self, folder: Path, scores: Sequence[PhotoScore[SequenceScore]], photos: PhotoDataset
+        self,
+        folder: Path,
+        scores: Sequence[PhotoScore[SequenceScore]],
+        examples: Examples[AnnotatedPhoto],
     ) -> None:
         """See :class:`~tracenet.evaluation.scoring.Scoring`."""
-        write_click_pictures(folder, scores, photos, self.model, self.megapixels)
+        write_click_pictures(folder, scores, examples, self.model, self.megapixels)

@@ -5,17 +5,27 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tracenet.data import HeldOut, PhotoDataset, open_dataset
+from tracenet.data import (
+    AnnotatedPhoto,
+    DataError,
+    HeldOut,
+    PhotoDataset,
+    Problems,
+    open_dataset,
+)
+from tracenet.data.clips import HELD_BACK_EVERY, Clip, held_back, open_clips
 from tracenet.evaluation.adapter import OutsideClickModel, OutsideModel
 from tracenet.evaluation.answers import ClickModel, TapModel
 from tracenet.evaluation.click_scoring import MAX_CLICKS, ClickScoring
+from tracenet.evaluation.clips.models import PropagatingNetwork
+from tracenet.evaluation.clips.scoring import ClipScoring
 from tracenet.evaluation.correcting import Correcting
 from tracenet.evaluation.fingerprint import fingerprint
 from tracenet.evaluation.models import BundleReplay, FullNet
@@ -48,7 +58,54 @@ class Input:
     about: Mapping[str, Any]
 
 
-def open_scoring(arguments: argparse.Namespace) -> tuple[Scoring[Any], Input]:
+def open_clip_scoring(arguments: argparse.Namespace) -> tuple[ClipScoring, Input]:
+    """The network with propagation and the protocol that are named."""
+    path = arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK)
+    network = load_checkpoint(path)
+    warn_of_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads)
+    scoring = ClipScoring(
+        PropagatingNetwork(network), arguments.seed, arguments.protocol or "first-mask"
+    )
+    settings = {"form": PropagatingNetwork.computed, "sha256": fingerprint([path])}
+    return scoring, Input(settings, {"evaluated": str(path), "threads": arguments.threads})
+
+
+def open_scored_clips(arguments: argparse.Namespace) -> tuple[ScoredClips, Input]:
+    """The annotated clips; a ``DataError`` when there are none such."""
+    clips = open_clips(arguments.clips)
+    if arguments.held_back:
+        clips = held_back(clips)
+        if not clips:
+            raise DataError(
+                f"none of the clips of {arguments.clips} is held back from training: no set has "
+                f"{HELD_BACK_EVERY} of them; leave --held-back out"
+            )
+    maps = [path for clip in clips for path in clip.maps]
+    settings = {
+        "form": "clips",
+        "sha256": fingerprint(maps, repr([(clip.id, len(clip)) for clip in clips])),
+        "held_back": arguments.held_back,
+        "clips": len(clips),
+    }
+    return ScoredClips(clips), Input(settings, {"data": str(arguments.clips)})
+
+
+class ScoredClips:
+    """Clips as :class:`~tracenet.evaluation.scoring.Examples`."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        self._clips = clips
+        self.problems = Problems()
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> Clip:
+        return self._clips[index]
+
+
+def open_scoring(arguments: argparse.Namespace) -> tuple[Scoring[Any, AnnotatedPhoto], Input]:
     """The model and the protocol that are named; a ``TraceNetError`` when there are none such."""
     if arguments.protocol == "clicks":
         model, about = _click_model(arguments)

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from tracenet.data import AnnotatedPhoto, PhotoDataset
+from tracenet.data import AnnotatedPhoto
 from tracenet.evaluation.answers import ClickModel, Photo, TapModel
 from tracenet.evaluation.enlarge import Enlargement
 from tracenet.evaluation.metrics import Mask, bounding_window
 from tracenet.evaluation.protocol import Tap
 from tracenet.evaluation.scores import InstanceScore, PhotoScore, SequenceScore, TapScore
+from tracenet.evaluation.scoring import Examples
 from tracenet_runtime.files import replacing
 
 SHOWN = 16
@@ -42,7 +43,7 @@ class _Shown:
 def write_tap_pictures(
     folder: Path,
     scores: Sequence[PhotoScore[InstanceScore]],
-    photos: PhotoDataset,
+    photos: Examples[AnnotatedPhoto],
     model: TapModel,
     megapixels: float | None = None,
 ) -> None:
@@ -58,7 +59,7 @@ def write_tap_pictures(
             for instance in photo.instances
         ]
         shown.sort(key=lambda one: sign * one.tap.iou)
-        _write_grid(
+        write_grid(
             folder / name,
             [_tap_tile(one, photos[one.photo.index], model, megapixels) for one in shown[:SHOWN]],
         )
@@ -79,7 +80,7 @@ def _tap_tile(
 def write_click_pictures(
     folder: Path,
     scores: Sequence[PhotoScore[SequenceScore]],
-    photos: PhotoDataset,
+    photos: Examples[AnnotatedPhoto],
     model: ClickModel,
     megapixels: float | None = None,
 ) -> None:
@@ -93,7 +94,7 @@ def write_click_pictures(
         _click_tile(instance, photos[photo.index], model, megapixels)
         for photo, instance in shown[:SHOWN]
     ]
-    _write_grid(folder / "worst.png", tiles)
+    write_grid(folder / "worst.png", tiles)
 
 
 def _click_tile(
@@ -120,7 +121,18 @@ def _tile(
     photo: Photo, mask: Mask, truth: Mask, dots: Sequence[tuple[Tap, Colour]], caption: str
 ) -> Image.Image:
     """The instance with the mask tinted, the truth outlined, dots at pixels, and a caption."""
-    left, top, right, bottom = _box_around(truth | mask)
+    return _drawn(photo, mask, truth, _box_around(truth | mask), dots, caption)
+
+
+def _drawn(
+    photo: Photo,
+    mask: Mask,
+    truth: Mask,
+    box: tuple[int, int, int, int],
+    dots: Sequence[tuple[Tap, Colour]],
+    caption: str,
+) -> Image.Image:
+    left, top, right, bottom = box
     scale = _TILE / max(right - left, bottom - top)
     size = max(1, round(scale * (right - left))), max(1, round(scale * (bottom - top)))
 
@@ -163,11 +175,17 @@ def _without_rim(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _write_grid(path: Path, tiles: Sequence[Image.Image]) -> None:
-    rows = -(-len(tiles) // _COLUMNS)
-    grid = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "white")
+def frame_tile(frame: Photo, mask: Mask, truth: Mask, caption: str) -> Image.Image:
+    """All of a frame, with the mask tinted and the truth outlined."""
+    return _drawn(frame, mask, truth, (0, 0, frame.shape[1], frame.shape[0]), [], caption)
+
+
+def write_grid(path: Path, tiles: Sequence[Image.Image], columns: int = _COLUMNS) -> None:
+    """Pictures of one size, row by row."""
+    rows = -(-len(tiles) // columns)
+    grid = Image.new("RGB", (columns * _TILE, rows * (_TILE + _CAPTION)), "white")
     for number, tile in enumerate(tiles):
-        row, column = divmod(number, _COLUMNS)
+        row, column = divmod(number, columns)
         grid.paste(tile, (column * _TILE, row * (_TILE + _CAPTION)))
     with replacing(path) as file:
         grid.save(file, "PNG")

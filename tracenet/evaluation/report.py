@@ -47,6 +47,18 @@ def click_markdown(results: Mapping[str, Any], max_clicks: int) -> str:
     return "\n".join([*lines, "", f"{_BRACKETS} {noc}", "", *_conditions(results)]) + "\n"
 
 
+def clip_markdown(results: Mapping[str, Any]) -> str:
+    """The table of results as `summarise_clips` gives them, with their conditions."""
+    figures = ("jf", "j", "f", "j_recall", "j_decay", "f_recall", "f_decay")
+    names = "J&F | J | F | J recall | J decay | F recall | F decay"
+    lines = [f"| | things | frames | {names} |", f"| --- |{' ---: |' * (len(figures) + 2)}"]
+    for name, block in _groups(results, {"clips": "clip"}):
+        cells = [name, str(block["instances"]), str(block["frames"])]
+        lines.append(f"| {' | '.join([*cells, *(_value(block, figure) for figure in figures)])} |")
+    brackets = _BRACKETS.replace("photos", "clips")
+    return "\n".join([*lines, "", brackets, "", *_conditions(results)]) + "\n"
+
+
 def _groups(
     results: Mapping[str, Any], labels: Mapping[str, str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -14,11 +14,18 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from tracenet.data import DataError, PhotoDataset
-from tracenet.evaluation.inputs import Input, open_photos, open_scoring, versions
+from tracenet.data import DataError
+from tracenet.evaluation.inputs import (
+    Input,
+    open_clip_scoring,
+    open_photos,
+    open_scored_clips,
+    open_scoring,
+    versions,
+)
 from tracenet.evaluation.processes import Processes
 from tracenet.evaluation.scores import PhotoScore, Score
-from tracenet.evaluation.scoring import Scoring
+from tracenet.evaluation.scoring import Example, Examples, Scoring
 from tracenet.evaluation.store import Store
 from tracenet_runtime.errors import OutputError
 from tracenet_runtime.files import replacing
@@ -47,27 +54,31 @@ def run(arguments: argparse.Namespace) -> Evaluation | None:
         TraceNetError: an argument, the data or a file does not fit; the message says what.
     """
     processes = Processes()
+    if arguments.clips:
+        clips, about_clips = open_scored_clips(arguments)
+        clip_scoring, about_model = open_clip_scoring(arguments)
+        return _evaluate(clip_scoring, clips, (about_model, about_clips), arguments, processes)
     photos, about_photos = open_photos(arguments)
     if photos.problems and processes.is_main:
         print("\n".join(photos.problems.lines()), file=sys.stderr)
     scoring, about_model = open_scoring(arguments)
-    settings = {
-        "schema_version": SCHEMA_VERSION,
-        "model": dict(about_model.settings),
-        "photos": dict(about_photos.settings),
-        **scoring.settings,
-    }
-    return _evaluate(scoring, photos, settings, [about_model, about_photos], arguments, processes)
+    return _evaluate(scoring, photos, (about_model, about_photos), arguments, processes)
 
 
 def _evaluate(
-    scoring: Scoring[Score],
-    photos: PhotoDataset,
-    settings: dict[str, Any],
-    about: Sequence[Input],
+    scoring: Scoring[Score, Example],
+    photos: Examples[Example],
+    about: tuple[Input, Input],
     arguments: argparse.Namespace,
     processes: Processes,
 ) -> Evaluation | None:
+    model, data = about
+    settings = {
+        "schema_version": SCHEMA_VERSION,
+        "model": dict(model.settings),
+        "photos": dict(data.settings),
+        **scoring.settings,
+    }
     store = _open_store(arguments, scoring.kind, settings, processes)
     began = time.perf_counter()
     scores = _score_share(scoring, photos, store, processes)
@@ -123,8 +134,8 @@ def _open_store(
 
 
 def _score_share(
-    scoring: Scoring[Score],
-    photos: PhotoDataset,
+    scoring: Scoring[Score, Example],
+    photos: Examples[Example],
     store: Store[Score] | None,
     processes: Processes,
 ) -> list[PhotoScore[Score]]:

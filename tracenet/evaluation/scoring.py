@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from tracenet.data import AnnotatedPhoto, PhotoDataset
+from tracenet.data import Problems
 from tracenet.evaluation.scores import PhotoScore, Score
 
+Example = TypeVar("Example")
+ExampleGiven = TypeVar("ExampleGiven", covariant=True)
+ExampleTaken = TypeVar("ExampleTaken", contravariant=True)
+"""Annotated photos, or clips."""
 
-class Scoring(Protocol[Score]):
+
+class Examples(Protocol[ExampleGiven]):
+    """What is scored, by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> ExampleGiven: ...
+
+    @property
+    def problems(self) -> Problems:
+        """What was found wrong with the annotations, known from the start."""
+        ...
+
+
+class Scoring(Protocol[Score, ExampleTaken]):
     """A model and a protocol by which it is scored."""
 
     @property
@@ -28,8 +46,8 @@ class Scoring(Protocol[Score]):
         """What is said where photos have no instance that is scored."""
         ...
 
-    def score(self, index: int, example: AnnotatedPhoto) -> PhotoScore[Score]:
-        """The scores of the photo at ``index``."""
+    def score(self, index: int, example: ExampleTaken) -> PhotoScore[Score]:
+        """The scores of the photo or clip at ``index``."""
         ...
 
     def summarise(self, scores: Sequence[PhotoScore[Score]]) -> dict[str, Any]:
@@ -54,7 +72,7 @@ class Scoring(Protocol[Score]):
         ...
 
     def write_pictures(
-        self, folder: Path, scores: Sequence[PhotoScore[Score]], photos: PhotoDataset
+        self, folder: Path, scores: Sequence[PhotoScore[Score]], examples: Examples[Any]
     ) -> None:
         """Pictures of answers, into the folder of the evaluation."""
         ...

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracenet.data import AnnotatedPhoto, PhotoDataset
+from tracenet.data import AnnotatedPhoto
 from tracenet.evaluation.answers import TapModel
 from tracenet.evaluation.evaluate import ALL_PIXELS_BELOW, THRESHOLD, score_photo
 from tracenet.evaluation.pictures import write_tap_pictures
 from tracenet.evaluation.protocol import Taps
 from tracenet.evaluation.report import markdown
 from tracenet.evaluation.scores import InstanceScore, PhotoScore
+from tracenet.evaluation.scoring import Examples
 from tracenet.evaluation.summary import summarise
 from tracenet.evaluation.taps_file import TAPS_FILE, tap_lines
 
@@ -72,7 +73,10 @@ class TapScoring:
         return tap_lines(scores, self.taps.name)
 
     def write_pictures(
-        self, folder: Path, scores: Sequence[PhotoScore[InstanceScore]], photos: PhotoDataset
+        self,
+        folder: Path,
+        scores: Sequence[PhotoScore[InstanceScore]],
+        examples: Examples[AnnotatedPhoto],
     ) -> None:
         """See :class:`~tracenet.evaluation.scoring.Scoring`."""
-        write_tap_pictures(folder, scores, photos, self.model, self.megapixels)
+        write_tap_pictures(folder, scores, examples, self.model, self.megapixels)

@@ -1,0 +1,1 @@
+"""How well masks are carried through clips."""
