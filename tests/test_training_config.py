@@ -23,10 +23,13 @@ from tracenet.training.options import parse_options
 DOCUMENTATION = Path(__file__).parent.parent / "docs" / "training.md"
 
 EVERYTHING = """
-task = "taps"
+task = "video"
 model = "r50-fpn"
 data = "photos"
-trunk = "trunk.safetensors"
+init = "network.safetensors"
+clips = "filmed"
+clip-share = 0.5
+lengths = [3, 6]
 out = "runs/one"
 resume = true
 steps = 7
@@ -55,10 +58,13 @@ even = 2
 """
 
 PARSED = {
-    "task": "taps",
+    "task": "video",
     "model": "r50-fpn",
     "data": Path("photos"),
-    "trunk": Path("trunk.safetensors"),
+    "init": Path("network.safetensors"),
+    "clips": Path("filmed"),
+    "clip_share": 0.5,
+    "lengths": (3, 6),
     "out": Path("runs/one"),
     "resume": True,
     "steps": 7,
@@ -98,7 +104,7 @@ def options(path: Path, text: str, *more: str) -> dict[str, Any]:
 def test_every_option_may_stand_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "all.toml"
     found = options(path, EVERYTHING)
-    assert found == PARSED | {"config": str(path), "coco": None, "lvis": None, "init": None}
+    assert found == PARSED | {"config": str(path), "coco": None, "lvis": None, "trunk": None}
     sources = options(path, 'coco = ["a.json", "b"]\nout = "c"\ninit = "d"\ncanvas = 640')
     assert sources["coco"] == [Path("a.json"), Path("b")]
     assert sources["init"] == Path("d")
@@ -111,9 +117,9 @@ def test_the_command_line_overrides(tmp_path: Path) -> None:
     path = tmp_path / "all.toml"
     more = ["--steps", "5", "--milestones", "2", "--init", "net", "--resume"]
     found = options(path, EVERYTHING, *more, "--set-weight", "even=3", "--set-weight", "new=1")
-    changed: dict[str, Any] = {"steps": 5, "milestones": (2,), "init": Path("net"), "trunk": None}
+    changed: dict[str, Any] = {"steps": 5, "milestones": (2,), "init": Path("net")}
     changed["set_weight"] = {"even": 3.0, "odd ones": 0.5, "new": 1.0}
-    beside = {"config": str(path), "coco": None, "lvis": None}
+    beside = {"config": str(path), "coco": None, "lvis": None, "trunk": None}
     assert found == PARSED | beside | changed
     # Even by what is the default, and by another source.
     found = options(path, 'data = "a"\nsteps = 7\nout = "b"', "--steps", "4000", "--lvis", "c", "d")
@@ -139,12 +145,32 @@ def test_tiles_of_canvases_that_are_not_drawn(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--task", "video"], "--task video needs --init, the network whose features are read"),
+        (["--task", "clicks"], "--task clicks needs --init, the network whose masks are"),
+        (["--clips", "c"], "--clips is for --task video"),
+        (["--task", "video", "--init", "d", "--clip-share", "0.5"], "--clip-share needs --clips"),
+        (["--task", "video", "--init", "d", "--score-every", "5"], "needs --clips, of which some"),
+        (["--task", "video", "--init", "d", "--lengths", "1"], "number of at least 2"),
+        (["--score-every", "5"], "--score-every needs --hold-out"),
+    ],
+)
+def test_options_that_need_others(
+    more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse_options(["--data", "a", "--out", "b", *more])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("text", "match"),
     [
         (f"steps = {'[' * 100_000}", "cannot be read as TOML"),
         ('out = "a\\u0000b"', "out has a character of code 0"),
         ('coco = ["a\\u0000b", "c"]', "coco has a character of code 0"),
-        ("stepz = 3", "sets stepz; it may set canvas, coco, "),
+        ("stepz = 3", "sets stepz; it may set canvas, clip-share, clips, coco, "),
         ('config = "x"', "sets config; it may set"),
         ("help = true", "sets help; it may set"),
         ("steps = ", "cannot be read as TOML"),
@@ -191,7 +217,9 @@ def test_no_such_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cli.main(["--config", str(tmp_path / "no.toml")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("tracenet-train: there is no configuration ")
-    assert error.endswith("give a .toml file or one of paper-coco, phone, phone-clicks\n")
+    assert error.endswith(
+        "give a .toml file or one of paper-coco, phone, phone-clicks, phone-video\n"
+    )
     assert error.count("\n") == 1
     assert cli.main(["--config", "n" * 300]) == 2
     assert "cannot be read as TOML: " in capsys.readouterr().err
@@ -199,9 +227,9 @@ def test_no_such_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.toml")])
 def test_shipped_configurations(name: str) -> None:
-    others = ["--data", "a", "--out", "b", "--init", "c"]
-    by_name = vars(parse_options(["--config", name, *others]))
-    by_path = vars(parse_options(["--config", str(SHIPPED / f"{name}.toml"), *others]))
+    line = ["--data", "a", "--init", "c", "--out", "b"]
+    by_name = vars(parse_options(["--config", name, *line]))
+    by_path = vars(parse_options(["--config", str(SHIPPED / f"{name}.toml"), *line]))
     del by_name["config"], by_path["config"]
     assert by_name == by_path
     assert by_name["model"] in (None, *CONFIGS)  # None: that of --init

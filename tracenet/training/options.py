@@ -94,7 +94,8 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
     parser.add_argument(
         "--config",
         metavar="FILE.toml",
-        help="options by their long names, or paper-coco or phone; the command line overrides it",
+        help="options by their long names, or paper-coco, phone, phone-clicks or phone-video; the "
+        "command line overrides it",
     )
     parser.add_argument(
         "--task",
