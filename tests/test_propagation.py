@@ -25,6 +25,7 @@ from tracenet.training.loop import train
 from tracenet.training.losses.video import bootstrapped_bce
 from tracenet.training.optimization import Optimization, freeze_all_but
 from tracenet.training.tasks import video
+from tracenet.training.tasks.fusion import FusionTask
 from tracenet.training.tasks.video import VideoTask
 from tracenet_runtime.image.geometry import PlacedTile
 from tracenet_runtime.tracking.tile import FollowRule
@@ -50,7 +51,9 @@ def task_of(root: Path) -> VideoTask:
     return VideoTask(PHOTOS, trained_on(clips), INPUTS, PAD, held_back(clips))
 
 
-def learn(start: TraceNet, task: VideoTask, out: Path, steps: int, **changes: object) -> dict:
+def learn(
+    start: TraceNet, task: VideoTask | FusionTask, out: Path, steps: int, **changes: object
+) -> dict:
     arguments = {"seed": 0, "save_every": 99, "score_every": None, "resume": False}
     with fresh_accelerate():
         return train(

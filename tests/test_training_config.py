@@ -149,7 +149,7 @@ def test_tiles_of_canvases_that_are_not_drawn(capsys: pytest.CaptureFixture[str]
     [
         (["--task", "video"], "--task video needs --init, the network whose features are read"),
         (["--task", "clicks"], "--task clicks needs --init, the network whose masks are"),
-        (["--clips", "c"], "--clips is for --task video"),
+        (["--clips", "c"], "--clips is for --task video and fusion"),
         (["--task", "video", "--init", "d", "--clip-share", "0.5"], "--clip-share needs --clips"),
         (["--task", "video", "--init", "d", "--score-every", "5"], "needs --clips, of which some"),
         (["--task", "video", "--init", "d", "--lengths", "1"], "number of at least 2"),

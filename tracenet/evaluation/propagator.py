@@ -63,6 +63,22 @@ class TorchPropagation:
         probability: FloatArray = logits[0, 0].sigmoid().numpy()
         return probability, float(presence.amax().sigmoid())
 
+    @torch.no_grad()
+    def fuse(self, features: FrameFeatures, planes: FloatArray) -> FloatArray:
+        """See :class:`~tracenet_runtime.tracking.tracker.TrackNetwork`.
+
+        Raises:
+            CheckpointError: the network has no fusion.
+        """
+        if self._network.fusion is None:
+            raise CheckpointError(
+                f"{self._network.config.name} has no fusion; train one with `tracenet-train --task "
+                "fusion`"
+            )
+        share = self._network.fusion(features, torch.from_numpy(planes)[None]).sigmoid()
+        weights: FloatArray = share[0, 0].numpy()
+        return weights
+
 
 def _cells(x: Tensor) -> npt.NDArray[np.float32]:
     cells: npt.NDArray[np.float32] = x[0].flatten(1).T.contiguous().numpy()

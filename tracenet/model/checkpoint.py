@@ -14,7 +14,13 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from tracenet.model.backbones import Bottleneck
-from tracenet.model.config import CONFIGS, GUIDE_CHANNELS, TRACK_CHANNELS, TraceNetConfig
+from tracenet.model.config import (
+    CONFIGS,
+    FUSION_CHANNELS,
+    GUIDE_CHANNELS,
+    TRACK_CHANNELS,
+    TraceNetConfig,
+)
 from tracenet.model.guided import GUIDE_STRIDES
 from tracenet.model.network import TraceNet
 from tracenet.scene import generate_scene
@@ -71,6 +77,22 @@ def with_propagation(network: TraceNet) -> TraceNet:
         return network
     _check_mask_stride(network, "propagation")
     return _extended(network, replace(network.config, track_channels=TRACK_CHANNELS))
+
+
+def with_fusion(network: TraceNet) -> TraceNet:
+    """The network, and a fusion with random weights if it has none.
+
+    Raises:
+        CheckpointError: it has no propagation.
+    """
+    if network.config.fusion_channels:
+        return network
+    if not network.config.track_channels:
+        raise CheckpointError(
+            f"{network.config.name} has no propagation, whose masks a fusion merges; train one "
+            "with `tracenet-train --task video` first"
+        )
+    return _extended(network, replace(network.config, fusion_channels=FUSION_CHANNELS))
 
 
 def _check_mask_stride(network: TraceNet, reader: str) -> None:

@@ -60,6 +60,9 @@ GUIDE_CHANNELS = (32, 80, 128, 160)
 TRACK_CHANNELS = (32, 96, 192)
 """Of the propagation that is added to a network, at strides 4, 8, 16."""
 
+FUSION_CHANNELS = 48
+"""Of the fusion that is added to a network with propagation, at stride 8."""
+
 
 @dataclass(frozen=True)
 class TraceNetConfig:
@@ -81,6 +84,8 @@ class TraceNetConfig:
             network without it has none. It reads the mask branch at stride 4.
         track_channels: of the propagation, which carries masks through clips, at strides 4, 8 and
             16; a network without it has none. It reads the mask branch at stride 4, too.
+        fusion_channels: of the fusion, which merges what two propagations say, at stride 8; 0 for
+            none. It reads what propagation does.
     """
 
     name: str
@@ -98,6 +103,7 @@ class TraceNetConfig:
     separable: bool = False
     guide_channels: tuple[int, ...] = ()
     track_channels: tuple[int, ...] = ()
+    fusion_channels: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON-ready values."""
@@ -137,6 +143,8 @@ class TraceNetConfig:
             raise ValueError("guide_channels are four numbers, of a network of mask_stride 4")
         if config.track_channels and (len(config.track_channels), config.mask_stride) != (3, 4):
             raise ValueError("track_channels are three numbers, of a network of mask_stride 4")
+        if config.fusion_channels and not config.track_channels:
+            raise ValueError("fusion_channels are for a network with track_channels")
         return config
 
 

@@ -18,6 +18,7 @@ from tracenet.model.config import (
     MASK_FEATURES,
     TraceNetConfig,
 )
+from tracenet.model.fusion import Fusion
 from tracenet.model.ghost_pan import PathAggregationPyramid
 from tracenet.model.guided import GUIDE_STRIDES, GuidedLook, TileEncoder
 from tracenet.model.layers import TowerLayer, conv_norm_relu, convolution
@@ -240,6 +241,7 @@ class TraceNet(nn.Module):
         self.propagation: Propagation | None = None
         if config.track_channels:
             self.propagation = Propagation(self.backbone.stem_channels, config)
+        self.fusion: Fusion | None = Fusion(config) if config.fusion_channels else None
 
     @property
     def pad_value(self) -> tuple[int, int, int]:

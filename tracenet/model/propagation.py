@@ -186,7 +186,7 @@ class MaskDecoder(nn.Module):
 
 
 class Propagation(nn.Module):
-    """The convolutional parts of propagation, each a program of its own.
+    """The convolutional parts of propagation; each is run by itself.
 
     Args:
         stem_channels: of TraceNet's C1.

@@ -49,6 +49,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         build_network,
         load_checkpoint,
         load_trunk,
+        with_fusion,
         with_guided_look,
         with_propagation,
     )
@@ -60,6 +61,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     )
     from tracenet.training.task import B, TrainingTask
     from tracenet.training.tasks.corrections import CorrectionTask
+    from tracenet.training.tasks.fusion import FusionTask
     from tracenet.training.tasks.taps import TapTask
     from tracenet.training.tasks.video import VideoTask
 
@@ -109,9 +111,14 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         )
 
     tiles = max(1, round(arguments.pixels * 1e6 / TILE_SIDE**2))
-    if arguments.task == "video":
-        network = with_propagation(network)
-        freeze_all_but(network, network.propagation)
+    if arguments.task in ("video", "fusion"):
+        learnt: type[VideoTask | FusionTask]
+        if arguments.task == "video":
+            network, learnt = with_propagation(network), VideoTask
+            freeze_all_but(network, network.propagation)
+        else:
+            network, learnt = with_fusion(network), FusionTask
+            freeze_all_but(network, network.fusion)
         clips = open_clips(arguments.clips) if arguments.clips else []
         video = VideoInputs(
             frames_per_step=tiles,
@@ -121,8 +128,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
             copy_paste=copy_paste,
         )
         known = trained_on(clips) if clips else []
-        task = VideoTask(photos, known, video, network.pad_value, held_back(clips))
-        summary = learn(network, task)
+        summary = learn(network, learnt(photos, known, video, network.pad_value, held_back(clips)))
     elif arguments.task == "clicks":
         network = with_guided_look(network)
         freeze_all_but(network, network.tile_encoder, network.guided_look)

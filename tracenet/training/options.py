@@ -22,8 +22,12 @@ STARTS = ("trunk", "init")
 STARTING = {
     "clicks": "the network whose masks are corrected",
     "video": "the network whose features are read",
+    "fusion": "the network with propagation, whose masks are merged",
 }
 """Tasks that add to a network, and what that is to them."""
+
+OF_CLIPS = ("video", "fusion")
+"""Tasks that learn from clips."""
 
 
 def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -67,14 +71,14 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
             f"--tiles names {', '.join(map(str, strange))}, which --canvas does not; name sizes of "
             "--canvas"
         )
-    if options["score_every"] and options["task"] == "video" and not options["clips"]:
+    if options["score_every"] and options["task"] in OF_CLIPS and not options["clips"]:
         parser.error("--score-every needs --clips, of which some are kept to be scored")
-    if options["score_every"] and options["task"] != "video" and not options["hold_out"]:
+    if options["score_every"] and options["task"] not in OF_CLIPS and not options["hold_out"]:
         parser.error("--score-every needs --hold-out, which keeps photos to be scored")
     if options["task"] in STARTING and not options["init"]:
         parser.error(f"--task {options['task']} needs --init, {STARTING[options['task']]}")
-    if options["clips"] and options["task"] != "video":
-        parser.error("--clips is for --task video")
+    if options["clips"] and options["task"] not in OF_CLIPS:
+        parser.error(f"--clips is for --task {' and '.join(OF_CLIPS)}")
     if options["clip_share"] and not options["clips"]:
         parser.error("--clip-share needs --clips, where the clips are")
     if options["set_weight"] and not options["data"]:
@@ -99,11 +103,12 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
     )
     parser.add_argument(
         "--task",
-        choices=["taps", "clicks", "video"],
+        choices=["taps", "clicks", "video", "fusion"],
         default="taps",
         help="what is learnt: masks from one tap; the guided look, which corrects the masks of "
-        "--init's network by clicks, scribbles and boxes; or propagation, which carries masks "
-        "through clips and reads that network's features (default: taps)",
+        "--init's network by clicks, scribbles and boxes; propagation, which carries masks through "
+        "clips and reads that network's features; or the fusion of what two propagations say "
+        "(default: taps)",
     )
     parser.add_argument(
         "--model",
@@ -113,7 +118,8 @@ def build_parser(kind: type[argparse.ArgumentParser] = ToolParser) -> argparse.A
     parser.add_argument(
         "--clips",
         type=Path,
-        help="folder of clips for --task video; every fifth of a set is kept to be scored",
+        help="folder of clips for --task video and fusion; every fifth of a set is kept to be "
+        "scored",
     )
     parser.add_argument(
         "--clip-share",

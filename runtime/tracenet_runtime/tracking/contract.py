@@ -12,5 +12,10 @@ KEY_STRIDE = 16
 KEY_CHANNELS = 64
 VALUE_CHANNELS = 128
 
+FUSION_PLANES = ("old", "new", "added", "removed", "distance", "other_distance")
+"""What a fusion sees of a frame, on cells of ``MASK_STRIDE``: its mask before and after, what the
+correction added and took away where the affinity carries it, and the distance to the corrected
+frame and to the one touched before, both as shares of the distance of these two."""
+
 TOP_K = 20
 """Cells of the memory that a cell of a frame reads."""

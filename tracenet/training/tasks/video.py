@@ -79,36 +79,9 @@ class VideoTask:
         frames that read it. Also the mean IoU of the frames in which the thing is seen (``iou``),
         and the share of those told rightly whether it is (``told``); these are no losses.
         """
-        propagation = network.propagation
-        assert propagation is not None
-        image = batch.image.float().contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            seen = network.features(image)
-        frames = FrameFeatures(
-            *propagation.frame(seen.c1, seen.pyramid, seen.coarse_mask, seen.fine_mask)
-        )
-        length, count = batch.carried.shape
-        others = torch.split(F.avg_pool2d(batch.others.float()[:, None], MASK_STRIDE), count)
-        times = zip(*(torch.split(x, count) for x in frames), strict=True)
-        keys: list[Tensor] = []
-        values: list[Tensor] = []
-        answers: list[Tensor] = []
-        presences: list[Tensor] = []
-        mask = batch.first[:, None]
-        for time, frame in enumerate(FrameFeatures(*x) for x in times):
-            if time:
-                prior = carried(mask, batch.tile[time - 1], batch.tile[time])
-                prior = prior * batch.carried[time].view(-1, 1, 1, 1)
-                read = read_memory(frame.key, torch.cat(keys, 2), torch.cat(values, 2))
-                logits, presence = propagation.decoder(frame, read, prior)
-                answers.append(logits)
-                presences.append(presence.float().amax((1, 2, 3)))
-                mask = logits.float().sigmoid()
-            if time < length - 1:
-                shown = torch.cat([mask, others[time]], 1)
-                keys.append(frame.key.flatten(2))
-                values.append(propagation.value(frame, shown).float().flatten(2))
-        return _losses(torch.cat(answers), torch.cat(presences), batch)
+        frames = encoded(network, batch)
+        logits, presences = propagated(network, frames, batch)
+        return _losses(torch.cat(logits), torch.cat(presences), batch)
 
     def metrics(self, network: TraceNet) -> dict[str, float]:
         """Mean J of the first frames of the clips that are held back, the first mask given.
@@ -121,6 +94,50 @@ class VideoTask:
         programs = TorchPropagation(network)
         scores = [_mean_j(programs, clip) for clip in self._held_back]
         return {"j": float(np.mean(scores))}
+
+
+def encoded(network: TraceNet, batch: VideoBatch) -> list[FrameFeatures]:
+    """What propagation reads of the N tiles of each frame time."""
+    assert network.propagation is not None
+    image = batch.image.float().contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        seen = network.features(image)
+    frames = network.propagation.frame(seen.c1, seen.pyramid, seen.coarse_mask, seen.fine_mask)
+    count = batch.carried.shape[1]
+    times = zip(*(torch.split(x, count) for x in frames), strict=True)
+    return [FrameFeatures(*x) for x in times]
+
+
+def propagated(
+    network: TraceNet, frames: Sequence[FrameFeatures], batch: VideoBatch
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The first frame's masks carried through a batch of clips.
+
+    Returns:
+        Of each frame but the first: logits, N x 1 x h x w, and the largest logit of presence, N.
+    """
+    propagation = network.propagation
+    assert propagation is not None
+    others = F.avg_pool2d(batch.others.float()[:, None], MASK_STRIDE)
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    answers: list[Tensor] = []
+    presences: list[Tensor] = []
+    mask = batch.first[:, None]
+    for time, (frame, other) in enumerate(zip(frames, torch.split(others, len(mask)), strict=True)):
+        if time:
+            prior = carried(mask, batch.tile[time - 1], batch.tile[time])
+            prior = prior * batch.carried[time].view(-1, 1, 1, 1)
+            read = read_memory(frame.key, torch.cat(keys, 2), torch.cat(values, 2))
+            logits, presence = propagation.decoder(frame, read, prior)
+            answers.append(logits)
+            presences.append(presence.float().amax((1, 2, 3)))
+            mask = logits.float().sigmoid()
+        if time < len(frames) - 1:
+            keys.append(frame.key.flatten(2))
+            value = propagation.value(frame, torch.cat([mask, other], 1))
+            values.append(value.float().flatten(2))
+    return answers, presences
 
 
 def carried(mask: Tensor, before: Tensor, now: Tensor) -> Tensor:

@@ -1,0 +1,101 @@
+"""The fusion network, what it is trained on, and its training."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scenes import Scenes, make_scene
+from test_propagation import FINE, PAD, TRACKING, learn, network
+
+from tracenet.data import CopyPaste
+from tracenet.data.video import VideoInputs
+from tracenet.evaluation.propagator import TorchPropagation
+from tracenet.model import CheckpointError, load_checkpoint, with_fusion
+from tracenet.model.config import TraceNetConfig
+from tracenet.model.fusion import fused
+from tracenet.training.optimization import freeze_all_but
+from tracenet.training.tasks import fusion
+from tracenet.training.tasks.fusion import FusionTask, pairs
+from tracenet.training.tasks.video import encoded, propagated
+
+FUSING = dataclasses.replace(TRACKING, fusion_channels=8)
+PHOTOS = Scenes([make_scene(300, 400, seed=seed) for seed in range(3)])
+INPUTS = VideoInputs(
+    frames_per_step=8, lengths=(4,), steps=10, copy_paste=CopyPaste(probability=0), perturbed=0.5
+)
+
+
+def test_shares_of_two_masks() -> None:
+    old, new = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
+    assert torch.equal(fused(old, new, torch.full_like(old, -100)), old)
+    torch.testing.assert_close(fused(old, new, torch.full_like(old, 100)), new)
+    # Where they agree nothing changes.
+    torch.testing.assert_close(fused(old, old, torch.randn_like(old)), old)
+
+
+def test_a_network_without_one_gets_one() -> None:
+    tracking = network()
+    fusing = with_fusion(tracking)
+    assert with_fusion(fusing) is fusing
+    for name, values in tracking.state_dict().items():
+        assert torch.equal(values, fusing.state_dict()[name]), name
+    with pytest.raises(CheckpointError, match="has no propagation, whose masks a fusion merges"):
+        with_fusion(network(config=FINE))
+    with pytest.raises(ValueError, match="fusion_channels are for a network with track_channels"):
+        TraceNetConfig.from_dict(FINE.to_dict() | {"fusion_channels": 8})
+    with pytest.raises(CheckpointError, match="has no fusion; train one"):
+        TorchPropagation(tracking).fuse(None, np.zeros((6, 64, 64), np.float32))  # type: ignore[arg-type]
+
+
+def test_pairs_of_propagations() -> None:
+    net = network(config=FUSING)
+    batch = FusionTask(PHOTOS, [], INPUTS, PAD).dataset(0, 0, 1)[0]
+    old, new, planes, features = pairs(net, batch)
+    # Two frames between the first and the last, of two clips.
+    assert old.shape == new.shape == (4, 1, 64, 64)
+    assert planes.shape == (4, 6, 64, 64)
+    assert features.fine.shape[0] == 4
+    with torch.no_grad():
+        frames = encoded(net, batch)
+        forth, _ = propagated(net, frames, batch)
+    torch.testing.assert_close(old, torch.cat(forth[:2]).sigmoid())
+    assert torch.equal(planes[:, :1], old)
+    assert torch.equal(planes[:, 1:2], new)
+    # Distances to the last frame, which is corrected, and to the first.
+    for index, (distance, other) in enumerate([(2 / 3, 1 / 3)] * 2 + [(1 / 3, 2 / 3)] * 2):
+        torch.testing.assert_close(planes[index, 4], torch.full((64, 64), distance))
+        torch.testing.assert_close(planes[index, 5], torch.full((64, 64), other))
+    # What the correction adds is what the true mask has and the old one lacks, a mean of cells.
+    truth = torch.nn.functional.avg_pool2d(batch.truth[6:].float()[:, None], 4)
+    most = (truth - forth[2].sigmoid()).clamp(min=0).amax((1, 2, 3))
+    assert (planes[:, 2].amax((1, 2)) <= most.repeat(2) + 1e-5).all()
+
+
+def test_only_the_fusion_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "SCORED_STEPS", 1)
+    start = with_fusion(network())
+    freeze_all_but(start, start.fusion)
+    before = {k: v.clone() for k, v in start.state_dict().items()}
+    task = FusionTask(PHOTOS, [], INPUTS, PAD)
+    summary = learn(start, task, tmp_path / "run", 2, score_every=2)
+    assert {"total", "bce", "dice", "iou_old", "iou_new", "iou"} <= summary["losses"].keys()
+    trained = load_checkpoint(tmp_path / "run" / "network.safetensors")
+    for name, values in trained.state_dict().items():
+        if name.startswith("fusion.") and name.endswith(".weight"):
+            assert not torch.equal(values, before[name]), name
+        elif not name.startswith("fusion."):
+            assert torch.equal(values, before[name]), name
+
+
+def test_learning_which_mask_is_right(tmp_path: Path) -> None:
+    start = with_fusion(network())
+    freeze_all_but(start, start.fusion)
+    task = FusionTask(PHOTOS, [], INPUTS, PAD)
+    batch = task.dataset(0, 0, 1)[0]
+    first = float(task.loss(start, batch)["total"].detach())
+    learn(start, task, tmp_path / "run", 20)
+    assert float(task.loss(start.eval(), batch)["total"].detach()) < first
