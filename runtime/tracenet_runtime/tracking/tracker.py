@@ -11,8 +11,8 @@ from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.image.geometry import Box, PlacedTile, Size, united
 from tracenet_runtime.image.mask import ProbabilityMap
 from tracenet_runtime.tracking.aggregate import aggregated
-from tracenet_runtime.tracking.contract import MASK_STRIDE, TILE_SIDE
-from tracenet_runtime.tracking.memory import Memory
+from tracenet_runtime.tracking.contract import KEY_STRIDE, MASK_STRIDE, TILE_SIDE
+from tracenet_runtime.tracking.memory import Memory, affinity, read_values
 from tracenet_runtime.tracking.tile import FollowRule, carried
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,6 +45,10 @@ class TrackNetwork(Protocol[F]):
         """
         ...
 
+    def fuse(self, features: F, planes: FloatArray) -> FloatArray:
+        """A tile and FUSION_PLANES, P x h x w -> the new mask's share in each cell, h x w."""
+        ...
+
 
 @dataclass(frozen=True)
 class Tracked:
@@ -63,15 +67,19 @@ class Tracked:
 
     def mask(self) -> Mask:
         """The mask of the frame, bool H x W."""
-        probability = self.probability if self.present else np.zeros_like(self.probability)
         return ProbabilityMap(
-            probability,
+            self.shown,
             (0, 0, TILE_SIDE, TILE_SIDE),
             self.view.placement,
             self.frame,
             self.view.tile,
             MASK_STRIDE,
         ).mask_at(*self.frame)
+
+    @property
+    def shown(self) -> FloatArray:
+        """The probability; 0 everywhere where the thing is not taken to be seen."""
+        return self.probability if self.present else np.zeros_like(self.probability)
 
     @property
     def box(self) -> Box | None:
@@ -85,6 +93,18 @@ class Tracked:
         cells = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         x0, y0, x1, y1 = (float(cell * MASK_STRIDE) for cell in cells)
         return self.view.box_to_photo((x0, y0, x1, y1))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the user's correction of a frame changed.
+
+    ``key`` is the frame's, cells x channels; ``cells`` float32 K x cells x 2, what was added to
+    and what was taken away from each thing's mask.
+    """
+
+    key: FloatArray
+    cells: FloatArray
 
 
 class Tracker(Generic[F]):
@@ -102,8 +122,9 @@ class Tracker(Generic[F]):
         self._network, self._rule = network, rule or FollowRule()
         self.memory = Memory(objects)
         self._last: tuple[Tracked, ...] = ()
+        self._seen: tuple[F, FloatArray] | None = None
 
-    def touch(self, number: int, frame: Frame, masks: Sequence[Mask]) -> None:
+    def touch(self, number: int, frame: Frame, masks: Sequence[Mask]) -> tuple[Tracked, ...]:
         """Remember what the user says of a frame; from there the things are followed.
 
         Args:
@@ -114,7 +135,7 @@ class Tracker(Generic[F]):
         boxes = [box for box in map(_bounds, masks) if box is not None]
         size = frame.shape[0], frame.shape[1]
         view = self._rule.tile(size, united(boxes) if boxes else None)
-        features, key = self._network.encode(self._cut(frame, view))
+        features, key = self._seen = self._network.encode(self._cut(frame, view))
         cells = [_covered(mask, view) for mask in masks]
         self.memory.forget_way()
         self.memory.touch(number, key, self._values(features, cells))
@@ -122,6 +143,7 @@ class Tracker(Generic[F]):
             Tracked(cell, float(mask.any()), bool(mask.any()), view, size)
             for cell, mask in zip(cells, masks, strict=True)
         )
+        return self._last
 
     def step(self, number: int, frame: Frame) -> tuple[Tracked, ...]:
         """The things in the next frame.
@@ -134,7 +156,7 @@ class Tracker(Generic[F]):
         boxes = [last.box for last in self._last]
         known = [box for box in boxes if box is not None]
         view = self._rule.tile(size, united(known) if len(known) == len(boxes) else None)
-        features, key = self._network.encode(self._cut(frame, view))
+        features, key = self._seen = self._network.encode(self._cut(frame, view))
         answers = [
             self._network.decode(features, read, self._prior(last, view))
             for read, last in zip(self.memory.read(key), self._last, strict=True)
@@ -150,6 +172,50 @@ class Tracker(Generic[F]):
             self.memory.remember(number, key, self._values(features, seen))
         return self._last
 
+    def change(self, before: Sequence[Tracked]) -> Change:
+        """What the last touch changed.
+
+        Args:
+            before: the things in that frame until then.
+        """
+        assert self._seen is not None  # a frame was touched
+        _, key = self._seen
+        differences = []
+        for old, new in zip(before, self._last, strict=True):
+            difference = new.shown - carried(old.shown, old.view, new.view)
+            differences.append(np.stack([difference.clip(min=0), (-difference).clip(min=0)], -1))
+        cells = np.stack(differences).astype(np.float32)
+        side, step = TILE_SIDE // KEY_STRIDE, KEY_STRIDE // MASK_STRIDE
+        cells = cells.reshape(len(cells), side, step, side, step, 2).mean((2, 4))
+        return Change(key, cells.reshape(len(cells), -1, 2))
+
+    def fuse(
+        self, before: Sequence[Tracked], change: Change, distances: tuple[float, float]
+    ) -> tuple[Tracked, ...]:
+        """The things in the frame of the last step, what was there merged with what that gave.
+
+        What later frames are told of this one stays what the step gave.
+
+        Args:
+            before: the things in that frame until then.
+            change: at the frame that was corrected.
+            distances: of the frame to the corrected one, and to the one touched before, as shares
+                of the distance of these two.
+        """
+        assert self._seen is not None  # a step was made
+        features, key = self._seen
+        cells, weights = affinity(key, change.key)
+        merged = []
+        for old, new, changed in zip(before, self._last, change.cells, strict=True):
+            there = carried(old.shown, old.view, new.view)
+            told = [_finer(plane) for plane in read_values(cells, weights, changed).T]
+            flat = [np.full_like(there, distance) for distance in distances]
+            share = self._network.fuse(features, np.stack([there, new.shown, *told, *flat]))
+            mask = there + share * (new.shown - there)
+            presence = max(old.presence, new.presence)
+            merged.append(Tracked(mask, presence, bool((mask > 0.5).any()), new.view, new.frame))
+        return tuple(merged)
+
     def _cut(self, frame: Frame, view: PlacedTile) -> Frame:
         x0, y0, x1, y1 = view.tile
         canvas = Canvas(TILE_SIDE, TILE_SIDE, self._network.pad_value)
@@ -164,6 +230,15 @@ class Tracker(Generic[F]):
         if last.box is None:
             return np.zeros_like(last.probability)
         return carried(last.probability, last.view, view)
+
+
+def _finer(cells: FloatArray) -> FloatArray:
+    """A value per cell of a key as one per cell of a mask, bilinearly."""
+    side, factor = TILE_SIDE // KEY_STRIDE, KEY_STRIDE // MASK_STRIDE
+    place = ((np.arange(side * factor) + 0.5) / factor - 0.5).clip(0, side - 1)
+    weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(side))).astype(np.float32)
+    finer: FloatArray = np.matmul(weights @ cells.reshape(side, side), weights.T, dtype=np.float32)
+    return finer
 
 
 def _bounds(mask: Mask) -> Box | None:
