@@ -225,7 +225,9 @@ def test_the_command(
     [
         (["--clips", "x", "--protocol", "clicks"], "is for photos; of --clips take first-mask"),
         (["--clips", "x", "--taps", "5"], "--taps is for photos"),
-        (["--clips", "x", "--bundle", "b"], "--bundle is for photos"),
+        (["--clips", "x", "--bundle", "b"], "--protocol interactive takes --bundle"),
+        (["--clips", "x", "--protocol", "interactive"], "--protocol interactive takes --bundle"),
+        (["--clips", "x", "--checkpoint", "c", "--model", "m"], "exclude each other"),
         (["--data", "x", "--protocol", "tap"], "--protocol tap is for --clips; of photos take"),
         (["--data", "x", "--held-back"], "--held-back is for --clips"),
         (["--data", "x", "--clips", "y"], "not allowed with"),

@@ -36,10 +36,10 @@ EXAMPLE = """examples:
 
 
 PHOTO_PROTOCOLS = ("uniform", "bands", "clicks")
-CLIP_PROTOCOLS = ("first-mask", "tap")
+CLIP_PROTOCOLS = ("first-mask", "tap", "interactive")
 
 _OF_PHOTOS = (
-    "bundle", "model", "replay", "schedule", "engine", "canvas", "held_out", "enlarge", "taps",
+    "model", "replay", "schedule", "engine", "canvas", "held_out", "enlarge", "taps",
     "max_clicks", "taps_from", "scored_canvas",
 )  # fmt: skip
 """Options that clips cannot be scored with."""
@@ -73,14 +73,19 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_argument_group("what is scored").add_mutually_exclusive_group()
+    what = parser.add_argument_group("what is scored")
     what.add_argument(
         "--checkpoint",
         type=Path,
         help="a network with these weights (.safetensors), as FullNet; default: the shipped "
         f"{DEFAULT_NETWORK}",
     )
-    what.add_argument("--bundle", type=Path, help="the replay of this bundle")
+    what.add_argument(
+        "--bundle",
+        type=Path,
+        help="the replay of this bundle; with --protocol interactive, what corrects frames, while "
+        "--checkpoint carries their masks",
+    )
     what.add_argument(
         "--model",
         metavar="FILE.py:NAME",
@@ -144,7 +149,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="taps over the instance's pixels; the paper's: a fifth of them in each of five bands "
         "around the centre of mass; or clicks that correct the mask, each in the middle of what is "
         "wrong (default: uniform); of clips: the first frame's masks are given, or a tap on each "
-        "of its things (default: first-mask)",
+        "of its things, or scribbles on the worst frame in eight rounds (default: first-mask)",
     )
     taps.add_argument("--taps", type=whole_number(1, 100_000), help="per instance (default: 25)")
     taps.add_argument(
@@ -203,11 +208,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _mistake(arguments: argparse.Namespace) -> str | None:
     """What is wrong with options that do not go together."""
+    named = [o for o in ("checkpoint", "bundle", "model") if getattr(arguments, o)]
+    if len(named) > 1 and arguments.protocol != "interactive":
+        return f"--{named[0]} and --{named[1]} exclude each other"
     if arguments.clips:
+        if (arguments.protocol == "interactive") != bool(arguments.bundle):
+            return "--protocol interactive takes --bundle, what corrects frames; others do not"
         if arguments.protocol in PHOTO_PROTOCOLS:
             return (
                 f"--protocol {arguments.protocol} is for photos; of --clips take "
-                f"{' or '.join(CLIP_PROTOCOLS)}"
+                f"{', '.join(CLIP_PROTOCOLS[:-1])} or {CLIP_PROTOCOLS[-1]}"
             )
         strange = [f"--{o.replace('_', '-')}" for o in _OF_PHOTOS if getattr(arguments, o)]
         if strange:

@@ -24,6 +24,8 @@ from tracenet.data.clips import HELD_BACK_EVERY, Clip, held_back, open_clips
 from tracenet.evaluation.adapter import OutsideClickModel, OutsideModel
 from tracenet.evaluation.answers import ClickModel, TapModel
 from tracenet.evaluation.click_scoring import MAX_CLICKS, ClickScoring
+from tracenet.evaluation.clips.interactive import Corrected
+from tracenet.evaluation.clips.interactive_scoring import InteractiveScoring
 from tracenet.evaluation.clips.models import PropagatingNetwork
 from tracenet.evaluation.clips.scoring import ClipScoring
 from tracenet.evaluation.correcting import Correcting
@@ -58,12 +60,22 @@ class Input:
     about: Mapping[str, Any]
 
 
-def open_clip_scoring(arguments: argparse.Namespace) -> tuple[ClipScoring, Input]:
+def open_clip_scoring(arguments: argparse.Namespace) -> tuple[Scoring[Any, Clip], Input]:
     """The network with propagation and the protocol that are named."""
     path = arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK)
     network = load_checkpoint(path)
     warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
+    if arguments.protocol == "interactive":
+        segmenter, about = _segmenter(arguments)
+        if segmenter.strategy.name != GUIDED:
+            raise TraceNetError(
+                f"{arguments.bundle} has no guided look, which corrects frames; export a bundle of "
+                "a network that has one"
+            )
+        rounds = InteractiveScoring(Corrected(segmenter, network), arguments.seed)
+        both = {"network": fingerprint([path]), "corrections": dict(about.settings)}
+        return rounds, Input(both, {**about.about, "evaluated": f"{path}, {arguments.bundle}"})
     scoring = ClipScoring(
         PropagatingNetwork(network), arguments.seed, arguments.protocol or "first-mask"
     )

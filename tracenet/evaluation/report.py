@@ -59,6 +59,24 @@ def clip_markdown(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", brackets, "", *_conditions(results)]) + "\n"
 
 
+def rounds_markdown(results: Mapping[str, Any], rounds: int) -> str:
+    """The table of results as `summarise_rounds` gives them, with their conditions."""
+    lines = ["| round | J&F | J | F |", "| ---: | ---: | ---: | ---: |"]
+    for number in range(1, rounds + 1):
+        figures = (_value(results, f"{figure}@{number}") for figure in ("jf", "j", "f"))
+        lines.append(f"| {number} | {' | '.join(figures)} |")
+    lines += [
+        "",
+        f"J&F from the first round to the last: {_value(results, 'gain')}. Frames that were right "
+        f"lose {_value(results, 'spoilt')} of J in a round ({results['frames_right']} frames of "
+        f"{results['instances']} things).",
+        "",
+        _BRACKETS.replace("photos", "clips"),
+        "",
+    ]
+    return "\n".join([*lines, *_conditions(results)]) + "\n"
+
+
 def _groups(
     results: Mapping[str, Any], labels: Mapping[str, str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
