@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +15,23 @@ from hypothesis import strategies as st
 from scenes import TINY, Scenes, make_scene
 from test_video_data import write_clips
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 from training_fixtures import fresh_accelerate
 
 from tracenet.data import CopyPaste, DataError
 from tracenet.data.clips import held_back, open_clips, trained_on
 from tracenet.data.video import VideoInputs
 from tracenet.evaluation.propagator import TorchPropagation
-from tracenet.model import CheckpointError, TraceNet, load_checkpoint, with_propagation
+from tracenet.model import (
+    CheckpointError,
+    TraceNet,
+    build_network,
+    load_checkpoint,
+    with_fusion,
+    with_propagation,
+)
 from tracenet.model.config import TraceNetConfig
+from tracenet.options import DEFAULT_NETWORK
 from tracenet.training.loop import train
 from tracenet.training.losses.video import bootstrapped_bce
 from tracenet.training.optimization import Optimization, freeze_all_but
@@ -28,6 +39,8 @@ from tracenet.training.tasks import video
 from tracenet.training.tasks.fusion import FusionTask
 from tracenet.training.tasks.video import VideoTask
 from tracenet_runtime.image.geometry import PlacedTile
+from tracenet_runtime.tracking.contract import KEY_CHANNELS, TOP_K, VALUE_CHANNELS
+from tracenet_runtime.tracking.memory import CELLS, SLOTS, memory_nbytes
 from tracenet_runtime.tracking.tile import FollowRule
 from tracenet_runtime.tracking.tile import carried as carried_on_host
 
@@ -101,6 +114,38 @@ def test_a_network_without_one_gets_one() -> None:
     values = FINE.to_dict() | {"track_channels": [8, 16]}
     with pytest.raises(ValueError, match="track_channels are three numbers"):
         TraceNetConfig.from_dict(values)
+
+
+def test_budget() -> None:
+    """A frame of one thing, features and memory counted: at most 0.9 G multiply-adds."""
+    net = with_fusion(with_propagation(build_network(DEFAULT_NETWORK))).eval()
+    propagation, fusion = net.propagation, net.fusion
+    assert propagation is not None
+    assert fusion is not None
+    masks = torch.zeros(1, 2, 64, 64)
+
+    def counted(run: Callable[[], Any]) -> tuple[Any, float]:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            result = run()
+        return result, counter.get_total_flops() / 2e6
+
+    costs = {}
+    seen, costs["features"] = counted(lambda: net.features(torch.zeros(1, 3, 256, 256)))
+    parts = seen.c1, seen.pyramid, seen.coarse_mask, seen.fine_mask
+    features, costs["frame"] = counted(lambda: propagation.frame(*parts))
+    value, costs["value"] = counted(lambda: propagation.value(features, masks))
+    _, costs["mask"] = counted(lambda: propagation.decoder(features, value, masks[:, :1]))
+    # All slots: similarities, and a mean of TOP_K values, for each cell.
+    costs["read"] = CELLS * (SLOTS * CELLS * KEY_CHANNELS + TOP_K * VALUE_CHANNELS) / 1e6
+    assert sum(costs.values()) < 900
+    # A further thing: a value, a mask and a mean of values more.
+    further = costs["value"] + costs["mask"] + CELLS * TOP_K * VALUE_CHANNELS / 1e6
+    assert further < 0.2 * sum(costs.values())
+    _, costs["fusion"] = counted(lambda: fusion(features, torch.zeros(1, 6, 64, 64)))
+    assert costs["fusion"] < 50
+    numbers = [sum(p.numel() for p in m.parameters()) for m in (propagation, fusion)]
+    assert sum(numbers) < 2.5e6  # 5 MB in fp16
+    print({name: round(cost, 1) for name, cost in costs.items()}, numbers, memory_nbytes(1))
 
 
 # Its training
