@@ -24,8 +24,6 @@ from tracenet.data.clips import HELD_BACK_EVERY, Clip, held_back, open_clips
 from tracenet.evaluation.adapter import OutsideClickModel, OutsideModel
 from tracenet.evaluation.answers import ClickModel, TapModel
 from tracenet.evaluation.click_scoring import MAX_CLICKS, ClickScoring
-from tracenet.evaluation.clips.interactive import Corrected
-from tracenet.evaluation.clips.interactive_scoring import InteractiveScoring
 from tracenet.evaluation.clips.models import PropagatingNetwork
 from tracenet.evaluation.clips.scoring import ClipScoring
 from tracenet.evaluation.correcting import Correcting
@@ -67,6 +65,10 @@ def open_clip_scoring(arguments: argparse.Namespace) -> tuple[Scoring[Any, Clip]
     warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     if arguments.protocol == "interactive":
+        # Only here: scikit-image takes a while to import.
+        from tracenet.evaluation.clips.interactive import Corrected
+        from tracenet.evaluation.clips.interactive_scoring import InteractiveScoring
+
         segmenter, about = _segmenter(arguments)
         if segmenter.strategy.name != GUIDED:
             raise TraceNetError(
