@@ -36,7 +36,7 @@ EXAMPLE = """examples:
 
 
 PHOTO_PROTOCOLS = ("uniform", "bands", "clicks")
-CLIP_PROTOCOLS = ("first-mask", "tap", "interactive")
+CLIP_PROTOCOLS = ("first-mask", "tap", "presence", "interactive")
 
 _OF_PHOTOS = (
     "model", "replay", "schedule", "engine", "canvas", "held_out", "enlarge", "taps",
@@ -149,7 +149,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="taps over the instance's pixels; the paper's: a fifth of them in each of five bands "
         "around the centre of mass; or clicks that correct the mask, each in the middle of what is "
         "wrong (default: uniform); of clips: the first frame's masks are given, or a tap on each "
-        "of its things, or scribbles on the worst frame in eight rounds (default: first-mask)",
+        "of its things, or they are painted over for some frames, or scribbles on the worst frame "
+        "in eight rounds (default: first-mask)",
     )
     taps.add_argument("--taps", type=whole_number(1, 100_000), help="per instance (default: 25)")
     taps.add_argument(

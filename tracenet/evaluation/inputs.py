@@ -25,6 +25,7 @@ from tracenet.evaluation.adapter import OutsideClickModel, OutsideModel
 from tracenet.evaluation.answers import ClickModel, TapModel
 from tracenet.evaluation.click_scoring import MAX_CLICKS, ClickScoring
 from tracenet.evaluation.clips.models import PropagatingNetwork
+from tracenet.evaluation.clips.presence_scoring import PresenceScoring
 from tracenet.evaluation.clips.scoring import ClipScoring
 from tracenet.evaluation.correcting import Correcting
 from tracenet.evaluation.fingerprint import fingerprint
@@ -78,8 +79,11 @@ def open_clip_scoring(arguments: argparse.Namespace) -> tuple[Scoring[Any, Clip]
         rounds = InteractiveScoring(Corrected(segmenter, network), arguments.seed)
         both = {"network": fingerprint([path]), "corrections": dict(about.settings)}
         return rounds, Input(both, {**about.about, "evaluated": f"{path}, {arguments.bundle}"})
-    scoring = ClipScoring(
-        PropagatingNetwork(network), arguments.seed, arguments.protocol or "first-mask"
+    model = PropagatingNetwork(network)
+    scoring: Scoring[Any, Clip] = (
+        PresenceScoring(model, arguments.seed)
+        if arguments.protocol == "presence"
+        else ClipScoring(model, arguments.seed, arguments.protocol or "first-mask")
     )
     settings = {"form": PropagatingNetwork.computed, "sha256": fingerprint([path])}
     return scoring, Input(settings, {"evaluated": str(path), "threads": arguments.threads})

@@ -77,6 +77,20 @@ def rounds_markdown(results: Mapping[str, Any], rounds: int) -> str:
     return "\n".join([*lines, *_conditions(results)]) + "\n"
 
 
+def presence_markdown(results: Mapping[str, Any]) -> str:
+    """The table of results as `PresenceScoring` gives them, with their conditions."""
+    lines = [
+        "| things | gone, told so | seen, told so | found again |",
+        "| ---: | ---: | ---: | ---: |",
+        f"| {results['instances']} | {_value(results, 'gone_told')} "
+        f"| {_value(results, 'seen_told')} | {_value(results, 'found')} |",
+        "",
+        _BRACKETS.replace("photos", "clips"),
+        "",
+    ]
+    return "\n".join([*lines, *_conditions(results)]) + "\n"
+
+
 def _groups(
     results: Mapping[str, Any], labels: Mapping[str, str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
