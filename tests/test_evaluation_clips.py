@@ -159,9 +159,9 @@ def test_clips_with_nothing_to_score(tmp_path: Path) -> None:
 
 
 def test_figures() -> None:
-    long = ObjectScore(1, 50, (0.9, 0.9, 0.3, 0.1), (1.0, 1.0, 0.0, 0.0))
-    short = ObjectScore(2, 9, (0.6,), (0.4,))
-    other = ObjectScore(1, 9, (0.2, 0.4), (0.4, 0.8))
+    long = ObjectScore(1, 50, "s", (0.9, 0.9, 0.3, 0.1), (1.0, 1.0, 0.0, 0.0))
+    short = ObjectScore(2, 9, "s", (0.6,), (0.4,))
+    other = ObjectScore(1, 9, "t", (0.2, 0.4), (0.4, 0.8))
     scores = [
         PhotoScore(0, "a", "known", (long, short)),
         PhotoScore(1, "b", "known", (other,)),
@@ -180,6 +180,8 @@ def test_figures() -> None:
     assert results["instances"] == 3
     assert results["frames"] == 7
     assert set(results["clips"]) == {"a", "b"}
+    assert results["sets"]["s"] == {**results["clips"]["a"]}
+    assert results["sets"]["t"]["instances"] == 1
     assert results["clips"]["b"]["j"] == pytest.approx(0.3)
     low, high = results["jf_interval"]
     assert low <= results["jf"] <= high

@@ -52,7 +52,7 @@ def clip_markdown(results: Mapping[str, Any]) -> str:
     figures = ("jf", "j", "f", "j_recall", "j_decay", "f_recall", "f_decay")
     names = "J&F | J | F | J recall | J decay | F recall | F decay"
     lines = [f"| | things | frames | {names} |", f"| --- |{' ---: |' * (len(figures) + 2)}"]
-    for name, block in _groups(results, {"clips": "clip"}):
+    for name, block in _groups(results, {"sets": "set", "clips": "clip"}):
         cells = [name, str(block["instances"]), str(block["frames"])]
         lines.append(f"| {' | '.join([*cells, *(_value(block, figure) for figure in figures)])} |")
     brackets = _BRACKETS.replace("photos", "clips")

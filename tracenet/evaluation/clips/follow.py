@@ -50,7 +50,7 @@ def score_clip(
             j[place].append(jaccard(mask & known, numbers == thing))
             f[place].append(boundary_f(mask & known, numbers == thing))
     scores = [
-        ObjectScore(thing, int(np.count_nonzero(first == thing)), tuple(js), tuple(fs))
+        ObjectScore(thing, int(np.count_nonzero(first == thing)), clip.set, tuple(js), tuple(fs))
         for thing, js, fs in zip(things, j, f, strict=True)
     ]
     return PhotoScore(index, clip.id, model.computed, tuple(scores))

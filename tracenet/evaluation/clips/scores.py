@@ -13,12 +13,14 @@ class ObjectScore:
     Attributes:
         instance: its number in the clip's maps.
         area: frame pixels in the first frame.
+        set: that its clip is of.
         j, f: of each frame but the first and the last.
         category: None; clips have no categories.
     """
 
     instance: int
     area: int
+    set: str
     j: tuple[float, ...]
     f: tuple[float, ...]
     category: str | None = None
@@ -28,6 +30,7 @@ class ObjectScore:
         return {
             "instance": self.instance,
             "area": self.area,
+            "set": self.set,
             "j": list(self.j),
             "f": list(self.f),
         }
@@ -35,4 +38,4 @@ class ObjectScore:
     @classmethod
     def from_dict(cls, line: dict[str, Any]) -> Self:
         """See :class:`~tracenet.evaluation.scores.Scored`."""
-        return cls(line["instance"], line["area"], tuple(line["j"]), tuple(line["f"]))
+        return cls(line["instance"], line["area"], line["set"], tuple(line["j"]), tuple(line["f"]))

@@ -114,4 +114,9 @@ def summarise_clips(scores: Sequence[PhotoScore[ObjectScore]], seed: int) -> dic
         }
 
     scored = [clip for clip in scores if clip.instances]
-    return {**block(scored), "clips": {clip.photo: block([clip]) for clip in scored}}
+    sets = sorted({clip.instances[0].set for clip in scored})
+    return {
+        **block(scored),
+        "sets": {s: block([clip for clip in scored if clip.instances[0].set == s]) for s in sets},
+        "clips": {clip.photo: block([clip]) for clip in scored},
+    }
