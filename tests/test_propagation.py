@@ -111,6 +111,9 @@ def test_a_network_without_one_gets_one() -> None:
         with_propagation(network(config=TINY))
     with pytest.raises(CheckpointError, match="has no propagation; train one"):
         TorchPropagation(plain)
+    assert "track_channels" not in FINE.to_dict()
+    for config in (FINE, TRACKING):
+        assert TraceNetConfig.from_dict(config.to_dict()) == config
     values = FINE.to_dict() | {"track_channels": [8, 16]}
     with pytest.raises(ValueError, match="track_channels are three numbers"):
         TraceNetConfig.from_dict(values)

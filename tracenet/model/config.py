@@ -106,8 +106,14 @@ class TraceNetConfig:
     fusion_channels: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON-ready values."""
-        return dataclasses.asdict(self)
+        """The configuration as JSON-ready values.
+
+        Propagation and fusion are left out where there are none, so that a run that began before
+        there were any has the same settings still.
+        """
+        values = dataclasses.asdict(self)
+        absent = [part for part in ("track_channels", "fusion_channels") if not values[part]]
+        return {name: value for name, value in values.items() if name not in absent}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TraceNetConfig:
