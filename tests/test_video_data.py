@@ -158,6 +158,31 @@ def test_cut_to_another_scene(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rgb, plain.show(0, whole, 64)[0])
 
 
+@given(
+    x=st.floats(0, 1), y=st.floats(0, 1), side=st.floats(0.05, 1), tall=st.booleans()
+)  # fmt: skip
+@settings(max_examples=30, deadline=None)
+def test_cut_to_a_scene_of_another_shape(
+    tmp_path_factory: pytest.TempPathFactory, x: float, y: float, side: float, tall: bool
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "shapes"
+    if not root.exists():
+        write_clips(root, ["wide"])
+        write_clip(root / "tall", height=300)
+        with (root / "index.jsonl").open("a") as index:
+            index.write(json.dumps({"id": "tall", "set": "s", "frames": 4, "step": 1}))
+    scenes = [
+        ClipScene(clip, (0, 1), 1, False, (1.0, 1.0, 1.0), PAD) for clip in open_clips(root)
+    ]  # fmt: skip
+    scene = Interrupted(*(scenes if tall else scenes[::-1]), {1})
+    height, width = scene.size
+    length = max(20.0, side * max(height, width))
+    tile = SquareTile(x * max(0.0, width - length), y * max(0.0, height - length), length)
+    rgb, labels = scene.show(1, tile, 64)
+    assert rgb.shape == (64, 64, 3)
+    assert not (labels == THING).any()
+
+
 # Folders
 
 

@@ -76,9 +76,14 @@ class Interrupted:
         """See :class:`MovingScene`."""
         if frame not in self.frames:
             return self.scene.show(frame, tile, side)
-        # The same part of the other scene's frame.
-        (height, width), (other_height, other_width) = self.size, self.other.size
-        factor = max(other_height, other_width) / max(height, width)
-        there = SquareTile(tile.x * factor, tile.y * factor, tile.side * factor)
+        # The same part of the other scene's frame, as far as that reaches.
+        height, width = self.other.size
+        factor = max(height, width) / max(self.size)
+        length = tile.side * factor
+        there = SquareTile(
+            min(tile.x * factor, max(0.0, width - length)),
+            min(tile.y * factor, max(0.0, height - length)),
+            length,
+        )
         rgb, labels = self.other.show(0, there, side)
         return rgb, np.where(labels == THING, np.uint8(OTHER), labels)
