@@ -20,7 +20,7 @@ from tracenet.model.fusion import fused
 from tracenet.training.optimization import freeze_all_but
 from tracenet.training.tasks import fusion
 from tracenet.training.tasks.fusion import FusionTask, pairs
-from tracenet.training.tasks.video import encoded, propagated
+from tracenet.training.tasks.video import encoded, plane, propagated
 
 FUSING = dataclasses.replace(TRACKING, fusion_channels=8)
 PHOTOS = Scenes([make_scene(300, 400, seed=seed) for seed in range(3)])
@@ -56,21 +56,21 @@ def test_pairs_of_propagations() -> None:
     batch = FusionTask(PHOTOS, [], INPUTS, PAD).dataset(0, 0, 1)[0]
     old, new, planes, features = pairs(net, batch)
     # Two frames between the first and the last, of two clips.
-    assert old.shape == new.shape == (4, 1, 64, 64)
+    assert old.shape == new.shape == (4, 1, 128, 128)
     assert planes.shape == (4, 6, 64, 64)
     assert features.fine.shape[0] == 4
     with torch.no_grad():
         frames = encoded(net, batch)
         forth, _ = propagated(net, frames, batch)
     torch.testing.assert_close(old, torch.cat(forth[:2]).sigmoid())
-    assert torch.equal(planes[:, :1], old)
-    assert torch.equal(planes[:, 1:2], new)
+    assert torch.equal(planes[:, :1], plane(old))
+    assert torch.equal(planes[:, 1:2], plane(new))
     # Distances to the last frame, which is corrected, and to the first.
     for index, (distance, other) in enumerate([(2 / 3, 1 / 3)] * 2 + [(1 / 3, 2 / 3)] * 2):
         torch.testing.assert_close(planes[index, 4], torch.full((64, 64), distance))
         torch.testing.assert_close(planes[index, 5], torch.full((64, 64), other))
     # What the correction adds is what the true mask has and the old one lacks, a mean of cells.
-    truth = torch.nn.functional.avg_pool2d(batch.truth[6:].float()[:, None], 4)
+    truth = torch.nn.functional.avg_pool2d(batch.truth[6:].float()[:, None], 2)
     most = (truth - forth[2].sigmoid()).clamp(min=0).amax((1, 2, 3))
     assert (planes[:, 2].amax((1, 2)) <= most.repeat(2) + 1e-5).all()
 

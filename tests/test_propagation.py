@@ -46,7 +46,7 @@ from tracenet_runtime.tracking.tile import carried as carried_on_host
 
 PAD = (128, 128, 128)
 FINE = dataclasses.replace(TINY, mask_stride=4)
-TRACKING = dataclasses.replace(FINE, track_channels=(8, 16, 24))
+TRACKING = dataclasses.replace(FINE, track_channels=(4, 8, 16, 24))
 PHOTOS = Scenes([make_scene(300, 400, seed=seed) for seed in range(3)])
 INPUTS = VideoInputs(
     frames_per_step=6, steps=10, copy_paste=CopyPaste(probability=0), interrupted=0, lost=0
@@ -90,12 +90,12 @@ def test_its_outputs() -> None:
     seen = net.features(torch.zeros(2, 3, 256, 256))
     features = propagation.frame(seen.c1, seen.pyramid, seen.coarse_mask, seen.fine_mask)
     assert [tuple(x.shape[1:]) for x in features] == [
-        (8, 64, 64), (16, 32, 32), (24, 16, 16), (64, 16, 16),
+        (4, 128, 128), (8, 64, 64), (16, 32, 32), (24, 16, 16), (64, 16, 16),
     ]  # fmt: skip
     value = propagation.value(features, torch.zeros(2, 2, 64, 64))
     assert value.shape == (2, 128, 16, 16)
     mask, presence = propagation.decoder(features, value, torch.zeros(2, 1, 64, 64))
-    assert mask.shape == (2, 1, 64, 64)
+    assert mask.shape == (2, 1, 128, 128)
     assert presence.shape == (2, 1, 16, 16)
 
 
@@ -115,7 +115,7 @@ def test_a_network_without_one_gets_one() -> None:
     for config in (FINE, TRACKING):
         assert TraceNetConfig.from_dict(config.to_dict()) == config
     values = FINE.to_dict() | {"track_channels": [8, 16]}
-    with pytest.raises(ValueError, match="track_channels are three numbers"):
+    with pytest.raises(ValueError, match="track_channels are four numbers"):
         TraceNetConfig.from_dict(values)
 
 

@@ -7,10 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracenet_runtime.answer.mask_state import coarser
 from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.image.geometry import PlacedTile
 from tracenet_runtime.tracking.aggregate import aggregated
-from tracenet_runtime.tracking.contract import KEY_CHANNELS, TILE_SIDE, VALUE_CHANNELS
+from tracenet_runtime.tracking.contract import (
+    FUSION_PLANES,
+    KEY_CHANNELS,
+    TILE_SIDE,
+    VALUE_CHANNELS,
+)
 from tracenet_runtime.tracking.memory import CELLS
 from tracenet_runtime.tracking.passes import ClipPasses
 from tracenet_runtime.tracking.tile import FollowRule, carried
@@ -54,7 +60,9 @@ class ByColour:
 
     def value(self, features: Frame, mask: FloatArray, others: FloatArray) -> FloatArray:
         self.others.append(others)
-        scores = [(self._cells(features, colour) * mask).sum() for colour in COLOURS]
+        assert mask.shape == (64, 64)
+        seen = (coarser(self._cells(features, colour), 2) for colour in COLOURS)
+        scores = [(cells * mask).sum() for cells in seen]
         return np.full((CELLS, VALUE_CHANNELS), np.argmax(scores), np.float32)
 
     def decode(
@@ -65,13 +73,14 @@ class ByColour:
         return mask, float(mask.max())
 
     def fuse(self, features: Frame, planes: FloatArray) -> FloatArray:
+        assert planes.shape == (len(FUSION_PLANES), 64, 64)
         self.planes.append(planes)
-        return np.full(planes.shape[1:], self.share, np.float32)
+        return np.full((128, 128), self.share, np.float32)
 
     @staticmethod
     def _cells(tile: Frame, colour: tuple[int, int, int]) -> FloatArray:
         near = np.abs(tile.astype(int) - colour).max(2) < 80
-        return near.reshape(64, 4, 64, 4).mean((1, 3), dtype=np.float32)
+        return near.reshape(128, 2, 128, 2).mean((1, 3), dtype=np.float32)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -240,7 +249,7 @@ def test_what_is_merged(share: float, taken: str) -> None:
         assert (other == np.float32(place / 8)).all()
         assert added.max() < 0.2 < removed.max()
         found = passes.things[place][0].probability
-        np.testing.assert_allclose(found, old if taken == "old" else new, atol=1e-6)
+        np.testing.assert_allclose(coarser(found, 2), old if taken == "old" else new, atol=1e-6)
         if taken == "old":
             assert iou(passes.things[place][0].mask(), halves[place].mask()) > 0.85
     # The frame itself is what the user said.

@@ -63,7 +63,7 @@ class VideoInputs:
     steps: int = 1
     longest_step: tuple[int, int] = (1, 6)
     hard_share: float = 0.15
-    fill: tuple[float, float] = (0.4, 0.2)
+    fill: tuple[float, float] = (0.5, 0.2)
     displacement: float = 0.03
     enlargement: float = 3.0
     lost: float = 0.08

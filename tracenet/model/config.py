@@ -57,7 +57,7 @@ FILTER_SIZE = sum(inputs * outputs + outputs for inputs, outputs in MASK_HEAD_LA
 GUIDE_CHANNELS = (32, 80, 128, 160)
 """Of a guided look that is added to a network, at strides 4, 8, 16, 32."""
 
-TRACK_CHANNELS = (32, 96, 192)
+TRACK_CHANNELS = (12, 32, 96, 192)
 """Of the propagation that is added to a network, at strides 4, 8, 16."""
 
 FUSION_CHANNELS = 48
@@ -82,8 +82,8 @@ class TraceNetConfig:
         separable: make those convolutions depthwise-separable, and the predictors 1x1.
         guide_channels: of the guided look, which corrects masks, at strides 4, 8, 16 and 32; a
             network without it has none. It reads the mask branch at stride 4.
-        track_channels: of the propagation, which carries masks through clips, at strides 4, 8 and
-            16; a network without it has none. It reads the mask branch at stride 4, too.
+        track_channels: of the propagation, which carries masks through clips, at strides 2, 4, 8
+            and 16; a network without it has none. It reads the mask branch at stride 4, too.
         fusion_channels: of the fusion, which merges what two propagations say, at stride 8; 0 for
             none. It reads what propagation does.
     """
@@ -147,8 +147,8 @@ class TraceNetConfig:
             raise ValueError("pixel_std must be above 0")
         if config.guide_channels and (len(config.guide_channels), config.mask_stride) != (4, 4):
             raise ValueError("guide_channels are four numbers, of a network of mask_stride 4")
-        if config.track_channels and (len(config.track_channels), config.mask_stride) != (3, 4):
-            raise ValueError("track_channels are three numbers, of a network of mask_stride 4")
+        if config.track_channels and (len(config.track_channels), config.mask_stride) != (4, 4):
+            raise ValueError("track_channels are four numbers, of a network of mask_stride 4")
         if config.fusion_channels and not config.track_channels:
             raise ValueError("fusion_channels are for a network with track_channels")
         return config

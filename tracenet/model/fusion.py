@@ -19,7 +19,7 @@ from tracenet_runtime.tracking.contract import FUSION_PLANES
 
 
 class Fusion(nn.Module):
-    """A frame's features and planes at stride 4 -> how much of the new mask each cell takes.
+    """A frame's features and planes at stride 4 -> how much of the new mask each cell at 2 takes.
 
     Args:
         config: of the network; ``fusion_channels`` are those at stride 8.
@@ -27,7 +27,7 @@ class Fusion(nn.Module):
 
     def __init__(self, config: TraceNetConfig) -> None:
         super().__init__()
-        fine, coarse = config.track_channels[0], config.fusion_channels
+        fine, coarse = config.track_channels[1], config.fusion_channels
         self.planes = nn.Sequential(
             nn.Conv2d(len(FUSION_PLANES), fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine)
         )
@@ -39,7 +39,7 @@ class Fusion(nn.Module):
         self.predict = nn.Conv2d(fine, 1, 3, padding=1)
 
     def forward(self, features: FrameFeatures, planes: Tensor) -> Tensor:
-        """Logits of the new mask's share, N x 1 x h x w.
+        """Logits of the new mask's share, N x 1 x 2 h x 2 w.
 
         Args:
             features: of the frame.
@@ -48,7 +48,7 @@ class Fusion(nn.Module):
         x = self.encode(F.relu(features.fine + self.planes(planes)))
         wide = self.mix(F.relu(self.down(x)))
         share: Tensor = self.predict(self.decode(F.relu(x + enlarged(self.up(wide)))))
-        return share
+        return enlarged(share)
 
 
 def fused(old: Tensor, new: Tensor, share: Tensor) -> Tensor:

@@ -20,10 +20,10 @@ from tracenet.model.config import TraceNetConfig
 from tracenet.model.layers import enlarged, joined, residuals, separable
 from tracenet_runtime.tracking.contract import KEY_CHANNELS, VALUE_CHANNELS
 
-TRACK_STRIDES = (4, 8, 16)
+TRACK_STRIDES = (2, 4, 8, 16)
 """Tile pixels per cell of what is kept of a frame."""
 
-KERNELS = (3, 5, 5)
+KERNELS = (3, 3, 5, 5)
 """Of the depthwise convolutions at these strides."""
 
 
@@ -31,10 +31,11 @@ class FrameFeatures(NamedTuple):
     """What propagation reads of a frame's tile.
 
     Attributes:
-        fine, coarse, deep: N x C_i x H / s x W / s at TRACK_STRIDES.
+        edges, fine, coarse, deep: N x C_i x H / s x W / s at TRACK_STRIDES.
         key: N x KEY_CHANNELS x H / 16 x W / 16.
     """
 
+    edges: Tensor
     fine: Tensor
     coarse: Tensor
     deep: Tensor
@@ -49,7 +50,8 @@ class FrameEncoder(nn.Module):
 
     def __init__(self, stem_channels: int, config: TraceNetConfig) -> None:
         super().__init__()
-        fine, coarse, deep = config.track_channels
+        edges, fine, coarse, deep = config.track_channels
+        self.edges = joined(stem_channels, edges)
         self.stem = nn.Sequential(
             nn.Conv2d(stem_channels, fine, 3, 2, padding=1, bias=False), nn.BatchNorm2d(fine)
         )
@@ -69,18 +71,19 @@ class FrameEncoder(nn.Module):
         p3, p4, p5 = (reduce(x) for reduce, x in zip(self.level, pyramid[:3], strict=True))
         x8 = p3 + self.coarse(coarse)
         x16 = self.mix(F.relu(p4 + enlarged(p5) + self.down(F.relu(x8))))
-        return FrameFeatures(self.stem(c1) + self.fine(fine), x8, x16, self.key(x16))
+        x4 = self.stem(c1) + self.fine(fine)
+        return FrameFeatures(self.edges(c1), x4, x8, x16, self.key(x16))
 
 
 class PlaneEncoder(nn.Module):
-    """A frame's features and planes at stride 4 -> features of both at TRACK_STRIDES."""
+    """A frame's features and planes at stride 4 -> features of both at strides 4, 8 and 16."""
 
     DEPTHS = (1, 1, 2)
     """Residual layers at each stride."""
 
     def __init__(self, planes: int, config: TraceNetConfig) -> None:
         super().__init__()
-        widths = config.track_channels
+        widths, kernels = config.track_channels[1:], KERNELS[1:]
         self.planes = nn.ModuleList(
             [
                 nn.Sequential(
@@ -92,10 +95,10 @@ class PlaneEncoder(nn.Module):
         )
         self.down = nn.ModuleList(
             separable(i, o, kernel, 2)
-            for (i, o), kernel in zip(pairwise(widths), KERNELS[1:], strict=True)
+            for (i, o), kernel in zip(pairwise(widths), kernels[1:], strict=True)
         )
         self.encode = nn.ModuleList(
-            residuals(*layers) for layers in zip(widths, KERNELS, self.DEPTHS, strict=True)
+            residuals(*layers) for layers in zip(widths, kernels, self.DEPTHS, strict=True)
         )
 
     def forward(
@@ -111,12 +114,12 @@ class PlaneEncoder(nn.Module):
         outputs: list[Tensor] = []
         shown = planes
         for index, (feature, reduce, encode) in enumerate(
-            zip(features[:3], self.planes, self.encode, strict=True)
+            zip(features[1:4], self.planes, self.encode, strict=True)
         ):
             if outputs:
                 shown = F.avg_pool2d(shown, 2)
                 feature = feature + self.down[index - 1](outputs[-1])
-            if read is not None and index == len(TRACK_STRIDES) - 1:
+            if read is not None and index == len(self.planes) - 1:
                 feature = feature + read
             outputs.append(encode(F.relu(feature + reduce(shown))))
         return outputs
@@ -146,27 +149,35 @@ class ValueEncoder(nn.Module):
 class MaskDecoder(nn.Module):
     """A frame, what the memory says of it and the mask so far -> the mask, and presence."""
 
-    DEPTHS = (2, 2)
-    """Residual layers at strides 4 and 8, on the way up."""
+    DEPTHS = (1, 2, 2)
+    """Residual layers at strides 2, 4 and 8, on the way up."""
 
     def __init__(self, config: TraceNetConfig) -> None:
         super().__init__()
         widths = config.track_channels
-        pairs = list(pairwise(widths))
+        edges, fine = widths[:2]
+        pairs = list(pairwise(widths[1:]))
         self.read = joined(VALUE_CHANNELS, widths[-1])
         self.encoder = PlaneEncoder(1, config)
         self.up = nn.ModuleList(joined(o, i) for i, o in pairs)
         self.decode = nn.ModuleList(
             residuals(*layers)
-            for layers in zip(widths[:-1], KERNELS[:-1], self.DEPTHS, strict=True)
+            for layers in zip(widths[1:-1], KERNELS[1:-1], self.DEPTHS[1:], strict=True)
         )
-        self.predict = nn.Conv2d(widths[0], 1, 3, padding=1)
+        self.predict = nn.Conv2d(fine, 1, 3, padding=1)
+        self.sharpen = joined(fine, edges)
+        self.decode_edges = residuals(edges, KERNELS[0], self.DEPTHS[0])
+        self.predict_edges = nn.Conv2d(edges, 1, 3, padding=1)
         self.presence = nn.Conv2d(widths[-1], 1, 1)
+        # The coarser mask at first, enlarged.
+        nn.init.zeros_(self.predict_edges.weight)
+        assert self.predict_edges.bias is not None
+        nn.init.zeros_(self.predict_edges.bias)
 
     def forward(
         self, features: FrameFeatures, read: Tensor, prior: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The mask's logits, N x 1 x h x w, and presence, N x 1 x h / 4 x w / 4.
+        """The mask's logits, N x 1 x 2 h x 2 w, and presence, N x 1 x h / 4 x w / 4.
 
         Presence are logits of whether the thing is at a cell. It is in the tile if it is at any, so
         that the largest says it.
@@ -181,7 +192,8 @@ class MaskDecoder(nn.Module):
         presence: Tensor = self.presence(x)
         for skip, up, decode in reversed(list(zip(skips, self.up, self.decode, strict=True))):
             x = decode(F.relu(skip + enlarged(up(x))))
-        logits: Tensor = self.predict(x)
+        sharp = self.decode_edges(F.relu(features.edges + enlarged(self.sharpen(x))))
+        logits: Tensor = enlarged(self.predict(x)) + self.predict_edges(sharp)
         return logits, presence
 
 

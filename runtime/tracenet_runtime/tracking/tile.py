@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.image.geometry import Box, PlacedTile, Size, span
-from tracenet_runtime.tracking.contract import MASK_STRIDE, TILE_SIDE
+from tracenet_runtime.tracking.contract import TILE_SIDE
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -21,7 +21,7 @@ class FollowRule:
     ``lost`` is not in the tile: the whole frame is looked at, until it is found.
     """
 
-    fill: float = 0.4
+    fill: float = 0.5
     enlarge: float = 3.0
     lost: float = 0.5
 
@@ -47,7 +47,7 @@ def carried(mask: FloatArray, before: PlacedTile, now: PlacedTile) -> FloatArray
     """A mask of one tile as another of the same frame has it, bilinearly; 0 beyond the first.
 
     Args:
-        mask: float32 h x w, cells of MASK_STRIDE canvas pixels.
+        mask: float32 h x w, the cells of a tile.
         before: where it lies.
         now: where it is wanted.
 
@@ -66,8 +66,9 @@ def _weights(
     cells: int, scale: float, start: float, scale_before: float, start_before: float
 ) -> FloatArray:
     """Along one axis: how much of each cell before is in each cell now, cells x cells."""
-    on_frame = (np.arange(cells) + 0.5) * MASK_STRIDE / scale + start
-    place = (on_frame - start_before) * scale_before / MASK_STRIDE - 0.5
+    stride = TILE_SIDE / cells
+    on_frame = (np.arange(cells) + 0.5) * stride / scale + start
+    place = (on_frame - start_before) * scale_before / stride - 0.5
     distance = np.abs(place[:, None] - np.arange(cells))
     weights: FloatArray = np.maximum(0, 1 - distance).astype(np.float32)
     return weights

@@ -7,11 +7,17 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tracenet_runtime.answer.mask_state import coarser
 from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.image.geometry import Box, PlacedTile, Size, united
 from tracenet_runtime.image.mask import ProbabilityMap
 from tracenet_runtime.tracking.aggregate import aggregated
-from tracenet_runtime.tracking.contract import KEY_STRIDE, MASK_STRIDE, TILE_SIDE
+from tracenet_runtime.tracking.contract import (
+    KEY_STRIDE,
+    MASK_STRIDE,
+    PLANE_STRIDE,
+    TILE_SIDE,
+)
 from tracenet_runtime.tracking.memory import Memory, affinity, read_values
 from tracenet_runtime.tracking.tile import FollowRule, carried
 
@@ -24,7 +30,10 @@ F = TypeVar("F")
 
 
 class TrackNetwork(Protocol[F]):
-    """Propagation's programs; F is what they keep of a tile, whatever that is."""
+    """Propagation's programs; F is what they keep of a tile, whatever that is.
+
+    Masks have cells of MASK_STRIDE tile pixels, planes those of PLANE_STRIDE.
+    """
 
     @property
     def pad_value(self) -> tuple[int, int, int]:
@@ -36,17 +45,17 @@ class TrackNetwork(Protocol[F]):
         ...
 
     def value(self, features: F, mask: FloatArray, others: FloatArray) -> FloatArray:
-        """A tile, a mask on it and the sum of the other masks, h x w -> cells x channels."""
+        """A tile, a mask on it and the sum of the other masks, as planes -> cells x channels."""
         ...
 
     def decode(self, features: F, read: FloatArray, prior: FloatArray) -> tuple[FloatArray, float]:
-        """A tile, what the memory says of it and the mask so far, h x w -> probabilities, h x w,
-        and the probability that the thing is in the tile.
+        """A tile, what the memory says of it and the mask so far, a plane -> the mask's
+        probabilities, and the probability that the thing is in the tile.
         """
         ...
 
     def fuse(self, features: F, planes: FloatArray) -> FloatArray:
-        """A tile and FUSION_PLANES, P x h x w -> the new mask's share in each cell, h x w."""
+        """A tile and FUSION_PLANES -> the new mask's share in each cell of a mask."""
         ...
 
 
@@ -182,10 +191,10 @@ class Tracker(Generic[F]):
         _, key = self._seen
         differences = []
         for old, new in zip(before, self._last, strict=True):
-            difference = new.shown - carried(old.shown, old.view, new.view)
+            difference = _plane(new.shown) - _plane(carried(old.shown, old.view, new.view))
             differences.append(np.stack([difference.clip(min=0), (-difference).clip(min=0)], -1))
         cells = np.stack(differences).astype(np.float32)
-        side, step = TILE_SIDE // KEY_STRIDE, KEY_STRIDE // MASK_STRIDE
+        side, step = TILE_SIDE // KEY_STRIDE, KEY_STRIDE // PLANE_STRIDE
         cells = cells.reshape(len(cells), side, step, side, step, 2).mean((2, 4))
         return Change(key, cells.reshape(len(cells), -1, 2))
 
@@ -209,8 +218,9 @@ class Tracker(Generic[F]):
         for old, new, changed in zip(before, self._last, change.cells, strict=True):
             there = carried(old.shown, old.view, new.view)
             told = [_finer(plane) for plane in read_values(cells, weights, changed).T]
-            flat = [np.full_like(there, distance) for distance in distances]
-            share = self._network.fuse(features, np.stack([there, new.shown, *told, *flat]))
+            flat = [np.full_like(told[0], distance) for distance in distances]
+            masks = _plane(there), _plane(new.shown)
+            share = self._network.fuse(features, np.stack([*masks, *told, *flat]))
             mask = there + share * (new.shown - there)
             presence = max(old.presence, new.presence)
             merged.append(Tracked(mask, presence, bool((mask > 0.5).any()), new.view, new.frame))
@@ -222,19 +232,24 @@ class Tracker(Generic[F]):
         return canvas.fit(frame[y0:y1, x0:x1])[0]
 
     def _values(self, features: F, masks: Sequence[FloatArray]) -> FloatArray:
-        everything = np.sum(masks, 0)
-        return np.stack([self._network.value(features, mask, everything - mask) for mask in masks])
+        planes = [_plane(mask) for mask in masks]
+        everything = np.sum(planes, 0)
+        return np.stack([self._network.value(features, own, everything - own) for own in planes])
 
     @staticmethod
     def _prior(last: Tracked, view: PlacedTile) -> FloatArray:
-        if last.box is None:
-            return np.zeros_like(last.probability)
-        return carried(last.probability, last.view, view)
+        plane = _plane(last.probability)
+        return np.zeros_like(plane) if last.box is None else carried(plane, last.view, view)
+
+
+def _plane(mask: FloatArray) -> FloatArray:
+    """A mask as networks are told of it."""
+    return coarser(mask, PLANE_STRIDE // MASK_STRIDE)
 
 
 def _finer(cells: FloatArray) -> FloatArray:
-    """A value per cell of a key as one per cell of a mask, bilinearly."""
-    side, factor = TILE_SIDE // KEY_STRIDE, KEY_STRIDE // MASK_STRIDE
+    """A value per cell of a key as one per cell of a plane, bilinearly."""
+    side, factor = TILE_SIDE // KEY_STRIDE, KEY_STRIDE // PLANE_STRIDE
     place = ((np.arange(side * factor) + 0.5) / factor - 0.5).clip(0, side - 1)
     weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(side))).astype(np.float32)
     finer: FloatArray = np.matmul(weights @ cells.reshape(side, side), weights.T, dtype=np.float32)

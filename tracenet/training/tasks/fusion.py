@@ -20,8 +20,8 @@ from tracenet.model.memory_read import read_memory
 from tracenet.model.propagation import FrameFeatures
 from tracenet.training.losses.masks import dice_loss, mask_iou
 from tracenet.training.losses.video import bootstrapped_bce
-from tracenet.training.tasks.video import encoded, propagated
-from tracenet_runtime.tracking.contract import KEY_STRIDE, MASK_STRIDE
+from tracenet.training.tasks.video import encoded, plane, propagated
+from tracenet_runtime.tracking.contract import KEY_STRIDE, MASK_STRIDE, PLANE_STRIDE
 
 SURE = 1e-4
 """No probability that is compared is nearer to 0 or 1."""
@@ -125,7 +125,7 @@ def pairs(network: TraceNet, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor,
     """What a fusion merges, of every frame but the first and the last of N clips of T frames.
 
     Returns:
-        Old and new masks, (T - 2) N x 1 x h x w; planes, (T - 2) N x P x h x w; features.
+        Old and new masks, (T - 2) N x 1 x 2 h x 2 w; planes, (T - 2) N x P x h x w; features.
     """
     length, count = batch.carried.shape
     with torch.no_grad():
@@ -133,7 +133,7 @@ def pairs(network: TraceNet, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor,
         forth, _ = propagated(network, frames, batch)
         before = [logits.float().sigmoid() for logits in forth]
         truth = torch.split(F.avg_pool2d(batch.truth.float()[:, None], MASK_STRIDE), count)
-        back, _ = propagated(network, frames[::-1], _reversed(batch, truth[-1][:, 0]))
+        back, _ = propagated(network, frames[::-1], _reversed(batch, plane(truth[-1])[:, 0]))
         after = [logits.float().sigmoid() for logits in back[::-1]]
         added = (truth[-1] - before[-1]).clamp(min=0)
         removed = (before[-1] - truth[-1]).clamp(min=0)
@@ -141,13 +141,12 @@ def pairs(network: TraceNet, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor,
         planes = []
         for time in range(1, length - 1):
             read = read_memory(frames[time].key, frames[-1].key.flatten(2), change.flatten(2))
-            shown = F.interpolate(read, scale_factor=KEY_STRIDE / MASK_STRIDE, mode="bilinear")
+            shown = F.interpolate(read, scale_factor=KEY_STRIDE / PLANE_STRIDE, mode="bilinear")
             other = time / (length - 1)
             distances = torch.tensor([1 - other, other]).view(1, 2, 1, 1)
-            old, new = before[time - 1], after[time]
-            planes.append(
-                torch.cat([old, new, shown, distances.expand(count, 2, *old.shape[2:])], 1)
-            )
+            masks = plane(before[time - 1]), plane(after[time])
+            flat = distances.expand(count, 2, *shown.shape[2:])
+            planes.append(torch.cat([*masks, shown, flat], 1))
     between = [torch.cat(x) for x in zip(*frames[1:-1], strict=True)]
     return (
         torch.cat(before[:-1]),

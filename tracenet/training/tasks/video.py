@@ -21,11 +21,8 @@ from tracenet.model.memory_read import read_memory
 from tracenet.model.propagation import FrameFeatures
 from tracenet.training.losses.masks import dice_loss, mask_iou
 from tracenet.training.losses.video import bootstrapped_bce
-from tracenet_runtime.tracking.contract import MASK_STRIDE
+from tracenet_runtime.tracking.contract import MASK_STRIDE, PLANE_STRIDE
 from tracenet_runtime.tracking.tracker import Tracker
-
-LOSS_STRIDE = 2
-"""Tile pixels per cell of the masks that are compared."""
 
 PRESENCE_WEIGHT = 0.1
 
@@ -114,11 +111,12 @@ def propagated(
     """The first frame's masks carried through a batch of clips.
 
     Returns:
-        Of each frame but the first: logits, N x 1 x h x w, and the largest logit of presence, N.
+        Of each frame but the first: logits, N x 1 x 2 h x 2 w, and the largest logit of presence,
+        N.
     """
     propagation = network.propagation
     assert propagation is not None
-    others = F.avg_pool2d(batch.others.float()[:, None], MASK_STRIDE)
+    others = F.avg_pool2d(batch.others.float()[:, None], PLANE_STRIDE)
     keys: list[Tensor] = []
     values: list[Tensor] = []
     answers: list[Tensor] = []
@@ -132,12 +130,17 @@ def propagated(
             logits, presence = propagation.decoder(frame, read, prior)
             answers.append(logits)
             presences.append(presence.float().amax((1, 2, 3)))
-            mask = logits.float().sigmoid()
+            mask = plane(logits.float().sigmoid())
         if time < len(frames) - 1:
             keys.append(frame.key.flatten(2))
             value = propagation.value(frame, torch.cat([mask, other], 1))
             values.append(value.float().flatten(2))
     return answers, presences
+
+
+def plane(mask: Tensor) -> Tensor:
+    """A mask as the network is told of it: N x 1 x 2 h x 2 w -> N x 1 x h x w."""
+    return F.avg_pool2d(mask, PLANE_STRIDE // MASK_STRIDE)
 
 
 def carried(mask: Tensor, before: Tensor, now: Tensor) -> Tensor:
@@ -161,18 +164,13 @@ def carried(mask: Tensor, before: Tensor, now: Tensor) -> Tensor:
 
 
 def _losses(logits: Tensor, presence: Tensor, batch: VideoBatch) -> dict[str, Tensor]:
-    """Of frames 1 to T - 1: logits (T - 1) N x 1 x h x w, presence (T - 1) N."""
+    """Of frames 1 to T - 1: logits (T - 1) N x 1 x 2 h x 2 w, presence (T - 1) N."""
     first = len(batch.first)
 
     def coarser(mask: Tensor) -> Tensor:
-        return F.avg_pool2d(mask[first:].float()[:, None], LOSS_STRIDE).squeeze(1)
+        return F.avg_pool2d(mask[first:].float()[:, None], MASK_STRIDE).squeeze(1)
 
-    fine = F.interpolate(
-        logits.float(),
-        scale_factor=MASK_STRIDE / LOSS_STRIDE,
-        mode="bilinear",
-        align_corners=False,
-    ).squeeze(1)
+    fine = logits.float().squeeze(1)
     target, known = coarser(batch.truth) > 0.5, coarser(batch.known) > 0.99
     there = target.flatten(1).any(1)
     seen = there.sum().clamp(min=1)
