@@ -462,6 +462,7 @@ def tiny_manifest_and_table(guided: bool = False) -> tuple[dict[str, Any], np.nd
         "strategy": GUIDED
         if guided
         else {"kind": "single", "schedules": list(range(len(schedules)))},
+        "tracking": None,
         "table": {"file": "table.bin", "count": len(table)},
         "golden": {"file": "golden.json", "photo": "golden.png"},
         "parity": "parity.json",
@@ -541,6 +542,7 @@ def write_tiny_bundle(
         ],
         "strategy": golden_taps(TapSegmenter(bundle, NumpyEngine()), photo),
         "sessions": [golden_session(bundle, photo)] if guided else [],
+        "clips": [],
     }
     (folder / "golden.json").write_text(json.dumps(golden))
     write_manifest(folder, manifest)

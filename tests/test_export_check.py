@@ -277,7 +277,7 @@ def parity_of(**found: float) -> ReplayParity:
     return dataclasses.replace(plain, **found)  # type: ignore[arg-type]
 
 
-LIMIT = Limits(0.1, 0.2, 0.3, 0.01, iou_mean=0.99, iou_p5=0.95, session_iou=0.98)
+LIMIT = Limits(0.1, 0.2, 0.3, 0.01, 0.99, 0.95, session_iou=0.98, clip_iou=0.95, frame_iou=0.995)
 
 
 @pytest.mark.parametrize("found", [{"iou_mean": 0.98}, {"iou_p5": 0.9}])

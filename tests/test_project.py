@@ -66,9 +66,9 @@ def test_the_runtime_is_numpy_pillow_and_an_engine(package: str) -> None:
     installed = requirement_names(PROJECT["dependencies"])
     assert installed == {"numpy", "pillow"}
     anywhere = sys.stdlib_module_names | set(FOLDERS) | {"numpy", "PIL", "_typeshed"}
-    engines = {"onnxruntime", "coremltools", "ai_edge_litert"}
+    extras = {"engines": {"onnxruntime", "coremltools", "ai_edge_litert"}, "clips": {"av", "tqdm"}}
     for file in FOLDERS[package].rglob("*.py"):
-        allowed = anywhere | (engines if file.parent.name == "engines" else set())
+        allowed = anywhere | extras.get(file.parent.name, set())
         assert imported_packages(file) <= allowed, file
 
 

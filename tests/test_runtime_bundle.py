@@ -522,6 +522,8 @@ def test_malformed_golden(folder: Path) -> None:
         edit("sessions", to=[[]]),
         edit("sessions", to=[[{"kind": "wave"}]]),
         edit("sessions", to=[[{"kind": "tap", "at": [1, 1], "positive": 1}]]),
+        edit("clips", to=None),
+        edit("clips", to=[{"size": [9, 9], "frames": []}]),
     ):
         changed = copy.deepcopy(golden)
         change(changed)

@@ -726,6 +726,7 @@ def test_the_tool_makes_gestures_in_their_order(
         (["--at", "1,1", "--scribble", "+0:1,1"], "above 0"),
         (["--at", "1,1", "--scribble", "+5:"], "no points"),
         (["--from", "photo.png"], "give bool 300 x 500"),
+        (["--from", "photo.png", "--overlay", "photo.png"], "photo.png is a mask of --from"),
         (["--at", "1,1", "--at", "2,2", "--schedule", "zoom"], "answers one tap"),
     ],
 )

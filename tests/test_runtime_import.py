@@ -10,8 +10,8 @@ import pytest
     ("statement", "absent"),
     [
         (
-            "import tracenet_runtime, tracenet_runtime.cli",
-            ["torch", "onnxruntime", "onnx", "pycocotools", "tracenet", "tracenet_export"],
+            "import tracenet_runtime, tracenet_runtime.cli, tracenet_runtime.track_cli",
+            ["torch", "onnxruntime", "onnx", "pycocotools", "av", "tracenet", "tracenet_export"],
         ),
         (
             "import tracenet_runtime.engines.onnxruntime",

@@ -15,10 +15,11 @@ BELOW = {
     "image": {"base"},
     "graph": {"base"},
     "answer": {"base", "image", "graph"},
-    "tracking": {"base", "image"},
+    "tracking": {"base", "image", "graph", "answer"},
     "strategies": {"base", "image", "graph", "answer"},
-    "bundle": {"base", "image", "graph", "answer", "strategies"},
+    "bundle": {"base", "image", "graph", "answer", "strategies", "tracking"},
     "engines": {"base", "graph"},
+    "clips": {"base", "tools", "image", "tracking"},
     "base": set[str](),
     "tools": {"base"},
 }
@@ -83,4 +84,4 @@ def test_no_circle_and_no_long_chain() -> None:
         return longest[module]
 
     found = max((chain(module, ()) for module in modules()), key=len)
-    assert len(found) <= 10, " -> ".join(found)
+    assert len(found) <= 12, " -> ".join(found)

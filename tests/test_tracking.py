@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tracking_fakes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracenet_runtime.answer.mask_state import coarser
 from tracenet_runtime.image.canvas import Canvas
-from tracenet_runtime.image.geometry import PlacedTile
+from tracenet_runtime.image.geometry import Box, PlacedTile, united
 from tracenet_runtime.tracking.aggregate import aggregated
 from tracenet_runtime.tracking.contract import (
     FUSION_PLANES,
@@ -17,10 +18,11 @@ from tracenet_runtime.tracking.contract import (
     TILE_SIDE,
     VALUE_CHANNELS,
 )
-from tracenet_runtime.tracking.memory import CELLS
+from tracenet_runtime.tracking.groups import GroupTracker
+from tracenet_runtime.tracking.memory import CELLS, memory_nbytes
 from tracenet_runtime.tracking.passes import ClipPasses
-from tracenet_runtime.tracking.tile import FollowRule, carried
-from tracenet_runtime.tracking.tracker import FloatArray, Frame, Tracker
+from tracenet_runtime.tracking.tile import SHARED, FollowRule, carried
+from tracenet_runtime.tracking.tracker import FloatArray, Frame, Tracked, Tracker
 
 HEIGHT, WIDTH = 240, 400
 COLOURS = ((250, 0, 0), (0, 250, 0))
@@ -88,6 +90,71 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 # Tiles
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    x, y = draw(st.floats(0, 1900)), draw(st.floats(0, 900))
+    return x, y, min(x + draw(st.floats(1, 900)), 2000), min(y + draw(st.floats(1, 900)), 1000)
+
+
+@given(things=st.lists(st.none() | boxes(), max_size=5))
+@settings(deadline=None)
+def test_who_shares_a_tile(things: list[Box | None]) -> None:
+    rule, frame = FollowRule(), (1000, 2000)
+
+    def side(box: Box) -> int:
+        x0, y0, x1, y1 = rule.tile(frame, box).tile
+        return max(x1 - x0, y1 - y0)
+
+    groups = rule.groups(frame, things)
+    assert sorted(thing for group in groups for thing in group) == list(range(len(things)))
+    for group in groups:
+        known = [box for thing in group if (box := things[thing]) is not None]
+        assert len(known) == len(group) or len(group) == 1
+        if known:
+            # The common tile is no longer than the rule allows to the smallest of them.
+            assert side(united(known)) <= SHARED * min(map(side, known))
+    # Each group begins with a thing that fits none of those before it, as they were then.
+    for later, group in enumerate(groups):
+        for earlier in groups[:later]:
+            members = [things[thing] for thing in (*(m for m in earlier if m < group[0]), group[0])]
+            known = [box for box in members if box is not None]
+            if len(known) == len(members):
+                assert side(united(known)) > SHARED * min(map(side, known))
+
+
+@pytest.mark.parametrize(
+    ("things", "groups"),
+    [
+        # Of about one size, one half in front of the other.
+        ([(500, 400, 600, 500), (540, 410, 640, 500)], [(0, 1)]),
+        # Side by side: together they are twice as long as each.
+        ([(500, 400, 600, 500), (600, 400, 700, 500)], [(0,), (1,)]),
+        # So small that they get the smallest tile anyway.
+        ([(500, 400, 510, 410), (520, 410, 530, 420)], [(0, 1)]),
+        # At either end of the frame.
+        ([(0, 0, 100, 100), (1900, 900, 2000, 1000)], [(0,), (1,)]),
+        # One inside the other, of a tenth of its size.
+        ([(500, 100, 1300, 900), (800, 400, 880, 480)], [(0,), (1,)]),
+        # Both fill the frame.
+        ([(0, 0, 2000, 1000), (400, 0, 2000, 1000)], [(0, 1)]),
+        # Two pairs, not next to each other in the list, and one that is not seen.
+        (
+            [
+                (0, 0, 100, 100),
+                (1500, 500, 1600, 600),
+                None,
+                (20, 30, 120, 130),
+                (1520, 520, 1620, 600),
+            ],
+            [(0, 3), (1, 4), (2,)],
+        ),
+        ([None, None], [(0,), (1,)]),
+    ],
+)  # fmt: skip
+def test_near_and_alike(things: list[Box | None], groups: list[tuple[int, ...]]) -> None:
+    assert FollowRule().groups((1000, 2000), things) == groups
 
 
 @given(
@@ -210,6 +277,82 @@ def test_two_things() -> None:
         assert things[0].view == things[1].view
 
 
+# In tiles of their own
+
+
+def test_far_things_have_tiles_of_their_own() -> None:
+    network = ByColour()
+    tracker = GroupTracker(network, 2)
+    one = [square(10 + 4 * t, 10 + 2 * t) for t in range(5)]
+    two = [square(340 - 4 * t, 190 - 6 * t) for t in range(5)]
+    tracker.touch(0, painted(one[0], two[0]), [one[0], two[0]])
+    # Neither is told of the other.
+    assert [float(others.max()) for others in network.others] == [0, 0]
+    assert tracker.nbytes == 2 * memory_nbytes(1)
+    for number in range(1, 5):
+        things = tracker.step(number, painted(one[number], two[number]))
+        for thing, truth in zip(things, (one[number], two[number]), strict=True):
+            assert iou(thing.mask(), truth) > 0.85
+            x0, y0, x1, y1 = thing.view.tile
+            assert max(x1 - x0, y1 - y0) == round(TILE_SIDE / 3)
+
+
+def test_near_things_share_a_tile() -> None:
+    network = ByColour()
+    tracker = GroupTracker(network, 2)
+    masks = [square(100, 100), square(132, 100)]
+    tracker.touch(0, painted(*masks), masks)
+    assert all(others.max() > 0.9 for others in network.others)
+    assert tracker.nbytes == memory_nbytes(2)
+    # Who shares a tile goes on to share it.
+    masks = [square(70, 100), square(164, 100)]
+    things = tracker.step(1, painted(*masks))
+    assert things[0].view == things[1].view
+    assert all(iou(t.mask(), mask) > 0.8 for t, mask in zip(things, masks, strict=True))
+
+
+def test_a_group_is_asked_for_its_own_thing() -> None:
+    """Things 0 and 2 are the halves of one square, and thing 1 is far from them."""
+    photos = tracking_fakes.frames()
+    square, other = tracking_fakes.truth(0, 0), tracking_fakes.truth(1, 0)
+    middle = int(np.flatnonzero(square.any(0)).mean())
+    left, right = square.copy(), square.copy()
+    left[:, middle:], right[:, :middle] = False, False
+
+    def asked(
+        tracker: GroupTracker[np.ndarray] | Tracker[np.ndarray], masks: list[np.ndarray]
+    ) -> list[tuple[Tracked, Tracked, np.ndarray, Tracked]]:
+        """Of each thing: touched, a step later, what a touch changed, and what is merged."""
+        touched = tracker.touch(0, photos[0], masks)
+        found = tracker.step(1, photos[1])
+        tracker.touch(1, photos[1], masks)
+        changes = [tracker.change(thing, found[thing]) for thing in range(len(masks))]
+        tracker.step(0, photos[0])
+        return [
+            (*both, change.cells, tracker.fuse(thing, both[0], change, (0.25, 0.75)))
+            for thing, (both, change) in enumerate(
+                zip(zip(touched, found, strict=True), changes, strict=True)
+            )
+        ]
+
+    network = tracking_fakes.ColourNetwork()
+    together = asked(GroupTracker(network, 3), [left, other, right])
+    halves = asked(Tracker(network, 2), [left, right])
+    alone = asked(Tracker(network, 1), [other])
+    for told, wanted in zip(together, (halves[0], alone[0], halves[1]), strict=True):
+        for one, its in zip(told, wanted, strict=True):
+            if isinstance(one, Tracked):
+                assert isinstance(its, Tracked)
+                assert one.view == its.view
+                one, its = one.probability, its.probability
+            np.testing.assert_array_equal(one, its)
+    # Each of these is of that thing alone.
+    for one, two in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(together[one][2] - together[two][2]).max() > 0.1
+        merged = [together[thing][3].probability for thing in (one, two)]
+        assert np.abs(merged[0] - merged[1]).max() > 0.1
+
+
 # Both directions
 
 
@@ -218,48 +361,59 @@ def clip(frames: int = 9) -> tuple[list[np.ndarray], list[Frame]]:
     return truths, [painted(truth) for truth in truths]
 
 
+def carried_by(passes: ClipPasses[Frame], number: int, mask: np.ndarray) -> list[int]:
+    passes.touch(number, {0: mask})
+    return list(iter(passes.advance, None))
+
+
+def mask_of(passes: ClipPasses[Frame], number: int) -> np.ndarray:
+    result = passes.result(number)
+    assert result is not None
+    return result.things[0].mask()
+
+
 def test_passes_go_both_ways_up_to_touched_frames() -> None:
     truths, frames = clip()
-    passes = ClipPasses(ByColour(), frames, 1)
-    assert list(passes.touch(3, [truths[3]])) == [3, 4, 5, 6, 7, 8, 2, 1, 0]
-    assert all(iou(passes.things[n][0].mask(), truths[n]) > 0.85 for n in range(9))
-    assert list(passes.touch(6, [truths[6]])) == [6, 7, 8, 5, 4]
-    assert passes.touched == {3, 6}
-    assert list(passes.touch(4, [truths[4]])) == [4, 5]
-    kept = passes.things[3], passes.things[6]
-    list(passes.touch(5, [square(0, 0)]))
-    assert (passes.things[3], passes.things[6]) == kept
+    passes = ClipPasses(ByColour(), frames)
+    assert carried_by(passes, 3, truths[3]) == [3, 4, 5, 6, 7, 8, 2, 1, 0]
+    assert all(iou(mask_of(passes, n), truths[n]) > 0.85 for n in range(9))
+    assert carried_by(passes, 6, truths[6]) == [6, 7, 8, 5, 4]
+    assert passes.touched == (3, 6)
+    assert carried_by(passes, 4, truths[4]) == [4, 5]
+    carried_by(passes, 5, square(0, 0))
+    for number in (3, 4, 6):
+        assert (mask_of(passes, number) == truths[number]).all()
+    assert (mask_of(passes, 5) == square(0, 0)).all()
 
 
 @pytest.mark.parametrize(("share", "taken"), [(0.0, "old"), (1.0, "new")])
 def test_what_is_merged(share: float, taken: str) -> None:
     truths, frames = clip()
     network = ByColour(share)
-    passes = ClipPasses(network, frames, 1)
-    list(passes.touch(0, [truths[0]]))
-    halves = {n: things[0] for n, things in passes.things.items()}
+    passes = ClipPasses(network, frames)
+    carried_by(passes, 0, truths[0])
+    before = {n: mask_of(passes, n) for n in range(9)}
     # The thing's upper half is wrong to the user, who takes it away from the last frame.
     wanted = truths[8].copy()
     wanted[:82] = False
-    list(passes.touch(8, [wanted]))
+    carried_by(passes, 8, wanted)
     assert len(network.planes) == 7
     for place, planes in zip(range(7, 0, -1), network.planes, strict=True):
         old, new, added, removed, distance, other = planes
         assert (distance == np.float32((8 - place) / 8)).all()
         assert (other == np.float32(place / 8)).all()
         assert added.max() < 0.2 < removed.max()
-        found = passes.things[place][0].probability
-        np.testing.assert_allclose(coarser(found, 2), old if taken == "old" else new, atol=1e-6)
-        if taken == "old":
-            assert iou(passes.things[place][0].mask(), halves[place].mask()) > 0.85
-    # The frame itself is what the user said.
-    assert iou(passes.things[8][0].mask(), wanted) > 0.85
+        found = mask_of(passes, place)
+        assert taken == "new" or iou(found, before[place]) > 0.85
+        cells = (new if taken == "new" else old) > 0.5
+        assert found.any() == cells.any()
+    assert (mask_of(passes, 8) == wanted).all()
 
 
 def test_on_the_way_to_the_end_nothing_is_merged() -> None:
     truths, frames = clip()
     network = ByColour(0.0)
-    passes = ClipPasses(network, frames, 1)
-    list(passes.touch(4, [truths[4]]))
-    list(passes.touch(6, [truths[6]]))
+    passes = ClipPasses(network, frames)
+    carried_by(passes, 4, truths[4])
+    carried_by(passes, 6, truths[6])
     assert len(network.planes) == 1  # frame 5

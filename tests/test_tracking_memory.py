@@ -108,3 +108,21 @@ def test_its_size_is_fixed(objects: int) -> None:
     for number in range(1, 60):
         memory.remember(number, *frame(number % 3, objects))
     assert memory.nbytes == memory_nbytes(objects)
+
+
+@given(seed=st.integers(0, 999), frames=st.integers(1, SLOTS), spread=st.sampled_from([0.01, 1.0]))
+@settings(max_examples=20, deadline=None)
+def test_the_most_similar_cells_of_whole_frames(seed: int, frames: int, spread: float) -> None:
+    """As by sorting them all, also where all are in one frame or in one cell of every frame."""
+    random = np.random.default_rng(seed)
+    query = random.normal(size=(CELLS, KEY_CHANNELS)).astype(np.float32)
+    keys = random.normal(size=(frames, CELLS, KEY_CHANNELS)).astype(np.float32) * spread
+    keys[random.integers(frames)] = query + 0.1 * random.normal(size=query.shape)
+    keys[:, random.integers(CELLS)] = query[0]
+    keys[:, :, 0] += random.normal(size=(frames, CELLS)) * 1e-3  # no two of them equal
+    keys = keys.reshape(-1, KEY_CHANNELS)
+    cells, _ = affinity(query, keys)
+    similarity = 2 * query.astype(np.float64) @ keys.T - np.square(keys.astype(np.float64)).sum(1)
+    found = np.take_along_axis(similarity, cells, 1)
+    np.testing.assert_allclose(np.sort(found, 1), np.sort(similarity, 1)[:, -TOP_K:], rtol=1e-4)
+    assert all(len(set(row)) == TOP_K for row in cells.tolist())

@@ -40,6 +40,7 @@ from tracenet_runtime.graph.schedule import (
     VectorInput,
     Window,
 )
+from tracenet_runtime.tracking.records import Tracking
 
 CORRECTION = "correction"
 """Name of the phase per correction."""
@@ -55,11 +56,13 @@ class Assembly:
         programs: each once, however many schedules run it.
         schedules: in the order of the plans.
         meaning: of their outputs.
+        tracking: what carries masks through clips, by the names of its programs; None without.
     """
 
     programs: tuple[Program, ...]
     schedules: tuple[Schedule, ...]
     meaning: Meaning
+    tracking: Tracking | None = None
 
     def described(self) -> dict[str, ProgramSpec]:
         """What a replay needs to know of the programs, by name."""

@@ -34,16 +34,24 @@ from tracenet_runtime.graph.executor import Engine
 from tracenet_runtime.graph.program import ProgramFiles
 from tracenet_runtime.graph.schedule import Schedule
 from tracenet_runtime.image.pixels import Photo
+from tracenet_runtime.image.rle import encode_rle
 from tracenet_runtime.segmenter import TapSegmenter
 from tracenet_runtime.strategies.guided import Guided
 from tracenet_runtime.strategies.rules import StrategyRule
 from tracenet_runtime.strategies.single import Single
 from tracenet_runtime.strategies.strategy import Strategy
 from tracenet_runtime.strategies.zoom import Zoom
+from tracenet_runtime.tracking.programs import Features, TrackPrograms
+from tracenet_runtime.tracking.records import Tracking
+from tracenet_runtime.tracking.tracker import Mask, Tracker
 
 _GOLDEN_SIZE = (240, 320)
 _GOLDEN_TAPS = 4
 _GOLDEN_CANDIDATES = 12
+_GOLDEN_THINGS = 2
+_CLIP_SIZE = (200, 270)
+_CLIP_STARTS = ((20, 15), (27, 12), (36, 8))
+"""Of the golden clip's frames, (x, y) of the golden photo."""
 _NEARBY = 0.1
 """How far the thresholds of a zoom must be from its golden taps, as a share of them."""
 
@@ -91,7 +99,10 @@ def export_bundle(
             _write_json(folder / MANIFEST_NAME, write_manifest(manifest))
             finished = Bundle.open(folder)
             for strategy in _strategies(manifest.schedules, manifest.strategy):
-                TapSegmenter(finished, engine, strategy).check_golden()
+                segmenter = TapSegmenter(finished, engine, strategy)
+                segmenter.check_golden()
+            if manifest.tracking is not None:
+                segmenter.check_golden_clips()
     return checked.to_dict()
 
 
@@ -123,7 +134,13 @@ def _write_golden(draft: Draft, files: ProgramFiles, engine: Engine) -> None:
     sessions = []
     if isinstance(strategies[-1], Guided):
         sessions = _golden_sessions(viewer, strategies[-1], photo, own[0]["at"])
-    golden = {"schedules": schedules, "strategy": own, "sessions": sessions}
+    clips = []
+    if draft.assembly.tracking is not None:
+        network = draft.track_programs(files.programs, engine)
+        taps = [(tap["at"][0], tap["at"][1]) for tap in own[:_GOLDEN_THINGS]]
+        masks = [strategies[-1].look(viewer, photo, tap, {}).result({}).mask for tap in taps]
+        clips = [_golden_clip(draft.assembly.tracking, network, photo, masks)]
+    golden = {"schedules": schedules, "strategy": own, "sessions": sessions, "clips": clips}
     _write_json(files.folder / GOLDEN, golden)
 
 
@@ -148,6 +165,26 @@ def _golden_sessions(
         ]
         for gestures in sessions
     ]
+
+
+def _golden_clip(
+    tracking: Tracking, network: TrackPrograms, photo: Photo, masks: Sequence[Mask]
+) -> dict[str, Any]:
+    """Windows of the photo, and these masks of it carried through them."""
+    height, width = _CLIP_SIZE
+    windows = [(slice(y, y + height), slice(x, x + width)) for x, y in _CLIP_STARTS]
+    tracker = Tracker[Features](network, len(masks), tracking.rule)
+    found = [[mask[windows[0]] for mask in masks]]
+    tracker.touch(0, photo[windows[0]], found[0])
+    for number, window in enumerate(windows[1:], 1):
+        found.append([thing.mask() for thing in tracker.step(number, photo[window])])
+    return {
+        "size": list(_CLIP_SIZE),
+        "frames": [
+            {"at": list(start), "masks_rle": [encode_rle(mask) for mask in things]}
+            for start, things in zip(_CLIP_STARTS, found, strict=True)
+        ],
+    }
 
 
 def _golden_taps(viewer: Viewer, strategy: Strategy, photo: Photo) -> list[dict[str, Any]]:

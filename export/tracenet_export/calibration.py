@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
+from tracenet_export.clips import moving_clips, track
 from tracenet_export.draft import Draft
 from tracenet_export.errors import ExportError
 from tracenet_export.parity import TorchEngine
@@ -30,6 +31,7 @@ MOST_PHOTOS = 24
 FEWEST_PHOTOS = 8
 _TAPS_PER_PHOTO = 2
 _GESTURES_PER_PHOTO = 4
+_FRAMES_PER_PHOTO = 4
 _MOST_BYTES = 4 << 30
 
 
@@ -82,6 +84,8 @@ def calibration_photos(folder: Path, seed: int = 0) -> list[Path]:
 def calibrated(draft: Draft, photos: Sequence[Path], seed: int = 0) -> Iterator[Calibration]:
     """Replay every schedule on photos in PyTorch, with every mask window and with corrections.
 
+    Where the network tracks things, each photo becomes a short clip.
+
     Where windows are very large, fewer photos are replayed, `FEWEST_PHOTOS` at least.
 
     Args:
@@ -112,6 +116,11 @@ def calibrated(draft: Draft, photos: Sequence[Path], seed: int = 0) -> Iterator[
                 gestures = random_gestures(photo.shape[:2], _GESTURES_PER_PHOTO, random)
                 for _ in make_session(strategy, viewer, photo, gestures):
                     pass
+            if assembly.tracking is not None:
+                network = draft.track_programs(assembly.described(), engine)
+                for clip in moving_clips(strategy, viewer, [photo], _FRAMES_PER_PHOTO):
+                    for _ in track(assembly.tracking, network, clip):
+                        pass
         yield engine.inputs
 
 

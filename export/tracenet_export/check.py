@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -12,6 +12,13 @@ import torch
 
 from tracenet.model import TraceNet
 from tracenet_export.assemble import Assembly
+from tracenet_export.clips import (
+    CLIP_FRAMES,
+    ClipParity,
+    compare_clips,
+    moving_clips,
+    track,
+)
 from tracenet_export.draft import PROGRAMS, Draft, Source
 from tracenet_export.engine_process import EngineProcess
 from tracenet_export.errors import ExportError, ParityError
@@ -41,6 +48,12 @@ from tracenet_runtime.strategies.guided import Guided
 
 Tap = tuple[int, int]
 
+_CLIPS = 2
+"""How many of the photos become clips."""
+
+_FEW_FRAMES = 6
+"""Of the clip in which each program is compared; fusion's runs in all but two."""
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -55,6 +68,7 @@ class Checked:
         schedules: ``schedule``, ``canvas``, ``halo``, ``replay``; where the halo is below 1, the
             replay's limits do not apply.
         sessions: how a guided look's compare with PyTorch's; None without one.
+        clips: how tracked ones compare with PyTorch's; None where there is no tracking.
         program_bytes: of all files of the programs.
         checkpoint_bytes: what the network's weights take in fp16.
     """
@@ -66,6 +80,7 @@ class Checked:
     programs: dict[str, dict[str, Any]]
     schedules: list[dict[str, Any]]
     sessions: SessionParity | None
+    clips: ClipParity | None
     program_bytes: int
     checkpoint_bytes: int
 
@@ -114,7 +129,7 @@ def check_bundle(
     source, assembly = draft.source, draft.assembly
     limits = _limits(source, draft.target, draft.precision)
     photos = CheckPhotos(source.network)
-    described = _described(assembly.schedules)
+    described = _described(assembly)
     differences = Differences()
     comparing = ComparingEngine(TorchEngine(assembly.programs), engine, differences)
     comparison, alone = (draft.viewer(files.programs, v) for v in (comparing, engine))
@@ -138,12 +153,28 @@ def check_bundle(
             }
         )
     strategy = own_strategy(assembly.schedules, draft.strategy)
+    torch_engine = TorchEngine(assembly.programs)
+    reference = draft.viewer(files.programs, torch_engine)
     sessions = None
     if isinstance(strategy, Guided):
-        reference = draft.viewer(files.programs, TorchEngine(assembly.programs))
         sessions = compare_sessions(strategy, reference, alone, parity_photos())
         if limits:
-            _refuse_sessions(limits, sessions)
+            _refuse_masks(
+                f"after each of {sessions.gestures} gestures", sessions.iou_mean, limits.session_iou
+            )
+    clips = None
+    if assembly.tracking is not None:
+        moving = list(moving_clips(strategy, reference, parity_photos()[:_CLIPS], CLIP_FRAMES))
+        compared = draft.track_programs(files.programs, comparing)
+        for _ in track(assembly.tracking, compared, replace(moving[0], length=_FEW_FRAMES)):
+            pass
+        if limits:
+            refuse_programs(limits, differences.relative())
+        one, two = (draft.track_programs(files.programs, v) for v in (torch_engine, engine))
+        clips = compare_clips(assembly.tracking, one, two, moving)
+        if limits:
+            _refuse_masks("in each frame of clips", clips.iou_mean, limits.clip_iou)
+            _refuse_masks("from equal memory", clips.frame_iou_mean, limits.frame_iou)
     paths = (path for path in (files.folder / PROGRAMS).rglob("*") if path.is_file())
     return Checked(
         target=draft.target,
@@ -153,17 +184,17 @@ def check_bundle(
         programs=_programs(assembly, converted, differences, described),
         schedules=schedules,
         sessions=sessions,
+        clips=clips,
         program_bytes=sum(path.stat().st_size for path in paths),
         checkpoint_bytes=_half_bytes(source),
     )
 
 
-def _refuse_sessions(limits: Limits, sessions: SessionParity) -> None:
-    if not sessions.iou_mean >= limits.session_iou:
+def _refuse_masks(which: str, iou: float, limit: float) -> None:
+    if not iou >= limit:
         raise ParityError(
-            f"masks after each of {sessions.gestures} gestures overlap PyTorch's by "
-            f"{sessions.iou_mean:.4f} on average (IoU), at least {limits.session_iou:g} is asked "
-            "for; nothing was written"
+            f"masks {which} overlap PyTorch's by {iou:.4f} on average (IoU), at least {limit:g} is "
+            "asked for; nothing was written"
         )
 
 
@@ -201,17 +232,20 @@ def _taps(placement: Placement, count: int, seed: int) -> list[Tap]:
     return [placement.to_canvas(*tap) for tap in taps]
 
 
-def _described(schedules: Sequence[Schedule]) -> dict[str, str]:
+def _described(assembly: Assembly) -> dict[str, str]:
     """program/tensor -> the same with the arrays that it becomes, which say what it is."""
     arrays: dict[str, list[str]] = {}
-    for schedule in schedules:
+    for schedule in assembly.schedules:
         for call in chain.from_iterable(phase.program_calls for phase in schedule.graph.phases):
             for window in call.outputs:
                 names = arrays.setdefault(f"{call.program}/{window.name}", [])
                 array = window.array.split("/")[-1]
                 if array not in names:
                     names.append(array)
-    return {name: f"{name} ({', '.join(found)})" for name, found in arrays.items()}
+    described = {name: f"{name} ({', '.join(found)})" for name, found in arrays.items()}
+    # Those of clips have names that say it.
+    of_clips = (f"{v.name}/{o.name}" for v in assembly.programs if v.of_clips for o in v.outputs)
+    return described | {name: name for name in of_clips}
 
 
 def _programs(

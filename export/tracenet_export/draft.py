@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tracenet.model import COARSEST_STRIDE, TraceNet
 from tracenet_export.assemble import Assembly
 from tracenet_export.targets import Converted
-from tracenet_export.write import write_program, write_schedule, write_strategy
+from tracenet_export.write import write_program, write_schedule, write_strategy, write_tracking
 from tracenet_runtime.answer.levels import FullNetIou
 from tracenet_runtime.answer.look import Viewer
 from tracenet_runtime.bundle.records import MANIFEST_NAME, FileRecord, Manifest
@@ -26,6 +26,7 @@ from tracenet_runtime.graph.executor import Engine
 from tracenet_runtime.graph.program import Program as ProgramSpec
 from tracenet_runtime.graph.program import ProgramFiles, StoredProgram
 from tracenet_runtime.strategies.rules import StrategyRule
+from tracenet_runtime.tracking.programs import TrackPrograms
 
 PROGRAMS = "programs"
 """Folder of the programs' files in a bundle."""
@@ -101,6 +102,7 @@ class Draft:
             "schedules": [write_schedule(schedule) for schedule in assembly.schedules],
             "answer": asdict(assembly.meaning),
             "strategy": write_strategy(self.strategy),
+            "tracking": write_tracking(assembly.tracking),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -135,6 +137,12 @@ class Draft:
         """What looks at photos with the programs on an engine."""
         return Viewer(programs, self.assembly.meaning, self.source.network.pad_value, engine)
 
+    def track_programs(self, programs: Mapping[str, ProgramSpec], engine: Engine) -> TrackPrograms:
+        """What carries masks through clips, of a network that does, on an engine."""
+        tracking = self.assembly.tracking
+        assert tracking is not None
+        return TrackPrograms(tracking, programs, engine, self.source.network.pad_value)
+
     def manifest(
         self, files: ProgramFiles, checked_by: str, fullnet_iou: Sequence[FullNetIou | None]
     ) -> Manifest:
@@ -158,6 +166,7 @@ class Draft:
             meaning=self.assembly.meaning,
             fullnet_iou=tuple(fullnet_iou),
             strategy=self.strategy,
+            tracking=self.assembly.tracking,
             table_file=TABLE,
             table_count=len(self.table),
             golden_file=GOLDEN,

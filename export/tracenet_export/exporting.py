@@ -29,6 +29,7 @@ from tracenet_export.replacing import check_replaceable
 from tracenet_export.requests import parse_requests
 from tracenet_export.schedule import SchedulePlan, captured, plan_schedule, tap_macs
 from tracenet_export.targets import Target, open_target
+from tracenet_export.tracking import with_tracking
 from tracenet_export.write import write_strategy
 from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.strategies.rules import GuidedRule
@@ -90,7 +91,7 @@ def export(
     kinds = {request.recipe.corrects for request in requests}
     graphs = {corrects: captured(source.network, corrects) for corrects in kinds}
     plans = [plan_schedule(graphs[v.recipe.corrects], v, row.cost) for v in requests]
-    assembly = assemble(plans, source.network.guided_look)
+    assembly = with_tracking(assemble(plans, source.network.guided_look), source.network)
     draft = Draft(source, assembly, strategy, target, precision)
     parity = export_bundle(draft, out, calibration=photos, threads=threads)
     return {

@@ -23,6 +23,8 @@ class Limits:
             that it shows.
         session_iou: mean IoU with PyTorch's masks after each gesture of sessions, in which
             differences add up.
+        clip_iou: the same of masks carried through clips, in which they do, too.
+        frame_iou: the same of masks carried to one frame, from PyTorch's masks and memory.
     """
 
     program_error: float
@@ -32,12 +34,64 @@ class Limits:
     iou_mean: float
     iou_p5: float | None
     session_iou: float
+    clip_iou: float
+    frame_iou: float
 
 
-FP32 = Limits(1e-4, 1e-4, 1e-4, 1e-4, iou_mean=0.999, iou_p5=0.99, session_iou=0.99)
-FP16 = Limits(0.05, 0.1, 0.1, 0.002, iou_mean=0.99, iou_p5=0.95, session_iou=0.98)
-INT8 = Limits(0.5, 0.6, None, 0.03, iou_mean=0.8, iou_p5=None, session_iou=0.7)
-INT8_WEIGHTS = Limits(0.2, 0.4, None, 0.03, iou_mean=0.9, iou_p5=None, session_iou=0.8)
+FP32 = Limits(
+    program_error=1e-4,
+    replay_error=1e-4,
+    mask_error=1e-4,
+    answer_error=1e-4,
+    iou_mean=0.999,
+    iou_p5=0.99,
+    session_iou=0.99,
+    clip_iou=0.98,
+    frame_iou=0.995,
+)
+FP16 = Limits(
+    program_error=0.05,
+    replay_error=0.1,
+    mask_error=0.1,
+    answer_error=0.002,
+    iou_mean=0.99,
+    iou_p5=0.95,
+    session_iou=0.98,
+    clip_iou=0.95,
+    frame_iou=0.995,
+)
+INT8 = Limits(
+    program_error=0.5,
+    replay_error=0.6,
+    mask_error=None,
+    answer_error=0.03,
+    iou_mean=0.8,
+    iou_p5=None,
+    session_iou=0.7,
+    clip_iou=0.7,
+    frame_iou=0.8,
+)
+INT8_WEIGHTS = Limits(
+    program_error=0.2,
+    replay_error=0.4,
+    mask_error=None,
+    answer_error=0.03,
+    iou_mean=0.9,
+    iou_p5=None,
+    session_iou=0.8,
+    clip_iou=0.8,
+    frame_iou=0.9,
+)
 
-RANDOM_WEIGHTS = Limits(1e-3, 1e-2, 1e-2, 1e-3, iou_mean=0.0, iou_p5=None, session_iou=0.0)
+RANDOM_WEIGHTS = Limits(
+    program_error=1e-3,
+    replay_error=1e-2,
+    mask_error=1e-2,
+    answer_error=1e-3,
+    iou_mean=0.0,
+    iou_p5=None,
+    session_iou=0.0,
+    clip_iou=0.0,
+    frame_iou=0.0,
+)
 """In fp32, of weights that were never trained: their answers turn on the smallest rounding."""

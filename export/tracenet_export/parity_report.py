@@ -35,6 +35,7 @@ def parity_markdown(parity: Mapping[str, Any]) -> str:
             *map(_schedule_row, parity["schedules"]),
             "",
             *_sessions(parity["sessions"]),
+            *_clips(parity["clips"]),
             "## Each program against PyTorch, on the same inputs",
             "",
             "Differences relative to the largest value of the tensor; the worst come first.",
@@ -101,6 +102,20 @@ def _sessions(sessions: Mapping[str, Any] | None) -> list[str]:
         "",
         f"After each of {sessions['gestures']} random gestures, ten in a session: mean IoU of the "
         f"masks {sessions['iou_mean']:.4f}, 5th percentile {sessions['iou_p5']:.4f}.",
+        "",
+    ]
+
+
+def _clips(clips: Mapping[str, Any] | None) -> list[str]:
+    if clips is None:
+        return []
+    return [
+        "## Clips against PyTorch, of windows that move over photos",
+        "",
+        f"{clips['things']} things tracked through {clips['frames']} frames, from the first of "
+        "each clip and, fused with what was there, from the last: mean IoU of the masks "
+        f"{clips['iou_mean']:.4f}, 5th percentile {clips['iou_p5']:.4f}; from PyTorch's masks and "
+        f"memory to one frame {clips['frame_iou_mean']:.4f} on average.",
         "",
     ]
 

@@ -46,6 +46,7 @@ class Program:
         module: takes the inputs in order; returns a tuple with the outputs in order.
         inputs, outputs: their names and shapes.
         macs: multiply-adds of one run.
+        of_clips: it runs for clips only, so that what it alone needs may lie apart.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Program:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     macs: int
+    of_clips: bool = False
 
     def described(self) -> ProgramSpec:
         """What a replay needs to know."""
@@ -181,20 +183,35 @@ class Correction(nn.Module):
 
 
 class _OfOnePicture(nn.Module):
-    """The same of one picture at the planes' stride, which is what the tracer follows."""
+    """The same of one picture at the finest input's stride, which is what the tracer follows."""
 
-    def __init__(self, correction: Correction, channels: Sequence[int]) -> None:
+    def __init__(self, module: nn.Module, inputs: Sequence[TensorSpec]) -> None:
         super().__init__()
-        self.correction, self._channels = correction, list(channels)
+        self.module = module
+        self._channels = [spec.shape[1] for spec in inputs]
+        finest = max(spec.shape[2] for spec in inputs)
+        self._factors = [finest // spec.shape[2] for spec in inputs]
 
-    def forward(self, picture: Tensor) -> Tensor:
-        *features, planes = torch.split(picture, self._channels, dim=1)
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        parts = torch.split(picture, self._channels, dim=1)
         coarser = (
-            nn.functional.max_pool2d(x, stride // GUIDE_STRIDE) if stride > GUIDE_STRIDE else x
-            for x, stride in zip(features, GUIDE_STRIDES, strict=True)
+            nn.functional.max_pool2d(part, factor) if factor > 1 else part
+            for part, factor in zip(parts, self._factors, strict=True)
         )
-        outputs: tuple[Tensor] = self.correction(*coarser, planes)
-        return outputs[0]
+        outputs: tuple[Tensor, ...] = self.module(*coarser)
+        return outputs
+
+
+def local_macs(module: nn.Module, inputs: Sequence[TensorSpec]) -> int:
+    """Multiply-adds of a module, as the tracer counts them.
+
+    Raises:
+        UnsupportedOperator: one of its operators is not local.
+    """
+    finest = max(inputs, key=lambda spec: spec.shape[2])
+    channels = sum(spec.shape[1] for spec in inputs)
+    picture = torch.zeros(1, channels, *finest.shape[2:], dtype=next(module.parameters()).dtype)
+    return capture(_OfOnePicture(module, inputs), (picture,)).full_macs
 
 
 def correction_program(look: GuidedLook, canvas: tuple[int, int]) -> Program:
@@ -213,17 +230,13 @@ def correction_program(look: GuidedLook, canvas: tuple[int, int]) -> Program:
         height, width = (side // stride for side in canvas)
         shapes[name] = 1, channels, height, width
     module = Correction(look).eval()
-    channels_of = [shape[1] for shape in shapes.values()]
-    picture = torch.zeros(1, sum(channels_of), *shapes[GUIDE][2:])
-    graph = capture(
-        _OfOnePicture(module, channels_of), (picture.to(next(look.parameters()).dtype),)
-    )
+    inputs = tuple(TensorSpec(name, shape) for name, shape in shapes.items())
     return Program(
         name=f"correction_{canvas[0]}x{canvas[1]}",
         module=module,
-        inputs=tuple(TensorSpec(name, shape) for name, shape in shapes.items()),
+        inputs=inputs,
         outputs=(TensorSpec(MASK_STATE, (1, 1, *shapes[GUIDE][2:])),),
-        macs=graph.full_macs,
+        macs=local_macs(module, inputs),
     )
 
 

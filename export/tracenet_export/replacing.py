@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tracenet_export.errors import ExportError
 from tracenet_runtime.bundle.records import MANIFEST_NAME
+from tracenet_runtime.files import replacing_folder
 
 
 @contextlib.contextmanager
@@ -23,26 +21,10 @@ def replacing_bundle(out: Path) -> Iterator[Path]:
     """
     check_replaceable(out)
     try:
-        out = Path(os.path.realpath(out))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # Its name without that of `out`, which may be as long as a name can be.
-        folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
+        with replacing_folder(out) as folder:
+            yield folder
     except OSError as error:
         raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
-    old = folder.with_name(f"{folder.name}-old")
-    try:
-        yield folder
-        folder.chmod(0o755)
-        if out.exists():
-            out.replace(old)
-        folder.replace(out)
-    except OSError as error:
-        raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
-    finally:
-        if old.exists() and not out.exists():
-            old.replace(out)
-        for leftover in (folder, old):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def check_replaceable(out: Path) -> None:

@@ -23,6 +23,7 @@ from tracenet_runtime.graph.schedule import (
     Window,
 )
 from tracenet_runtime.strategies.rules import GuidedRule, SingleRule, StrategyRule
+from tracenet_runtime.tracking.records import TRACKING_DESCRIBED, TRACKING_MEMORY, Tracking
 
 _PREPROCESSING = (
     "Decode the photo to upright 8-bit RGB. Resize it with one scale for both axes so that it just "
@@ -74,6 +75,7 @@ def write_manifest(manifest: Manifest) -> Json:
             "fullnet_iou": [iou and asdict(iou) for iou in manifest.fullnet_iou],
         },
         "strategy": write_strategy(manifest.strategy),
+        "tracking": write_tracking(manifest.tracking),
         "table": {"file": manifest.table_file, "count": manifest.table_count},
         "golden": {"file": manifest.golden_file, "photo": manifest.golden_photo},
         "parity": manifest.parity_file,
@@ -118,6 +120,18 @@ def write_strategy(rule: StrategyRule) -> Json:
         own = asdict(rule)
         return {"kind": "guided", **own.pop("zoom"), **own}
     return {"kind": "single" if isinstance(rule, SingleRule) else "zoom", **asdict(rule)}
+
+
+def write_tracking(tracking: Tracking | None) -> Json | None:
+    """What carries masks through clips; null without."""
+    if tracking is None:
+        return None
+    return {
+        "programs": tracking.programs,
+        "rule": asdict(tracking.rule),
+        "described": dict(TRACKING_DESCRIBED),
+        "memory_bytes": dict(TRACKING_MEMORY),
+    }
 
 
 def write_gesture(gesture: Gesture) -> Json:

@@ -4,22 +4,23 @@ import argparse
 import dataclasses
 import json
 import math
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from tracenet_runtime.answer.prompt import Tap
 from tracenet_runtime.answer.result import TapResult
+from tracenet_runtime.cli_engine import (
+    add_bundle,
+    add_engine_settings,
+    extra_of,
+    said_of_engine,
+)
 from tracenet_runtime.cli_gestures import Given, add_gestures, load_mask, places
-from tracenet_runtime.cores import default_threads
-from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, all_engines
 from tracenet_runtime.errors import GestureError, OutputError
-from tracenet_runtime.files import is_same_file, replacing
+from tracenet_runtime.files import is_same_file
 from tracenet_runtime.graph.schedule import Schedule
 from tracenet_runtime.image.geometry import Tile
 from tracenet_runtime.image.overlay import overlay_bands
@@ -27,7 +28,7 @@ from tracenet_runtime.image.photo import load_photo
 from tracenet_runtime.image.picture_file import BAND_ROWS, JPEG_SIDE, Writer, write_jpeg, write_png
 from tracenet_runtime.image.pixels import Photo
 from tracenet_runtime.segmenter import TapSegmenter
-from tracenet_runtime.tool import ToolParser, canvas_size, print_results, run_tool, thread_count
+from tracenet_runtime.tool import ToolParser, canvas_size, output_file, print_results, run_tool
 
 _MASK_FORMATS = (".png",)
 _OVERLAY_FORMATS: dict[str, Writer] = {
@@ -52,13 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if not arguments.gestures:
         parser.error("give a gesture, such as --at X,Y")
-    return run_tool("tracenet-tap", _extra(arguments.engine), lambda: _run(arguments))
-
-
-def _extra(engine: str | None) -> str:
-    """What installs an engine's packages."""
-    row = all_engines().get(engine or "onnxruntime")
-    return row.extra if row else "onnxruntime"
+    return run_tool("tracenet-tap", extra_of(arguments.engine), lambda: _run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,19 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photo", metavar="PHOTO", type=Path, help="the photo")
-    add_gestures(parser)
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        default=Path("out/bundle"),
-        metavar="DIR",
-        help="the exported network (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--engine",
-        metavar="NAME",
-        help=f"what runs it: {', '.join(ENGINES)} (default: that of the bundle's target)",
-    )
+    add_gestures(parser, "in the order given; after the first, each corrects the mask")
+    add_bundle(parser)
     parser.add_argument(
         "--schedule",
         metavar="NAME",
@@ -95,18 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the size that the photo is fitted to, without a zoom (default: that which suits the "
         "photo)",
     )
-    parser.add_argument(
-        "--threads",
-        type=thread_count,
-        default=default_threads(),
-        metavar="N",
-        help="threads of the engine (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--compute-units",
-        choices=COMPUTE_UNITS,
-        help=f"what Core ML may run on (default: {COMPUTE_UNITS[0]})",
-    )
+    add_engine_settings(parser)
     parser.add_argument(
         "--mask", type=Path, metavar="FILE", help="write the mask as a PNG of 0 and 255"
     )
@@ -133,14 +106,14 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     result = _answer(segmenter, photo, arguments.gestures)
     if arguments.mask is not None:
-        with _output(arguments.mask) as file:
+        with output_file(arguments.mask) as file:
             picture = np.where(result.mask, np.uint8(255), np.uint8(0))
             Image.fromarray(picture).save(file, "PNG")
         del picture
     if arguments.overlay is not None:
         marked = places(arguments.gestures)
         bands = overlay_bands(photo, result.mask, marked, result.box, BAND_ROWS)
-        with _output(arguments.overlay) as file:
+        with output_file(arguments.overlay) as file:
             _OVERLAY_FORMATS[arguments.overlay.suffix.lower()](file, height, width, bands)
     if arguments.json:
         print_results(_as_json(result, segmenter, arguments.bundle))
@@ -176,6 +149,11 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
             raise OutputError(f"{path} must end in {' or '.join(formats)}.")
         if is_same_file(path, arguments.photo):
             raise OutputError(f"{path} is the photo itself; name another file to write to.")
+    given = [one for one in arguments.gestures if isinstance(one, Path)]
+    if arguments.overlay is not None and any(is_same_file(arguments.overlay, it) for it in given):
+        raise OutputError(
+            f"{arguments.overlay} is a mask of --from; name another file for the overlay."
+        )
     outputs = [path for path in (arguments.mask, arguments.overlay) if path is not None]
     if len(outputs) == 2 and is_same_file(*outputs):
         raise OutputError("The mask and the overlay must be written to two files.")
@@ -188,17 +166,6 @@ def _check_overlay_size(path: Path, height: int, width: int) -> None:
             f"{path} cannot be written: a JPEG has at most {JPEG_SIDE} pixels to a side, and the "
             f"photo has {width} x {height}; name a .png file."
         )
-
-
-@contextmanager
-def _output(path: Path) -> Iterator[BinaryIO]:
-    """A file for a picture that takes the place of ``path`` when the picture is complete."""
-    try:
-        with replacing(path) as file:
-            yield file
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
-    print(f"wrote {path}", file=sys.stderr)
 
 
 def _as_json(result: TapResult, segmenter: TapSegmenter, bundle: Path) -> str:
@@ -241,7 +208,7 @@ def _as_text(result: TapResult, segmenter: TapSegmenter) -> str:
             dict.fromkeys(_exactness(v, segmenter) for v in _schedules(result, segmenter))
         )
         + ("" if result.tile is None else _looked_at(result.tile)),
-        f"on     {_engine(segmenter)}",
+        f"on     {said_of_engine(segmenter.engine_report)}",
         _cost(result, segmenter),
         "",
         *_time_table(result),
@@ -264,19 +231,6 @@ def _exactness(schedule: Schedule, segmenter: TapSegmenter) -> str:
         f"with {schedule.halo:g} of the halo, not exact: mean IoU with FullNet {iou.mean:.3f} at "
         "export"
     )
-
-
-def _engine(segmenter: TapSegmenter) -> str:
-    report = segmenter.engine_report
-    assert report is not None
-    asked = {"threads": report.requested.threads, "compute units": report.requested.compute_units}
-    actual = {name.replace("_", " "): value for name, value in report.actual.items()}
-    settings = "; ".join(
-        f"{name}: {value} asked for, {actual.get(name, 'not reported')}"
-        for name, value in asked.items()
-        if value is not None
-    )
-    return f"{report.name} {report.actual['version']} ({settings})"
 
 
 def _looked_at(tile: Tile) -> str:

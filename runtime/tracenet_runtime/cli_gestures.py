@@ -17,11 +17,12 @@ Given = Gesture | Path
 """A gesture, or the file of a mask to start from."""
 
 
-def add_gestures(parser: argparse.ArgumentParser) -> None:
-    """Add the options, each of which may be given several times; all go to ``gestures``."""
-    group = parser.add_argument_group(
-        "gestures", "in the order given; after the first, each corrects the mask"
-    )
+def add_gestures(parser: argparse.ArgumentParser, order: str) -> None:
+    """Add the options, each of which may be given several times; all go to ``gestures``.
+
+    ``order`` says what that means.
+    """
+    group = parser.add_argument_group("gestures", order)
 
     def add(option: str, metavar: str, read: object, text: str) -> None:
         group.add_argument(
@@ -37,7 +38,7 @@ def add_gestures(parser: argparse.ArgumentParser) -> None:
         "--at",
         "X,Y",
         _tap,
-        "a tapped pixel of the upright photo: column and row, from the top left, from 0",
+        "a tapped pixel of the upright picture: column and row, from the top left, from 0",
     )
     add("--not-at", "X,Y", _negative_tap, "a pixel that does not belong to the thing")
     add("--box", "X0,Y0,X1,Y1", _box, "a box about the thing")

@@ -23,6 +23,14 @@ class PhotoError(TraceNetError):
     """The photo is missing, cannot be decoded, is too large, or is not H x W x 3 uint8."""
 
 
+class FrameError(TraceNetError):
+    """A frame of a clip does not exist, or is not uint8 H x W x 3 of the clip's size."""
+
+
+class ClipError(TraceNetError):
+    """The file of a clip is missing, damaged, cut off, or holds no video."""
+
+
 class GestureError(TraceNetError):
     """A gesture cannot be used: it is off the photo, empty, or nothing is there that it changes."""
 
@@ -57,7 +65,7 @@ class UnknownLevel(TraceNetError):  # noqa: N818 - reads as what happened
 
 
 class SessionClosed(TraceNetError):  # noqa: N818 - reads as what happened
-    """The session on a photo was closed; open the photo again."""
+    """The session on a photo, clip or stream was closed; open that again."""
 
 
 class OutOfMemory(TraceNetError):  # noqa: N818 - reads as what happened

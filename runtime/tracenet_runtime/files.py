@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,6 +38,47 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` that takes its place when the block ends well, and else vanishes.
+
+    What is there then is lost, so look at it before. A link stays, and the folder that it names is
+    replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Its name without that of `path`, which may be as long as a name can be.
+    folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    old = folder.with_name(f"{folder.name}-old")
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if path.exists():
+            path.replace(old)
+        folder.replace(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        for leftover in (folder, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def check_writing(writer: AbstractContextManager[object]) -> None:
+    """Try what :func:`replacing` and others of its kind do, before long work on what goes there.
+
+    Nothing is left behind, and what there is stays as it is. Raises what the writer raises.
+    """
+    with suppress(_OnlyTriedError), writer:
+        raise _OnlyTriedError
+
+
+class _OnlyTriedError(Exception):
+    """Keeps what was opened from taking the place of what is there."""
 
 
 def _file_to_replace(path: Path) -> Path:

@@ -1,6 +1,8 @@
 """A tap in, a mask out: the whole of the runtime behind one class."""
 
 import os
+import threading
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from tracenet_runtime.answer.look import Viewer
@@ -12,8 +14,11 @@ from tracenet_runtime.bundle.golden import (
     check_golden_session,
     check_golden_taps,
 )
+from tracenet_runtime.bundle.golden_clip import check_golden_clip
 from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.engines import EngineReport, EngineSettings, load_engine
+from tracenet_runtime.errors import BundleError
+from tracenet_runtime.frame_session import OpenView
 from tracenet_runtime.graph.executor import Engine
 from tracenet_runtime.image.geometry import Size
 from tracenet_runtime.image.photo import load_photo
@@ -21,7 +26,11 @@ from tracenet_runtime.image.pixels import Photo, check_photo
 from tracenet_runtime.session import PhotoSession
 from tracenet_runtime.strategies.single import Single
 from tracenet_runtime.strategies.strategy import Strategy
+from tracenet_runtime.stream_session import StreamSession
 from tracenet_runtime.timing import Timings, timed
+from tracenet_runtime.tracking.programs import TrackPrograms
+from tracenet_runtime.tracking.tile import FollowRule
+from tracenet_runtime.video import VideoSession
 
 
 class TapSegmenter:
@@ -36,13 +45,18 @@ class TapSegmenter:
     def __init__(self, bundle: Bundle, engine: Engine, strategy: Strategy | None = None) -> None:
         """A segmenter whose engine is open already, and therefore has no ``engine_report``.
 
-        ``strategy`` answers taps, the bundle's own by default.
+        ``strategy`` answers taps, the bundle's own by default. Clips are tracked where the engine
+        has the programs for that, too.
         """
         manifest = bundle.manifest
         self.bundle = bundle
         self.strategy: Strategy = strategy or own_strategy(manifest.schedules, manifest.strategy)
         self.engine_report: EngineReport | None = None
         self.viewer = Viewer(manifest.programs, manifest.meaning, manifest.pad_value, engine)
+        self._open_programs: Callable[[Collection[str]], Engine] = lambda names: engine
+        self._verify = False
+        self._track: TrackPrograms | None = None
+        self._opening = threading.Lock()
 
     @classmethod
     def load(
@@ -78,14 +92,13 @@ class TapSegmenter:
         strategy = choose_strategy(bundle.manifest, schedule, canvas)
         threads = default_threads() if threads is None else threads
         warn_of_threads(threads)
-        loaded, report = load_engine(
-            engine,
-            bundle.program_files,
-            EngineSettings(threads, compute_units),
-            programs_of(strategy),
-        )
+        settings = EngineSettings(threads, compute_units)
+        open_programs = partial(load_engine, engine, bundle.program_files, settings)
+        loaded, report = open_programs(programs_of(strategy))
         segmenter = cls(bundle, loaded, strategy)
         segmenter.engine_report = report
+        segmenter._open_programs = lambda names: open_programs(names)[0]
+        segmenter._verify = verify
         if verify:
             segmenter.check_golden(first_only=True)
         return segmenter
@@ -141,6 +154,65 @@ class TapSegmenter:
             for gestures in golden.sessions[:1] if first_only else golden.sessions:
                 with self.open(photo) as session:
                     check_golden_session(gestures, photo, session.make, manifest.precision)
+
+    def open_video(self, frames: Sequence[Photo]) -> VideoSession:
+        """Open a clip, whose things are marked on any frame and carried to all others.
+
+        ``frames`` are uint8, H x W x 3, RGB, upright, of one size; they are read when they are
+        needed, any of them and again, so that a sequence may decode them lazily. Raises
+        ``BundleError`` where the bundle does not track things through clips, ``FrameError`` for a
+        clip without frames.
+        """
+        return VideoSession(self._open_view, self.track_network(), frames, self._follow_rule)
+
+    def open_stream(self) -> StreamSession:
+        """Open a stream of frames that come one after another, as from a camera.
+
+        Raises ``BundleError`` as ``open_video``.
+        """
+        return StreamSession(self._open_view, self.track_network(), self._follow_rule)
+
+    def track_network(self) -> TrackPrograms:
+        """The programs that carry masks through clips, which are opened at the first call.
+
+        With ``verify`` that also replays the golden clip. Raises ``BundleError`` where the bundle
+        does not track, or not as its golden clip.
+        """
+        manifest = self.bundle.manifest
+        tracking = manifest.tracking
+        if tracking is None:
+            raise BundleError(
+                f"The bundle of {manifest.name} does not track things through clips; export a "
+                "network that has propagation and fusion."
+            )
+        with self._opening:
+            if self._track is None:
+                engine = self._open_programs(sorted(tracking.programs.values()))
+                track = TrackPrograms(tracking, manifest.programs, engine, manifest.pad_value)
+                if self._verify:
+                    self._check_golden_clips(track)
+                self._track = track
+            return self._track
+
+    def check_golden_clips(self) -> None:
+        """Replay the golden clips; ``BundleError`` for the first mask that differs."""
+        self._check_golden_clips(self.track_network())
+
+    def _check_golden_clips(self, network: TrackPrograms) -> None:
+        photo = load_photo(self.bundle.golden_photo)
+        for clip in self.bundle.golden().clips:
+            precision = self.bundle.manifest.precision
+            check_golden_clip(clip, photo, network, self._follow_rule, precision)
+
+    @property
+    def _open_view(self) -> OpenView:
+        return partial(self.strategy.open, self.viewer)
+
+    @property
+    def _follow_rule(self) -> FollowRule:
+        tracking = self.bundle.manifest.tracking
+        assert tracking is not None  # there are programs
+        return tracking.rule
 
     def _tap(
         self,

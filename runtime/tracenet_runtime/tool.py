@@ -14,11 +14,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from tracenet_runtime.contract import MAX_SIDE
 from tracenet_runtime.cores import ThreadsWarning
 from tracenet_runtime.errors import OutputError, TraceNetError, is_out_of_memory
+from tracenet_runtime.files import replacing
 from tracenet_runtime.streams import (
     ToolParser,
     finish_results,
@@ -31,6 +32,7 @@ __all__ = [
     "ToolParser",
     "canvas_size",
     "not_installed",
+    "output_file",
     "print_results",
     "run_tool",
     "say",
@@ -67,6 +69,21 @@ def canvas_size(text: str) -> tuple[int, int]:
             f"{text!r} is not HEIGHTxWIDTH in pixels, each from 1 to {MAX_SIDE}, such as 640x480"
         )
     return height, width
+
+
+@contextlib.contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write a result into, which takes the place of ``path`` when it is complete.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        with replacing(path) as file:
+            yield file
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    print(f"wrote {path}", file=sys.stderr)
 
 
 def run_tool(

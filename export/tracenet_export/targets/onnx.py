@@ -1,4 +1,4 @@
-"""ONNX: one model per program, one file with the weights of them all."""
+"""ONNX: one model per program, one file with the weights of taps, one with what clips add."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tracenet_export.targets.onnx_int8 import to_int8
 from tracenet_export.targets.quiet import quiet
 from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 
-WEIGHTS = "weights.bin"
+WEIGHTS, TRACKING_WEIGHTS = "weights.bin", "tracking.bin"
 _ALIGNMENT = 64
 # Of a smaller tensor the reference would take about as much of the model as its content.
 _SMALLEST_EXTERNAL = 128
@@ -35,18 +35,22 @@ def convert(
 ) -> dict[str, Converted]:
     """See :class:`~tracenet_export.targets.Converter`.
 
-    Weights that several programs use are stored once.
+    Weights that several programs use are stored once; what only programs of clips use is in a file
+    of its own, which who opens none need not load.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = _Weights(folder / WEIGHTS)
+    of_taps = _Weights(folder / WEIGHTS)
+    of_clips = _Weights(folder / TRACKING_WEIGHTS, of_taps)
     converted = {}
-    for program in programs:
+    for program in sorted(programs, key=lambda program: program.of_clips):
+        weights = of_clips if program.of_clips else of_taps
         model = _in_precision(program.name, _to_onnx(program), precision, calibration or {})
         converted[program.name] = Converted(f"{program.name}.onnx", _operators(model))
         for initializer in model.graph.initializer:
             weights.move_out(initializer)
         onnx.save_model(model, folder / f"{program.name}.onnx")
-    weights.write()
+    of_taps.write()
+    of_clips.write()
     for program in programs:
         _check(program, folder / f"{program.name}.onnx")
     return converted
@@ -61,10 +65,10 @@ def label(folder: Path, labels: Mapping[str, str]) -> None:
 
 
 class _Weights:
-    """Tensors by content, laid out one behind the other."""
+    """Tensors by content, laid out one behind the other, but for those that others have."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, others: _Weights | None = None) -> None:
+        self._path, self._others = path, others
         self._offsets: dict[bytes, int] = {}
         self._content = bytearray()
 
@@ -73,18 +77,26 @@ class _Weights:
         data = numpy_helper.to_array(tensor).tobytes()
         if len(data) < _SMALLEST_EXTERNAL:
             return
+        if self._others is not None and data in self._others._offsets:
+            self._others._refer(tensor, data)
+            return
         if data not in self._offsets:
             self._content.extend(bytes(-len(self._content) % _ALIGNMENT))
             self._offsets[data] = len(self._content)
             self._content.extend(data)
+        self._refer(tensor, data)
+
+    def write(self) -> None:
+        """Nothing where there is nothing to write."""
+        if self._content:
+            self._path.write_bytes(bytes(self._content))
+
+    def _refer(self, tensor: onnx.TensorProto, data: bytes) -> None:
         for field in ("float_data", "int32_data", "int64_data"):
             tensor.ClearField(field)
         tensor.raw_data = data
         set_external_data(tensor, self._path.name, offset=self._offsets[data], length=len(data))
         tensor.ClearField("raw_data")
-
-    def write(self) -> None:
-        self._path.write_bytes(bytes(self._content))
 
 
 def _in_precision(

@@ -13,6 +13,7 @@ from tracenet_runtime.errors import contradiction
 from tracenet_runtime.graph.schedule import Choice, Schedule
 from tracenet_runtime.graph.structure import check_structure
 from tracenet_runtime.strategies.rules import GuidedRule, SingleRule
+from tracenet_runtime.tracking.check import check_tracking
 
 
 def check_files_listed(manifest: Manifest) -> None:
@@ -60,6 +61,8 @@ def check_manifest(manifest: Manifest, table: npt.NDArray[np.int32]) -> None:
         for canvas in {schedule.canvas, (height.least, width.least), (height.most, width.most)}:
             check_choice(manifest.programs, manifest.meaning, Choice(schedule, *canvas))
     _check_strategy(manifest)
+    if manifest.tracking is not None:
+        check_tracking(manifest.tracking, manifest.programs)
     if [v.halo == 1 for v in manifest.schedules] != [v is None for v in manifest.fullnet_iou]:
         raise contradiction("answer.fullnet_iou is not null for the exact schedules alone")
 

@@ -2,11 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tracenet_runtime.errors import BundleError
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,27 @@ class JsonValue:
         if number <= 0:
             self.refuse("must be above zero")
         return number
+
+    def share(self) -> float:
+        """A number from 0 to 1."""
+        number = self.number()
+        if not 0 <= number <= 1:
+            self.refuse("must be from 0 to 1")
+        return number
+
+    def must_have(self, described: Mapping[str, Any]) -> None:
+        """An object that says of itself what this reader takes for granted, key by key."""
+        for key, value in described.items():
+            if self[key].value != value:
+                self[key].refuse(f"must be {json.dumps(value)}, as this reader has it")
+
+    def optional(self, read: Callable[["JsonValue"], _T]) -> _T | None:
+        """What ``read`` makes of it; None for null."""
+        return None if self.value is None else read(self)
+
+    def of_kind(self, kinds: Mapping[str, Callable[["JsonValue"], _T]]) -> _T:
+        """An object with a ``kind``, read by the reader of that."""
+        return kinds[self["kind"].text_among(*kinds)](self)
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise ``BundleError``: this value ``reason`` (a phrase such as "must be a number")."""

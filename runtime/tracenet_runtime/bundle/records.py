@@ -8,6 +8,7 @@ from tracenet_runtime.answer.levels import FullNetIou, Meaning
 from tracenet_runtime.graph.program import Program, StoredProgram
 from tracenet_runtime.graph.schedule import Schedule
 from tracenet_runtime.strategies.rules import StrategyRule
+from tracenet_runtime.tracking.records import Tracking
 
 SCHEMA_VERSION = 6
 MANIFEST_NAME = "manifest.json"
@@ -25,7 +26,8 @@ class FileRecord:
 class Manifest:
     """The parsed manifest; paths are relative to the bundle, with forward slashes.
 
-    ``fullnet_iou`` has an entry for each schedule, None for an exact one.
+    ``fullnet_iou`` has an entry for each schedule, None for an exact one; ``tracking`` is None for
+    a network that does not carry masks through clips.
     """
 
     identity: str
@@ -45,6 +47,7 @@ class Manifest:
     meaning: Meaning
     fullnet_iou: tuple[FullNetIou | None, ...]
     strategy: StrategyRule
+    tracking: Tracking | None
     table_file: str
     table_count: int
     golden_file: str

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-_TINT = (30, 110, 255)
+TINTS = ((30, 110, 255), (255, 120, 20), (40, 190, 80), (200, 60, 220), (240, 200, 30))
+"""Of things, in turn."""
+
 _CONTOUR = (255, 255, 255)
 _BOX = (255, 200, 0)
 _POSITIVE = (255, 40, 60)
@@ -21,14 +23,15 @@ def overlay_bands(
     photo: npt.NDArray[np.uint8],
     mask: npt.NDArray[np.bool_],
     places: Sequence[Place],
-    box: tuple[float, float, float, float],
+    box: tuple[float, float, float, float] | None,
     rows: int,
+    tint: tuple[int, int, int] = TINTS[0],
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """A picture (uint8, RGB) of a mask on its photo, so many rows at a time.
 
     ``photo`` is uint8, H x W x 3; ``mask`` bool, H x W; ``places`` of gestures and ``box``
-    (x0, y0, x1, y1) are in photo pixels. Lines grow with the photo, so that they stay visible when
-    it is shown small.
+    (x0, y0, x1, y1), if any, are in photo pixels. Lines grow with the photo, so that they stay
+    visible when it is shown small.
     """
     height, width = mask.shape
     line = max(1, min(height, width) // 300)
@@ -39,7 +42,7 @@ def overlay_bands(
         eroded = _eroded(mask[start:stop], line, (start > 0, stop < height))
         band = photo[top:bottom].copy()
         inside = mask[top:bottom]
-        band[inside] = (band[inside].astype(np.uint16) + np.array(_TINT, np.uint16)) // 2
+        band[inside] = (band[inside].astype(np.uint16) + np.array(tint, np.uint16)) // 2
         band[inside & ~eroded[top - start : bottom - start]] = _CONTOUR
         yield _with_marks(band, top, places, box, line)
 
@@ -48,15 +51,17 @@ def _with_marks(
     band: npt.NDArray[np.uint8],
     top: int,
     places: Sequence[Place],
-    box: tuple[float, float, float, float],
+    box: tuple[float, float, float, float] | None,
     line: int,
 ) -> npt.NDArray[np.uint8]:
     """A band with its part of the box and the places; whole numbers, so that bands fit together."""
     image = Image.fromarray(band)
     draw = ImageDraw.Draw(image)
-    x0, y0, x1, y1 = map(math.floor, box)
-    # Pillow includes the last pixel of a rectangle; our boxes end before it.
-    draw.rectangle((x0, y0 - top, max(x0, x1 - 1), max(y0, y1 - 1) - top), outline=_BOX, width=line)
+    if box is not None:
+        x0, y0, x1, y1 = map(math.floor, box)
+        # Pillow includes the last pixel of a rectangle; our boxes end before it.
+        corners = x0, y0 - top, max(x0, x1 - 1), max(y0, y1 - 1) - top
+        draw.rectangle(corners, outline=_BOX, width=line)
     radius = 4 * line
     for at, positive in places:
         x, y = map(math.floor, at)

@@ -45,7 +45,7 @@ class Memory:
 
     def __init__(self, objects: int) -> None:
         self._keys = np.zeros((SLOTS, CELLS, KEY_CHANNELS), np.float32)
-        self._values = np.zeros((SLOTS, objects, CELLS, VALUE_CHANNELS), np.float32)
+        self._values = np.zeros((objects, SLOTS, CELLS, VALUE_CHANNELS), np.float32)
         self._touched: list[int] = []
         self._ring: list[int] = []
         self._frame: dict[int, int] = {}
@@ -83,7 +83,7 @@ class Memory:
         before = self._frame.get(last)
         if before is not None and before % RING_EVERY == 0:
             ring = _place(self._ring, range(TOUCHED_SLOTS, last))
-            self._write(ring, before, self._keys[last], self._values[last])
+            self._write(ring, before, self._keys[last], self._values[:, last])
         self._write(last, frame, key, values)
 
     def forget_way(self) -> None:
@@ -100,15 +100,15 @@ class Memory:
         Returns:
             float32 K x Q x VALUE_CHANNELS.
         """
-        slots = sorted(self._frame)
-        keys = self._keys[slots].reshape(-1, KEY_CHANNELS)
-        cells, weights = affinity(query, keys)
-        values = self._values[slots]
-        objects = (values[:, k].reshape(-1, VALUE_CHANNELS) for k in range(values.shape[1]))
-        return np.stack([read_values(cells, weights, value) for value in objects])
+        slots = np.array(sorted(self._frame))
+        cells, weights = affinity(query, self._keys[slots].reshape(-1, KEY_CHANNELS))
+        # Of all slots, so that values need not be copied but for the few that are read.
+        cells = slots[cells // CELLS] * CELLS + cells % CELLS
+        objects = self._values.reshape(len(self._values), -1, VALUE_CHANNELS)
+        return np.stack([read_values(cells, weights, values) for values in objects])
 
     def _write(self, slot: int, frame: int, key: FloatArray, values: FloatArray) -> None:
-        self._keys[slot], self._values[slot] = key, values
+        self._keys[slot], self._values[:, slot] = key, values
         self._frame[slot] = frame
 
 
@@ -127,12 +127,30 @@ def affinity(query: FloatArray, keys: FloatArray) -> tuple[npt.NDArray[np.intp],
     Returns:
         Q x k cells, k = min(TOP_K, M), in no order; and their weights, float32, which sum to 1.
     """
-    similarity = (2 * query @ keys.T - np.square(keys).sum(1)) / np.sqrt(np.float32(KEY_CHANNELS))
-    count = min(TOP_K, len(keys))
-    cells = np.argpartition(similarity, -count, axis=1)[:, -count:]
+    scale = 1 / np.sqrt(np.float32(KEY_CHANNELS))
+    similarity = (2 * scale * query) @ keys.T
+    similarity -= scale * np.square(keys).sum(1)
+    cells = _largest(similarity, min(TOP_K, len(keys)))
     top = np.take_along_axis(similarity, cells, 1)
     weights = np.exp(top - top.max(1, keepdims=True))
     return cells, weights / weights.sum(1, keepdims=True)
+
+
+def _largest(values: FloatArray, count: int) -> npt.NDArray[np.intp]:
+    """The columns of the largest values of each row, rows x count, in no order.
+
+    Columns that lie CELLS apart, the same cell in all frames, are a group. The largest values lie
+    in the groups whose own largest are largest, so that few columns need to be compared.
+    """
+    rows, columns = values.shape
+    frames = columns // CELLS
+    if frames < 2 or columns % CELLS:
+        return np.argpartition(values, -count, axis=1)[:, -count:]
+    largest = values.reshape(rows, frames, CELLS).max(1)
+    groups = np.argpartition(largest, -count, axis=1)[:, -count:]
+    inside = (groups[:, None] + CELLS * np.arange(frames)[:, None]).reshape(rows, -1)
+    best = np.argpartition(np.take_along_axis(values, inside, 1), -count, axis=1)[:, -count:]
+    return np.take_along_axis(inside, best, 1)
 
 
 def read_values(cells: npt.NDArray[np.intp], weights: FloatArray, values: FloatArray) -> FloatArray:

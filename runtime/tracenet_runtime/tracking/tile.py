@@ -1,15 +1,19 @@
 """Which part of a frame is looked at, and a mask carried from one part to another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tracenet_runtime.image.canvas import Canvas
-from tracenet_runtime.image.geometry import Box, PlacedTile, Size, span
+from tracenet_runtime.image.geometry import Box, PlacedTile, Size, Tile, span, united
 from tracenet_runtime.tracking.contract import TILE_SIDE
 
 FloatArray = npt.NDArray[np.float32]
+
+SHARED = 1.5
+"""How much longer than its own the side of a tile may be that a thing shares."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,45 @@ class FollowRule:
         left, top, right, bottom = 0, 0, width, height
         if box is not None:
             x0, y0, x1, y1 = box
-            side = max(max(x1 - x0, y1 - y0) / self.fill, TILE_SIDE / self.enlarge)
-            side = min(round(side), max(height, width))
+            side = self._side(frame, box)
             top, bottom = span((y0 + y1) / 2, side, height)
             left, right = span((x0 + x1) / 2, side, width)
-        canvas = Canvas(TILE_SIDE, TILE_SIDE, (0, 0, 0))
-        return PlacedTile(
-            (left, top, right, bottom),
-            canvas.place(bottom - top, right - left),
-            (TILE_SIDE, TILE_SIDE),
-        )
+        return placed((left, top, right, bottom))
+
+    def groups(self, frame: Size, boxes: Sequence[Box | None]) -> list[tuple[int, ...]]:
+        """Which things share a tile: those that it shows about as large as a tile of their own.
+
+        A thing joins the first group that it fits, and one whose box is None is alone.
+        """
+        groups: list[tuple[int, ...]] = []
+        for thing in range(len(boxes)):
+            for place, group in enumerate(groups):
+                if self._share(frame, [boxes[member] for member in (*group, thing)]):
+                    groups[place] = (*group, thing)
+                    break
+            else:
+                groups.append((thing,))
+        return groups
+
+    def _share(self, frame: Size, boxes: Sequence[Box | None]) -> bool:
+        known = [box for box in boxes if box is not None]
+        if len(known) < len(boxes):
+            return False
+        least = min(self._side(frame, box) for box in known)
+        return self._side(frame, united(known)) <= SHARED * least
+
+    def _side(self, frame: Size, box: Box) -> int:
+        """Of the tile about a box, frame pixels."""
+        x0, y0, x1, y1 = box
+        side = max(max(x1 - x0, y1 - y0) / self.fill, TILE_SIDE / self.enlarge)
+        return min(round(side), max(frame))
+
+
+def placed(tile: Tile) -> PlacedTile:
+    """A tile of a frame (x0, y0, x1, y1) as it lies on its canvas."""
+    x0, y0, x1, y1 = tile
+    canvas = Canvas(TILE_SIDE, TILE_SIDE, (0, 0, 0))
+    return PlacedTile(tile, canvas.place(y1 - y0, x1 - x0), (TILE_SIDE, TILE_SIDE))
 
 
 def carried(mask: FloatArray, before: PlacedTile, now: PlacedTile) -> FloatArray:

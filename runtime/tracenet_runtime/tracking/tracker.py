@@ -1,5 +1,6 @@
 """Carrying masks from frame to frame: tile, read, decode, remember."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -27,6 +28,7 @@ Frame = npt.NDArray[np.uint8]
 """uint8 RGB H x W x 3."""
 
 F = TypeVar("F")
+G = TypeVar("G")
 
 
 class TrackNetwork(Protocol[F]):
@@ -64,8 +66,9 @@ class Tracked:
     """A thing in a frame.
 
     ``probability`` is float32 h x w, on cells of ``MASK_STRIDE`` pixels of ``view``; ``presence``
-    is the probability that the thing is seen, and ``present`` whether it is taken to be. What is
-    not has an empty mask.
+    is the probability that the thing is seen, and ``present`` whether it is taken to be: by its
+    presence, but where masks were merged by whether anything is left of it. What is not has an
+    empty mask.
     """
 
     probability: FloatArray
@@ -106,10 +109,10 @@ class Tracked:
 
 @dataclass(frozen=True)
 class Change:
-    """What the user's correction of a frame changed.
+    """What the user's correction of a frame changed of a thing.
 
-    ``key`` is the frame's, cells x channels; ``cells`` float32 K x cells x 2, what was added to
-    and what was taken away from each thing's mask.
+    ``key`` is the frame's, cells x channels; ``cells`` float32 cells x 2, what was added to and
+    what was taken away from a thing's mask.
     """
 
     key: FloatArray
@@ -133,6 +136,12 @@ class Tracker(Generic[F]):
         self._last: tuple[Tracked, ...] = ()
         self._seen: tuple[F, FloatArray] | None = None
 
+    def copied(self, network: TrackNetwork[G]) -> "Tracker[G]":
+        """A tracker that knows the same and goes on with other programs."""
+        twin = Tracker(network, len(self._last), self._rule)
+        twin.memory, twin._last = copy.deepcopy(self.memory), self._last
+        return twin
+
     def touch(self, number: int, frame: Frame, masks: Sequence[Mask]) -> tuple[Tracked, ...]:
         """Remember what the user says of a frame; from there the things are followed.
 
@@ -141,7 +150,7 @@ class Tracker(Generic[F]):
             frame: uint8 H x W x 3, RGB.
             masks: bool H x W, one for each thing; empty where it is not seen.
         """
-        boxes = [box for box in map(_bounds, masks) if box is not None]
+        boxes = [box for box in map(bounds, masks) if box is not None]
         size = frame.shape[0], frame.shape[1]
         view = self._rule.tile(size, united(boxes) if boxes else None)
         features, key = self._seen = self._network.encode(self._cut(frame, view))
@@ -181,50 +190,46 @@ class Tracker(Generic[F]):
             self.memory.remember(number, key, self._values(features, seen))
         return self._last
 
-    def change(self, before: Sequence[Tracked]) -> Change:
-        """What the last touch changed.
+    def change(self, thing: int, before: Tracked) -> Change:
+        """What the last touch changed of a thing.
 
         Args:
-            before: the things in that frame until then.
+            thing: which of them.
+            before: what it was in that frame until then.
         """
         assert self._seen is not None  # a frame was touched
-        _, key = self._seen
-        differences = []
-        for old, new in zip(before, self._last, strict=True):
-            difference = _plane(new.shown) - _plane(carried(old.shown, old.view, new.view))
-            differences.append(np.stack([difference.clip(min=0), (-difference).clip(min=0)], -1))
-        cells = np.stack(differences).astype(np.float32)
+        new = self._last[thing]
+        difference = _plane(new.shown) - _plane(carried(before.shown, before.view, new.view))
+        cells = np.stack([difference.clip(min=0), (-difference).clip(min=0)], -1)
         side, step = TILE_SIDE // KEY_STRIDE, KEY_STRIDE // PLANE_STRIDE
-        cells = cells.reshape(len(cells), side, step, side, step, 2).mean((2, 4))
-        return Change(key, cells.reshape(len(cells), -1, 2))
+        means = cells.astype(np.float32).reshape(side, step, side, step, 2).mean((1, 3))
+        return Change(self._seen[1], means.reshape(-1, 2))
 
     def fuse(
-        self, before: Sequence[Tracked], change: Change, distances: tuple[float, float]
-    ) -> tuple[Tracked, ...]:
-        """The things in the frame of the last step, what was there merged with what that gave.
+        self, thing: int, before: Tracked, change: Change, distances: tuple[float, float]
+    ) -> Tracked:
+        """A thing in the frame of the last step, what was there merged with what that gave.
 
         What later frames are told of this one stays what the step gave.
 
         Args:
-            before: the things in that frame until then.
+            thing: which of them.
+            before: what it was in that frame until then.
             change: at the frame that was corrected.
             distances: of the frame to the corrected one, and to the one touched before, as shares
                 of the distance of these two.
         """
         assert self._seen is not None  # a step was made
         features, key = self._seen
-        cells, weights = affinity(key, change.key)
-        merged = []
-        for old, new, changed in zip(before, self._last, change.cells, strict=True):
-            there = carried(old.shown, old.view, new.view)
-            told = [_finer(plane) for plane in read_values(cells, weights, changed).T]
-            flat = [np.full_like(told[0], distance) for distance in distances]
-            masks = _plane(there), _plane(new.shown)
-            share = self._network.fuse(features, np.stack([*masks, *told, *flat]))
-            mask = there + share * (new.shown - there)
-            presence = max(old.presence, new.presence)
-            merged.append(Tracked(mask, presence, bool((mask > 0.5).any()), new.view, new.frame))
-        return tuple(merged)
+        new = self._last[thing]
+        there = carried(before.shown, before.view, new.view)
+        told = [_finer(plane) for plane in read_values(*affinity(key, change.key), change.cells).T]
+        flat = [np.full_like(told[0], distance) for distance in distances]
+        masks = _plane(there), _plane(new.shown)
+        share = self._network.fuse(features, np.stack([*masks, *told, *flat]))
+        mask = there + share * (new.shown - there)
+        presence = max(before.presence, new.presence)
+        return Tracked(mask, presence, bool((mask > 0.5).any()), new.view, new.frame)
 
     def _cut(self, frame: Frame, view: PlacedTile) -> Frame:
         x0, y0, x1, y1 = view.tile
@@ -256,7 +261,8 @@ def _finer(cells: FloatArray) -> FloatArray:
     return finer
 
 
-def _bounds(mask: Mask) -> Box | None:
+def bounds(mask: Mask) -> Box | None:
+    """The box about a mask; None where it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None

@@ -1,0 +1,1 @@
+"""Clips as files, read and written by PyAV: the extra `video`."""
