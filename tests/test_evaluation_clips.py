@@ -18,6 +18,7 @@ from test_propagation import TRACKING, network
 from test_video_data import write_clips
 from tool_checks import assert_one_sentence, run_json
 
+from tracenet.data import DataError
 from tracenet.data.clips import open_clips
 from tracenet.evaluation import cli
 from tracenet.evaluation.clips.follow import score_clip
@@ -151,6 +152,14 @@ def test_unknown_pixels_do_not_count(tmp_path: Path) -> None:
     assert score.instances[0].j == (1.0, 1.0)
 
 
+def test_a_later_map_of_another_size(tmp_path: Path) -> None:
+    (clip,) = open_clips(write_clips(tmp_path, ["a"]))
+    maps = [clip.instance_map(number) for number in range(4)]
+    Image.new("L", (60, 90)).save(clip.maps[2])
+    with pytest.raises(DataError, match=r"00002\.png must have the size of its frame, 120 x 90"):
+        score_clip(Known(maps), 0, clip, "first-mask")
+
+
 def test_clips_with_nothing_to_score(tmp_path: Path) -> None:
     root = write_clips(tmp_path, ["a"])
     (clip,) = open_clips(root)
@@ -227,7 +236,6 @@ def test_the_command(
     [
         (["--clips", "x", "--protocol", "clicks"], "is for photos; of --clips take first-mask"),
         (["--clips", "x", "--taps", "5"], "--taps is for photos"),
-        (["--clips", "x", "--bundle", "b"], "--protocol interactive takes --bundle"),
         (["--clips", "x", "--protocol", "interactive"], "--protocol interactive takes --bundle"),
         (["--clips", "x", "--checkpoint", "c", "--model", "m"], "exclude each other"),
         (["--data", "x", "--protocol", "tap"], "--protocol tap is for --clips; of photos take"),

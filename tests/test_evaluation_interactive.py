@@ -123,7 +123,7 @@ class HalfRight:
         frames = [np.full((90, 120, 3), 100, np.uint8) for _ in range(len(clip))]
         for number, frame in enumerate(frames):
             frame[clip.instance_map(number) == 1] = (250, 0, 0)
-        return ClipPasses(ByColour(), frames, 1)
+        return ClipPasses(ByColour(), frames)
 
     def correct(self, frame: Any, mask: Mask, truth: Mask, known: Mask) -> Mask | None:
         self.corrected.append(jaccard(mask & known, truth))

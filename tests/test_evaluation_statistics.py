@@ -77,6 +77,12 @@ def test_the_interval_covers_the_truth() -> None:
     assert covered_if_instances_were_independent < 0.85 * trials
 
 
+def test_draws_in_which_nothing_counts_are_left_out() -> None:
+    values, weights = np.array([[0.2], [0.9], [0.4]]), np.array([[0.0], [0.0], [2.0]])
+    ((low, high),) = bootstrap_intervals(values, [0, 1, 2], 0, weights) or []
+    assert (low, high) == pytest.approx((0.4, 0.4))
+
+
 def test_intervals_are_seeded() -> None:
     values = np.random.default_rng(0).random((40, 2))
     photos = list(range(0, 80, 2))

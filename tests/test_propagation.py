@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scenes import TINY, Scenes, make_scene
 from test_video_data import write_clips
 from torch.nn import functional as F
@@ -228,3 +229,12 @@ def test_learning_to_follow(tmp_path: Path) -> None:
 def test_nothing_to_score() -> None:
     with pytest.raises(DataError, match="give --clips"):
         VideoTask(PHOTOS, [], INPUTS, PAD).metrics(network())
+
+
+def test_clips_that_begin_with_nothing_are_not_scored(tmp_path: Path) -> None:
+    bare, whole = open_clips(write_clips(tmp_path, ["a", "b"]))
+    Image.new("L", (120, 90)).save(bare.maps[0])
+    with pytest.raises(DataError, match="shows a thing in its first frame"):
+        VideoTask(PHOTOS, [], INPUTS, PAD, [bare]).metrics(network())
+    both = VideoTask(PHOTOS, [], INPUTS, PAD, [bare, whole]).metrics(network())
+    assert both == VideoTask(PHOTOS, [], INPUTS, PAD, [whole]).metrics(network())

@@ -153,6 +153,9 @@ def test_tiles_of_canvases_that_are_not_drawn(capsys: pytest.CaptureFixture[str]
         (["--task", "video", "--init", "d", "--clip-share", "0.5"], "--clip-share needs --clips"),
         (["--task", "video", "--init", "d", "--score-every", "5"], "needs --clips, of which some"),
         (["--task", "video", "--init", "d", "--lengths", "1"], "number of at least 2"),
+        (["--task", "fusion", "--init", "d", "--lengths", "4,2"], "--lengths of 3 at least"),
+        (["--lengths", "3"], "--lengths is for --task video and fusion"),
+        (["--task", "clicks", "--init", "d", "--lengths", "5"], "--lengths is for --task video"),
         (["--score-every", "5"], "--score-every needs --hold-out"),
     ],
 )

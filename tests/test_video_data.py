@@ -216,6 +216,12 @@ def test_davis(tmp_path: Path) -> None:
     assert set(np.unique(clip.instance_map(0))) == {0, 1}
 
 
+def test_only_in_davis_layout_is_255_a_thing(tmp_path: Path) -> None:
+    (clip,) = open_clips(write_clips(tmp_path, ["a"], set="davis"))
+    Image.fromarray(np.full((90, 120), 255, np.uint8)).save(clip.maps[0])
+    assert set(np.unique(clip.instance_map(0))) == {255}
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -248,6 +254,8 @@ def test_wrong_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="one uint8 channel"):
         clip.instance_map(1)
     Image.new("L", (10, 10)).save(clip.maps[2])
+    with pytest.raises(DataError, match="size of its frame, 120 x 90"):
+        clip.photo(2)
     with pytest.raises(DataError, match="size of its frame, 120 x 90"):
         _ = ClipScene(clip, (2,), 1, False, (1.0, 1.0, 1.0), PAD).size
 

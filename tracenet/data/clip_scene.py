@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from tracenet.data.annotated import IGNORE, DataError
+from tracenet.data.annotated import IGNORE
 from tracenet.data.clips import Clip
 from tracenet.data.moving import OTHER, THING, UNKNOWN, Labels, Rgb, SquareTile
 from tracenet_runtime.image.geometry import Box, Size
@@ -86,11 +86,6 @@ class ClipScene:
         if frame not in self._read:
             number = self.frames[frame]
             photo, numbers = self.clip.photo(number), self.clip.instance_map(number)
-            if numbers.shape != photo.shape[:2]:
-                raise DataError(
-                    f"{self.clip.maps[number]} must have the size of its frame, "
-                    f"{photo.shape[1]} x {photo.shape[0]}"
-                )
             labels = scene_labels(numbers, self.thing)
             if self.flipped:
                 photo, labels = photo[:, ::-1], labels[:, ::-1]

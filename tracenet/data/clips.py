@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from PIL import Image
 from tracenet.data.annotated import IGNORE, DataError, is_file, read_photo
 from tracenet_runtime.errors import refuse_if_out_of_memory
 from tracenet_runtime.text import read_text
+
+R = TypeVar("R")
 
 HELD_BACK_EVERY = 5
 """Of the clips of a set, in the order of their names, every so many-th is held back."""
@@ -34,6 +36,7 @@ class Clip:
         frames: files of the frames, in order.
         maps: for each its instance map, uint8: 0 background, the same number the same thing in all
             frames, 255 what nobody knows.
+        davis: the maps are of DAVIS's layout, where 2016's write a clip's one thing as 255.
     """
 
     id: str
@@ -41,17 +44,24 @@ class Clip:
     even: bool
     frames: tuple[Path, ...]
     maps: tuple[Path, ...]
+    davis: bool = False
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def photo(self, frame: int) -> npt.NDArray[np.uint8]:
-        """A frame: uint8 H x W x 3, RGB.
+        """A frame: uint8 H x W x 3, RGB, of the size of its map.
 
         Raises:
-            DataError: it is missing or damaged.
+            DataError: it or its map is missing or damaged, or they do not fit each other.
         """
-        return read_photo(self.frames[frame])
+        photo = read_photo(self.frames[frame])
+        height, width = photo.shape[:2]
+        if _of_map(self.maps[frame], lambda image: image.size) != (width, height):
+            raise DataError(
+                f"{self.maps[frame]} must have the size of its frame, {width} x {height}"
+            )
+        return photo
 
     def instance_map(self, frame: int) -> npt.NDArray[np.uint8]:
         """A frame's map, uint8 H x W.
@@ -60,22 +70,26 @@ class Clip:
             DataError: it is missing, damaged or no map.
         """
         path = self.maps[frame]
-        try:
-            with Image.open(path, formats=["PNG"]) as image:  # some others start programs
-                values = np.asarray(image)
-        # Decoders of damaged files raise nearly anything.
-        except Exception as error:
-            refuse_if_out_of_memory(error, f"decode {path}")
-            raise DataError(f"{path} cannot be read: {error}") from error
+        values = _of_map(path, np.asarray)
         if values.ndim != 2 or values.dtype != np.uint8:
             raise DataError(
                 f"{path} must be one uint8 channel (or a palette) with the number of the thing at "
                 "each pixel"
             )
-        # DAVIS 2016 writes its one thing as 255; a map of nothing but things and doubt has none.
-        if set(np.unique(values).tolist()) <= {0, IGNORE} and self.set == "davis":
+        # A map of nothing but things and doubt has none.
+        if self.davis and set(np.unique(values).tolist()) <= {0, IGNORE}:
             return (values > 0).astype(np.uint8)
         return values
+
+
+def _of_map(path: Path, read: Callable[[Image.Image], R]) -> R:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:  # some others start programs
+            return read(image)
+    # Decoders of damaged files raise nearly anything.
+    except Exception as error:
+        refuse_if_out_of_memory(error, f"decode {path}")
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def open_clips(folder: Path) -> list[Clip]:
@@ -196,7 +210,12 @@ def _davis(folder: Path) -> list[Clip]:
             maps = folder / DAVIS_MAPS / path.name
             clips.append(
                 Clip(
-                    path.name, "davis", True, frames, tuple(maps / f"{f.stem}.png" for f in frames)
+                    path.name,
+                    "davis",
+                    even=True,
+                    frames=frames,
+                    maps=tuple(maps / f"{f.stem}.png" for f in frames),
+                    davis=True,
                 )
             )
     return _checked(clips, folder / DAVIS_FRAMES)

@@ -39,7 +39,7 @@ PHOTO_PROTOCOLS = ("uniform", "bands", "clicks")
 CLIP_PROTOCOLS = ("first-mask", "tap", "presence", "interactive")
 
 _OF_PHOTOS = (
-    "model", "replay", "schedule", "engine", "canvas", "held_out", "enlarge", "taps",
+    "model", "replay", "schedule", "canvas", "held_out", "enlarge", "taps",
     "max_clicks", "taps_from", "scored_canvas",
 )  # fmt: skip
 """Options that clips cannot be scored with."""
@@ -83,8 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--bundle",
         type=Path,
-        help="the replay of this bundle; with --protocol interactive, what corrects frames, while "
-        "--checkpoint carries their masks",
+        help="the replay of this bundle, or its tracking of clips; with --protocol interactive, "
+        "what corrects frames, while --checkpoint carries their masks",
     )
     what.add_argument(
         "--model",
@@ -213,8 +213,8 @@ def _mistake(arguments: argparse.Namespace) -> str | None:
     if len(named) > 1 and arguments.protocol != "interactive":
         return f"--{named[0]} and --{named[1]} exclude each other"
     if arguments.clips:
-        if (arguments.protocol == "interactive") != bool(arguments.bundle):
-            return "--protocol interactive takes --bundle, what corrects frames; others do not"
+        if arguments.protocol == "interactive" and not arguments.bundle:
+            return "--protocol interactive takes --bundle, what corrects frames"
         if arguments.protocol in PHOTO_PROTOCOLS:
             return (
                 f"--protocol {arguments.protocol} is for photos; of --clips take "

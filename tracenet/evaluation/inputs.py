@@ -24,7 +24,7 @@ from tracenet.data.clips import HELD_BACK_EVERY, Clip, held_back, open_clips
 from tracenet.evaluation.adapter import OutsideClickModel, OutsideModel
 from tracenet.evaluation.answers import ClickModel, TapModel
 from tracenet.evaluation.click_scoring import MAX_CLICKS, ClickScoring
-from tracenet.evaluation.clips.models import PropagatingNetwork
+from tracenet.evaluation.clips.models import ClipModel, PropagatingNetwork, TrackingBundle
 from tracenet.evaluation.clips.presence_scoring import PresenceScoring
 from tracenet.evaluation.clips.scoring import ClipScoring
 from tracenet.evaluation.correcting import Correcting
@@ -60,7 +60,10 @@ class Input:
 
 
 def open_clip_scoring(arguments: argparse.Namespace) -> tuple[Scoring[Any, Clip], Input]:
-    """The network with propagation and the protocol that are named."""
+    """The network with propagation, or the bundle that tracks, and the protocol that are named."""
+    if arguments.bundle and arguments.protocol != "interactive":
+        segmenter, about = _segmenter(arguments)
+        return _clip_scoring(TrackingBundle(segmenter), arguments), about
     path = arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK)
     network = load_checkpoint(path)
     warn_of_threads(arguments.threads)
@@ -79,14 +82,15 @@ def open_clip_scoring(arguments: argparse.Namespace) -> tuple[Scoring[Any, Clip]
         rounds = InteractiveScoring(Corrected(segmenter, network), arguments.seed)
         both = {"network": fingerprint([path]), "corrections": dict(about.settings)}
         return rounds, Input(both, {**about.about, "evaluated": f"{path}, {arguments.bundle}"})
-    model = PropagatingNetwork(network)
-    scoring: Scoring[Any, Clip] = (
-        PresenceScoring(model, arguments.seed)
-        if arguments.protocol == "presence"
-        else ClipScoring(model, arguments.seed, arguments.protocol or "first-mask")
-    )
+    scoring = _clip_scoring(PropagatingNetwork(network), arguments)
     settings = {"form": PropagatingNetwork.computed, "sha256": fingerprint([path])}
     return scoring, Input(settings, {"evaluated": str(path), "threads": arguments.threads})
+
+
+def _clip_scoring(model: ClipModel, arguments: argparse.Namespace) -> Scoring[Any, Clip]:
+    if arguments.protocol == "presence":
+        return PresenceScoring(model, arguments.seed)
+    return ClipScoring(model, arguments.seed, arguments.protocol or "first-mask")
 
 
 def open_scored_clips(arguments: argparse.Namespace) -> tuple[ScoredClips, Input]:

@@ -64,6 +64,7 @@ def bootstrap_intervals(
     """Percentile intervals (95 %) of the means of each column.
 
     Instances of one photo resemble each other, so photos are drawn, each with all its instances.
+    Draws in which no instance of a column counts are left out of its interval.
 
     Args:
         values: K x M, one row per instance.
@@ -87,7 +88,8 @@ def bootstrap_intervals(
         count = min(_RESAMPLES_AT_ONCE, RESAMPLES - start)
         times_drawn = random.multinomial(photos, np.full(photos, 1 / photos), size=count)
         totals = times_drawn @ sums
-        means.append(np.divide(*np.split(totals, 2, axis=1)))
+        with np.errstate(invalid="ignore"):
+            means.append(np.divide(*np.split(totals, 2, axis=1)))
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
+    low, high = np.nanquantile(np.concatenate(means), [tail, 1 - tail], axis=0)
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]

@@ -58,7 +58,7 @@ GUIDE_CHANNELS = (32, 80, 128, 160)
 """Of a guided look that is added to a network, at strides 4, 8, 16, 32."""
 
 TRACK_CHANNELS = (12, 32, 96, 192)
-"""Of the propagation that is added to a network, at strides 4, 8, 16."""
+"""Of the propagation that is added to a network, at strides 2, 4, 8, 16."""
 
 FUSION_CHANNELS = 48
 """Of the fusion that is added to a network with propagation, at stride 8."""

@@ -79,6 +79,13 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--task {options['task']} needs --init, {STARTING[options['task']]}")
     if options["clips"] and options["task"] not in OF_CLIPS:
         parser.error(f"--clips is for --task {' and '.join(OF_CLIPS)}")
+    if "lengths" in config | given and options["task"] not in OF_CLIPS:
+        parser.error(f"--lengths is for --task {' and '.join(OF_CLIPS)}")
+    if options["task"] == "fusion" and min(options["lengths"]) < 3:
+        parser.error(
+            "--task fusion needs --lengths of 3 at least: what lies between a clip's first and "
+            "last frame is merged"
+        )
     if options["clip_share"] and not options["clips"]:
         parser.error("--clip-share needs --clips, where the clips are")
     if options["set_weight"] and not options["data"]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tracenet.data import IGNORE, DataError
+from tracenet.data import IGNORE
 from tracenet.data.clicks import next_click
 from tracenet.data.clips import Clip
 from tracenet.evaluation.answers import Photo
@@ -66,10 +66,6 @@ def followed(
     """
     first = clip.instance_map(0)
     frame = clip.photo(0)
-    if frame.shape[:2] != first.shape:
-        raise DataError(
-            f"{clip.maps[0]} must have the size of its frame, {frame.shape[1]} x {frame.shape[0]}"
-        )
     masks = [first == thing for thing in things]
     if beginning == "tap":
         masks = [_tapped(model, frame, mask) for mask in masks]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -102,7 +102,7 @@ class Corrected:
 
     def open(self, clip: Clip) -> ClipPasses[Any]:
         """One thing of a clip, of which nothing is known."""
-        return ClipPasses(self._programs, _Frames(clip), 1)
+        return ClipPasses(self._programs, _Frames(clip))
 
     def correct(self, frame: Photo, mask: Mask, truth: Mask, known: Mask) -> Mask | None:
         """The mask after the robot's lines; None where it has nothing to draw."""
@@ -174,14 +174,16 @@ def _scribbled(
         mask = model.correct(clip.photo(number), masks[number], truths[number], knowns[number])
         if mask is None:
             continue
-        for place in passes.touch(number, [mask]):
-            masks[place] = passes.things[place][0].mask()
-        masks[number] = mask
+        passes.touch(number, {0: mask})
+        for place in iter(passes.advance, None):
+            result = passes.result(place)
+            assert result is not None  # it is new
+            masks[place] = result.things[0].mask()
         return number
     return None
 
 
-def _worst_first(js: Sequence[float], touched: set[int]) -> Iterator[int]:
+def _worst_first(js: Sequence[float], touched: Collection[int]) -> Iterator[int]:
     """The first frame; then those not scribbled on yet, the least J first."""
     if not js:
         yield 0

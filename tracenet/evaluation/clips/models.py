@@ -11,7 +11,9 @@ from tracenet.evaluation.models import FullNet
 from tracenet.evaluation.propagator import TorchPropagation
 from tracenet.model import DEFAULT_CANVAS, TraceNet
 from tracenet_runtime.image.canvas import Canvas
-from tracenet_runtime.tracking.tracker import Tracker
+from tracenet_runtime.segmenter import TapSegmenter
+from tracenet_runtime.tracking.groups import GroupTracker
+from tracenet_runtime.tracking.tracker import F
 
 
 class ClipModel(Protocol):
@@ -59,9 +61,41 @@ class PropagatingNetwork:
 
     def follow(self, frames: Iterable[Photo], masks: Sequence[Mask]) -> Iterator[list[Mask]]:
         """See :class:`ClipModel`."""
-        tracker = Tracker(self._programs, len(masks))
-        for number, frame in enumerate(frames):
-            if number:
-                yield [tracked.mask() for tracked in tracker.step(number, frame)]
-            else:
-                tracker.touch(0, frame, masks)
+        return _followed(GroupTracker(self._programs, len(masks)), frames, masks)
+
+
+class TrackingBundle:
+    """A bundle that tracks; see :class:`ClipModel`.
+
+    Args:
+        segmenter: of the bundle.
+
+    Raises:
+        BundleError: it does not track.
+    """
+
+    computed = "the programs of a bundle"
+
+    def __init__(self, segmenter: TapSegmenter) -> None:
+        self._segmenter, self._programs = segmenter, segmenter.track_network()
+        tracking = segmenter.bundle.manifest.tracking
+        assert tracking is not None  # it has programs
+        self._rule = tracking.rule
+
+    def tap(self, frame: Photo, x: int, y: int) -> Mask:
+        """See :class:`ClipModel`; as the bundle answers taps."""
+        return self._segmenter.tap(frame, (x, y)).mask
+
+    def follow(self, frames: Iterable[Photo], masks: Sequence[Mask]) -> Iterator[list[Mask]]:
+        """See :class:`ClipModel`."""
+        return _followed(GroupTracker(self._programs, len(masks), self._rule), frames, masks)
+
+
+def _followed(
+    tracker: GroupTracker[F], frames: Iterable[Photo], masks: Sequence[Mask]
+) -> Iterator[list[Mask]]:
+    for number, frame in enumerate(frames):
+        if number:
+            yield [tracked.mask() for tracked in tracker.step(number, frame)]
+        else:
+            tracker.touch(0, frame, masks)

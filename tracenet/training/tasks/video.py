@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tracenet.data import DataError, PhotoDataset
+from tracenet.data import IGNORE, DataError, PhotoDataset
 from tracenet.data.clips import Clip
 from tracenet.data.video import VideoBatch, VideoDataset, VideoInputs
+from tracenet.evaluation.clips.measures import jaccard
 from tracenet.evaluation.propagator import TorchPropagation
 from tracenet.model import TraceNet
 from tracenet.model.memory_read import read_memory
@@ -22,7 +23,7 @@ from tracenet.model.propagation import FrameFeatures
 from tracenet.training.losses.masks import dice_loss, mask_iou
 from tracenet.training.losses.video import bootstrapped_bce
 from tracenet_runtime.tracking.contract import MASK_STRIDE, PLANE_STRIDE
-from tracenet_runtime.tracking.tracker import Tracker
+from tracenet_runtime.tracking.groups import GroupTracker
 
 PRESENCE_WEIGHT = 0.1
 
@@ -90,7 +91,10 @@ class VideoTask:
             raise DataError("no clips are held back to be scored; give --clips")
         programs = TorchPropagation(network)
         scores = [_mean_j(programs, clip) for clip in self._held_back]
-        return {"j": float(np.mean(scores))}
+        found = [score for score in scores if score is not None]
+        if not found:
+            raise DataError("no clip that is held back shows a thing in its first frame")
+        return {"j": float(np.mean(found))}
 
 
 def encoded(network: TraceNet, batch: VideoBatch) -> list[FrameFeatures]:
@@ -190,17 +194,19 @@ def _losses(logits: Tensor, presence: Tensor, batch: VideoBatch) -> dict[str, Te
     }
 
 
-def _mean_j(programs: TorchPropagation, clip: Clip) -> float:
-    """Mean J of a clip's things over its first frames, that of the given masks left out."""
+def _mean_j(programs: TorchPropagation, clip: Clip) -> float | None:
+    """Mean J of a clip's things over its first frames, that of the given masks left out; None where
+    the first frame shows none.
+    """
     first = clip.instance_map(0)
-    things = [int(value) for value in np.unique(first) if value not in (0, 255)]
-    tracker = Tracker(programs, len(things))
+    things = [int(value) for value in np.unique(first) if value not in (0, IGNORE)]
+    if not things:
+        return None
+    tracker = GroupTracker(programs, len(things))
     tracker.touch(0, clip.photo(0), [first == thing for thing in things])
     scores = []
     for number in range(1, min(SCORED_FRAMES, len(clip))):
-        truth = clip.instance_map(number)
+        numbers = clip.instance_map(number)
         for thing, tracked in zip(things, tracker.step(number, clip.photo(number)), strict=True):
-            wanted, mask = truth == thing, tracked.mask()
-            union = int((wanted | mask).sum())
-            scores.append((wanted & mask).sum() / union if union else 1.0)
+            scores.append(jaccard(tracked.mask() & (numbers != IGNORE), numbers == thing))
     return float(np.mean(scores))
