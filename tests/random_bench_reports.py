@@ -12,6 +12,7 @@ from tracenet_bench.schema import (
     SCHEMA_VERSION,
     Accuracy,
     Calibration,
+    ClipMemory,
     Conditions,
     Device,
     Environment,
@@ -120,6 +121,7 @@ def measureds(name: str, photos: int) -> st.SearchStrategy[Measured]:
         | st.builds(Accuracy, *(shares, st.none() | intervals(shares)) * 2, sizes, sizes),
         no_accuracy=st.none() | texts,
         operations=st.lists(operations(stages), max_size=3).map(tuple),
+        clip_memory=st.none() | st.builds(ClipMemory, *[sizes] * 4),
         failure=st.none() | st.builds(Failure, texts, texts),
     )
 

@@ -132,7 +132,7 @@ def test_a_place_is_asked_for_once(bundle: Bundle) -> None:
     subject = TimedSubject(configuration, worker, [])
     subject._photo = 0
     left, right = Tap(0, (10, 0)), Tap(0, (90, 0))
-    samples = [subject.tap_and_correct(tap) for tap in (left, right) * 2]
+    samples = [subject.tap_and_more(tap) for tap in (left, right) * 2]
     assert [set(it.operations) for it in samples] == [{"encode", "undo"}, set()] * 2
     assert samples[0].operations["undo"] == Sample(2.0, {}, 3)
     assert worker.asked == [

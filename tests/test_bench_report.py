@@ -251,10 +251,19 @@ def test_any_report_renders_as_markdown(report: Report) -> None:
     for it, row in zip(report.measured, rows[1:], strict=True):
         for figure in figures_of(it):
             assert any(cell.startswith(figure) for cell in row), figure
-    corrections = next((it for name, it in tables.items() if name.startswith("Corrections")), [])
-    figures = [figures for it in report.measured for figures in operation_figures_of(it)]
-    for shown, row in zip(figures, corrections[1:], strict=True):
-        assert set(shown) <= set(row)
+    for title, names in (
+        ("Corrections", {"encode", "correction", "undo"}),
+        ("Frames of clips", {"frame", "frame_of_three", "fusion"}),
+    ):
+        rows = next((it for name, it in tables.items() if name.startswith(title)), [])
+        figures = [
+            figures
+            for it in report.measured
+            for operation, figures in zip(it.operations, operation_figures_of(it), strict=True)
+            if operation.name in names
+        ]
+        for shown, row in zip(figures, rows[1:], strict=True):
+            assert set(shown) <= set(row)
 
 
 @few_reports

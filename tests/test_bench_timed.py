@@ -96,7 +96,8 @@ def test_memory_above_the_interpreter_and_the_photo_that_was_there(
     log: Path, loaded: int, peak: int, above: int
 ) -> None:
     worker: Any = FakeWorker(log, {}, iter((loaded, peak)))
-    memory = measure_memory(CONFIGURATION, worker, PHOTOS, taps_in_turn(4), interpreter=50_000)
+    subject = TimedSubject(CONFIGURATION, worker, PHOTOS)
+    memory = measure_memory(subject, worker, PHOTOS, taps_in_turn(4), interpreter=50_000)
     assert (memory.photo, memory.peak, memory.above_baseline) == (LARGE, peak, above)
 
 

@@ -1,15 +1,41 @@
 """The command that times taps in a browser beside native ones."""
 
+import base64
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from browser_fixtures import browser as browser
 from browser_fixtures import give_up
 from page_fixtures import built_page as built_page
 from page_fixtures import photos as photos
 from PIL import Image
 from runtime_fixtures import random_photo, write_tiny_bundle
 
-from tracenet_bench import web
+from tracenet_bench import clips, web
+from tracenet_bench.clips import PERIOD, SETTLED, ClipOfPhoto
+from tracenet_bench.web_clips import clip_as_picture, next_in_browser, open_in_browser
+from tracenet_demo.cli import DEFAULT_BUNDLE
+from tracenet_runtime.bundle.files import Bundle
+
+# A segmenter whose streams note the pixels of their frames, after how many of them which place was
+# tapped, and how many masks were read.
+_NOTED = """() => {
+  Object.assign(window, { pushed: [], masks: 0 });
+  const context = new OffscreenCanvas(86, 48).getContext("2d", { willReadFrequently: true });
+  const thing = { get mask() { window.masks += 1; return new Uint8Array(86 * 48); } };
+  const stream = {
+    push: async frame => {
+      context.drawImage(frame, 0, 0);
+      const { data } = context.getImageData(0, 0, 86, 48);
+      window.pushed.push(btoa(String.fromCharCode(...data)));
+      return window.tapped ? { things: [thing] } : null;
+    },
+    tap: async (...at) => { window.tapped = [window.pushed.length, ...at]; },
+  };
+  window.tracenet = { segmenter: { openStream: async () => stream } };
+}"""
 
 
 @pytest.mark.usefixtures("built_page")
@@ -56,6 +82,45 @@ def test_corrections_in_the_browser_beside_native_ones(
     assert len(encode) == len(undo) == 3
     assert list(encoded) == [web.IN_BROWSER, web.OPEN, web.COLD]
     assert list(corrected) == list(undone) == [web.IN_BROWSER, web.OPEN]
+
+
+@pytest.mark.usefixtures("built_page")
+def test_frames_in_the_browser_beside_native_ones(
+    photos: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if web.CHROMIUM is None:
+        give_up("no Chromium is installed: apt-get install chromium")
+    if Bundle.open(DEFAULT_BUNDLE).manifest.tracking is None:
+        give_up("the page's bundle does not track: make page")
+    monkeypatch.setattr(web, "BLOCKS", 2)
+    assert web.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
+    *_, table, note = capsys.readouterr().out.strip().split("\n\n")
+    headings, rows = read(table)
+    assert headings == ["", "median frame, ms", "Chromium takes times that"]
+    assert list(rows) == [web.IN_BROWSER, web.STREAM]
+    assert all(0 < float(median.split()[0]) < 10_000 for median, _ in rows.values())
+    assert rows[web.IN_BROWSER][1] == "-"
+    assert note == "2 times 2 frames in turn, of a stream at 480p with one thing."
+
+
+def test_the_browser_gets_the_frames_of_the_native_stream(
+    browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clips, "FRAME", (48, 86))
+    clip = ClipOfPhoto(random_photo(4, 90, 150))
+    address = f"data:image/png;base64,{base64.b64encode(clip_as_picture(clip)).decode()}"
+    page = browser.new_page()
+    page.evaluate(_NOTED)
+    open_in_browser(page, clip, address)
+    assert len(next_in_browser(page, PERIOD)) == PERIOD
+    tapped, masks, pushed = page.evaluate("() => [window.tapped, window.masks, window.pushed]")
+    page.close()
+    assert tapped == [1, *clip.tapped]
+    assert masks == SETTLED + PERIOD
+    assert len(pushed) == 1 + SETTLED + PERIOD
+    for number, pixels in enumerate(pushed):
+        found = np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(48, 86, 4)
+        assert np.array_equal(found[..., :3], clip[number])
 
 
 def read(table: str) -> tuple[list[str], dict[str, list[str]]]:

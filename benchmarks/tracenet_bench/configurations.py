@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tracenet_bench.schema import Photo, Subject
-from tracenet_runtime.bundle.choice import choose_strategy
+from tracenet_runtime.bundle.choice import choose_strategy, own_strategy
 from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import engine_for
 from tracenet_runtime.errors import TraceNetError
@@ -56,12 +56,15 @@ class Configuration:
         model: what ``models.open_model`` opens, JSON-ready.
         compared_with: names of the configurations that it is a baseline of.
         corrects: whether gestures after a tap correct its mask.
+        tracks: whether it carries things through clips; of the schedules of a bundle its own
+            strategy alone, as it makes no difference.
     """
 
     subject: Subject
     model: Mapping[str, Any]
     compared_with: tuple[str, ...] = ()
     corrects: bool = False
+    tracks: bool = False
 
     @property
     def name(self) -> str:
@@ -123,7 +126,13 @@ def of_bundle(
         "canvas": canvas,
         "threads": threads,
     }
-    return Configuration(subject, model, corrects=isinstance(strategy, Guided))
+    own = strategy == own_strategy(manifest.schedules, manifest.strategy)
+    return Configuration(
+        subject,
+        model,
+        corrects=isinstance(strategy, Guided),
+        tracks=own and manifest.tracking is not None,
+    )
 
 
 def _canvas(size: Size) -> str:

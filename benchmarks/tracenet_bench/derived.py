@@ -47,13 +47,15 @@ def with_figures(
 
 def operations_of(taken: Sequence[Sample], taps: int, seed: int) -> tuple[Operation, ...]:
     """What went with taps, of those that it went with; ``taken`` as for :func:`with_figures`."""
-    corrected = [sample for sample in taken if sample.operations]
-    different = sum(bool(sample.operations) for sample in taken[:taps])
     found = []
-    for name in get_args(OperationName) if corrected else ():
-        operations = [sample.operations[name] for sample in corrected]
+    for name in get_args(OperationName):
+        with_it = [sample for sample in taken if name in sample.operations]
+        if not with_it:
+            continue
+        different = sum(name in sample.operations for sample in taken[:taps])
+        operations = [sample.operations[name] for sample in with_it]
         samples = [operation.milliseconds for operation in operations]
-        whole = [sample.milliseconds for sample in corrected]
+        whole = [sample.milliseconds for sample in with_it]
         of_tap, of_tap_interval = paired_ratio(samples, whole, different, seed)
         found.append(
             Operation(

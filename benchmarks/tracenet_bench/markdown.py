@@ -10,7 +10,7 @@ from tracenet_bench.conditions import (
     projected_sentence,
 )
 from tracenet_bench.missing_tables import not_projected_table, not_scored_table
-from tracenet_bench.operation_tables import operation_table
+from tracenet_bench.operation_tables import clip_memory_table, clip_table, operation_table
 from tracenet_bench.schema import Report
 from tracenet_bench.tables import (
     Row,
@@ -41,6 +41,8 @@ def markdown(report: Report) -> str:
         (f"Shares of a tap{heading}", stage_table(report)),
         (f"Programs{heading}", program_table(report)),
         (f"Corrections{heading}", operation_table(report)),
+        (f"Frames of clips{heading}", clip_table(report)),
+        (f"Memory of a clip{heading}", clip_memory_table(report)),
         (f"Failures{heading}", failure_table(report)),
         (f"Not scored{heading}", not_scored_table(report)),
     ]

@@ -155,9 +155,11 @@ class _Bench:
         interpreter = interpreter_memory()
         for one in tqdm(configurations, unit="configuration", desc="memory"):
             with self._start(one) as worker:
+                subject = TimedSubject(one, worker, self.photos)
                 try:
-                    memory = measure_memory(one, worker, self.photos, self.taps, interpreter)
+                    memory = measure_memory(subject, worker, self.photos, self.taps, interpreter)
                     self._note(one.name, memory=memory)
+                    self._note(one.name, clip_memory=subject.clip_memory())
                 except WorkerFailed as failed:
                     self._note(one.name, failure=failed.failure)
 
@@ -176,7 +178,7 @@ class _Bench:
                     subjects[one.name] = subject
                 except WorkerFailed as failed:
                     self._note(one.name, failure=failed.failure)
-            tapped = {name: subject.tap_and_correct for name, subject in subjects.items()}
+            tapped = {name: subject.tap_and_more for name, subject in subjects.items()}
             self.samples = take_samples(tapped, self.taps, self.options.rules)
             for name, subject in tqdm(subjects.items(), unit="configuration", desc="throughput"):
                 failure = self.samples[name].failure

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from tracenet_bench.clips import TimedClip, memory_of_clip
 from tracenet_bench.corrections import Shown, Took, correct, place_to_correct, show, stages_of
 from tracenet_runtime.bundle.choice import choose_strategy
 from tracenet_runtime.bundle.files import Bundle
@@ -64,6 +66,7 @@ class BundleModel:
     """A bundle on an engine."""
 
     def __init__(self, wanted: Mapping[str, Any], observe: Observe | None = None) -> None:
+        self._wanted = wanted
         bundle = Bundle.open(wanted["bundle"])
         engine = wanted["engine"] or engine_for(bundle.manifest.target)
         if observe and engine == "onnxruntime":
@@ -88,6 +91,22 @@ class BundleModel:
     def figures(self, photo: Photo, result: Shown) -> tuple[Stages, int | None]:
         """Multiply-adds are those of a photo that was not encoded before."""
         return stages_of(result.answer) | {"paste": result.paste}, result.answer.macs
+
+    def tracker(self, photo: Photo) -> TimedClip:
+        """A clip of this photo; of a bundle that tracks only."""
+        return TimedClip(self._tracking, photo)
+
+    def memory_of_clip(self, photo: Photo, frames: Sequence[int]) -> list[int]:
+        """See :func:`clips.memory_of_clip`."""
+        return memory_of_clip(self._tracking, photo, frames)
+
+    @functools.cached_property
+    def _tracking(self) -> TapSegmenter:
+        """Opened again, by an app's own way, when a first clip is: taps' memory is without it."""
+        wanted = self._wanted
+        return TapSegmenter.load(
+            wanted["bundle"], engine=wanted["engine"], threads=wanted["threads"], verify=False
+        )
 
     def place_to_correct(self, photo: Photo, at: At) -> At | None:
         """See :func:`corrections.place_to_correct`; for a guided look only."""

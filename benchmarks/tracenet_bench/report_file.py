@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 
 from tracenet_bench.schema import SCHEMA_VERSION, Report
 from tracenet_runtime.errors import OutputError, TraceNetError
-from tracenet_runtime.files import replacing
+from tracenet_runtime.files import check_writing, replacing
 
 
 class ReportError(TraceNetError):
@@ -94,16 +94,9 @@ def check_writable(path: Path) -> None:
             raise OutputError(f"{path} is a folder; name a file in it")
         if not path.parent.is_dir():
             raise OutputError(f"{path.parent} does not exist; make it, or name another file")
-        with replacing(path):
-            raise _OnlyTriedError
-    except _OnlyTriedError:
-        return
+        check_writing(replacing(path))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-class _OnlyTriedError(Exception):
-    """Keeps what was opened from taking the place of the file."""
 
 
 class _Damaged(Exception):  # noqa: N818 - reads as what happened

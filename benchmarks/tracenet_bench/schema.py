@@ -14,7 +14,7 @@ SCHEMA_VERSION = 3
 
 Interval = tuple[float, float]
 Kind = Literal["bundle", "outside", "cost-only"]
-OperationName = Literal["encode", "correction", "undo"]
+OperationName = Literal["encode", "correction", "undo", "frame", "frame_of_three", "fusion"]
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,8 @@ class Failure:
     """The stage at which a configuration failed, and why, in a sentence.
 
     Stages are ``start`` (of the process), ``load``, ``photo`` (reading it), ``first tap``, ``tap``,
-    ``correction``, ``stream``, ``check`` (of golden taps), ``memory``, or, where the process that
-    measures memory got so far, ``engine/<program>``.
+    ``correction``, ``clip``, ``stream``, ``check`` (of golden taps), ``memory``, or, where the
+    process that measures memory got so far, ``engine/<program>``.
     """
 
     stage: str
@@ -191,11 +191,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Operation:
-    """What a guided look's session does besides first taps; each after a tap, in its round.
+    """What sessions do besides first taps; each after a tap, in its round.
 
     Attributes:
-        name: ``encode``, of the tap's tile, from photo to features; ``correction``, a negative tap
-            on that tile, which it leaves where it is, to its mask; ``undo`` of that, to the mask.
+        name: of a guided look ``encode``, of the tap's tile, from photo to features;
+            ``correction``, a negative tap on that tile, which it leaves where it is, to its mask;
+            ``undo`` of that, to the mask. Of a bundle that tracks ``frame``, the next of a clip at
+            480p with one thing, from its pixels to the mask; ``frame_of_three`` things; ``fusion``,
+            of a thing in a frame with an older mask.
         taps: how many different ones it went with; the corrections of the others move the tile.
         samples: of every time, in order.
         p50, interval: of the samples, as in ``Steady``.
@@ -213,6 +216,21 @@ class Operation:
     of_tap_interval: Interval
     shares: Mapping[str, float] | None
     macs: float | None
+
+
+@dataclass(frozen=True)
+class ClipMemory:
+    """The process's resident memory in a stream of frames at 480p, with one thing.
+
+    Attributes:
+        first, last: numbers of the frames after which it was looked at.
+        at_first, at_last: what it was then.
+    """
+
+    first: int
+    last: int
+    at_first: int
+    at_last: int
 
 
 @dataclass(frozen=True)
@@ -234,7 +252,9 @@ class Measured:
             fp32, at as many threads.
         accuracy: None where photos are not annotated, it is cost-only, or ``no_accuracy`` says why.
         no_accuracy: why it could not be scored, in a sentence; the other figures hold all the same.
-        operations: of a guided look, one of each name; none where no correction stays on its tile.
+        operations: of a guided look and of a bundle that tracks, one of each name; none of a guided
+            look where no correction stays on its tile.
+        clip_memory: of a bundle that tracks.
     """
 
     subject: Subject
@@ -250,6 +270,7 @@ class Measured:
     accuracy: Accuracy | None = None
     no_accuracy: str | None = None
     operations: tuple[Operation, ...] = ()
+    clip_memory: ClipMemory | None = None
     failure: Failure | None = None
 
 

@@ -11,8 +11,11 @@ from tracenet_bench.configurations import Configuration
 from tracenet_bench.memory import arenas_logged
 from tracenet_bench.photos import DecodedPhoto
 from tracenet_bench.sampling import Sample, Tap
-from tracenet_bench.schema import Memory, Subject
+from tracenet_bench.schema import ClipMemory, Memory, Subject
 from tracenet_bench.session import Worker
+
+MEMORY_FRAMES = (30, 3000)
+"""After which the memory of a clip is looked at."""
 
 STREAM_SECONDS = 5.0
 """Of all photos together, for the throughput; longer where its taps take longer once."""
@@ -63,18 +66,31 @@ class TimedSubject:
         reply = self._worker.ask(stage, "tap", at=tap.at)
         return Sample(reply["milliseconds"], reply["stages"], reply["macs"])
 
-    def tap_and_correct(self, tap: Tap) -> Sample:
-        """One tap; then, where it can be corrected on its tile, what corrections take."""
+    def tap_and_more(self, tap: Tap) -> Sample:
+        """One tap; then, where it can be corrected on its tile, what corrections take, and where
+        things are tracked, what a frame of a clip of the photo does.
+        """
         sample = self.tap(tap)
-        if not self._configuration.corrects:
-            return sample
+        took = self._correct(tap) if self._configuration.corrects else {}
+        if self._configuration.tracks:
+            took |= self._worker.ask("clip", "track")
+        return replace(sample, operations={name: Sample(**each) for name, each in took.items()})
+
+    def _correct(self, tap: Tap) -> dict[str, Any]:
         if tap not in self._places:
             self._places[tap] = self._worker.ask("correction", "place", at=tap.at)["place"]
         place = self._places[tap]
         if place is None:
-            return sample
-        reply = self._worker.ask("correction", "correct", at=tap.at, place=place)
-        return replace(sample, operations={name: Sample(**took) for name, took in reply.items()})
+            return {}
+        return self._worker.ask("correction", "correct", at=tap.at, place=place)
+
+    def clip_memory(self) -> ClipMemory | None:
+        """Of a long clip of the first photo; None where nothing is tracked."""
+        if not self._configuration.tracks:
+            return None
+        self._take_photo(0)
+        reply = self._worker.ask("clip", "clip_memory", frames=MEMORY_FRAMES)
+        return ClipMemory(*MEMORY_FRAMES, *reply["resident"])
 
     def taps_per_second(self, taps: Sequence[Tap]) -> float:
         """Over a stream that takes every tap equally often, on one photo after the other.
@@ -105,7 +121,7 @@ class TimedSubject:
 
 
 def measure_memory(
-    configuration: Configuration,
+    subject: TimedSubject,
     worker: Worker,
     photos: Sequence[DecodedPhoto],
     taps: Sequence[Tap],
@@ -116,7 +132,6 @@ def measure_memory(
     Raises:
         WorkerFailed: at a call of the engine, where it got that far.
     """
-    subject = TimedSubject(configuration, worker, photos)
     subject.load(observed=True)
     loaded = subject.peak_memory()
     for tap in taps:

@@ -1,4 +1,4 @@
-"""The command that times taps in a browser beside the native engine's, on the same taps in turn."""
+"""The command that times taps and frames in a browser beside the native engine's, in turn."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
+from tracenet_bench.clips import SETTLED, ClipOfPhoto, followed
 from tracenet_bench.corrections import Photo, place_to_correct
 from tracenet_bench.counting_server import CountingServer
+from tracenet_bench.web_clips import clip_as_picture, next_in_browser, open_in_browser
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_runtime import PhotoSession, TapResult, TapSegmenter, TraceNetError, load_photo
@@ -39,10 +42,11 @@ CHROMIUM = next(
 """Of the system; where it has none, Playwright's own is used, if it was installed."""
 
 IN_BROWSER, OPEN, COLD = "Chromium", "native, photo open", "native, photo new to each tap"
+STREAM = "native, in a stream"
 
 _WARM_UP = 2
 _SEED = 0
-_PHOTO = "photo-of-the-benchmark"
+_PHOTO, _CLIP = "photo-of-the-benchmark", "clip-of-the-benchmark.png"
 
 # The mask is read, here and natively, because it is made at its first use. Each tap begins a new
 # thing, where a guided look would correct the one before, and on a tile that is not encoded: a box
@@ -76,7 +80,7 @@ _OPEN = f"""async () => {{
 
 At = tuple[int, int]
 Stages = Mapping[str, float]
-Timeable = Literal["tap", "encode", "correction", "undo"]
+Timeable = Literal["tap", "encode", "correction", "undo", "frame"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Timed:
 
 
 TapAll = Callable[[Sequence[Tap]], Iterable[Timed]]
-"""What makes all taps, with their corrections where it has a session."""
+"""What makes all taps, with their corrections where it has a session; or takes as many frames."""
 
 
 class BrowserError(TraceNetError):
@@ -131,7 +135,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = ToolParser(
         prog="python -m tracenet_bench.web",
-        description="Time taps and corrections in Chromium beside ONNX Runtime's on this machine.",
+        description="Time taps, corrections and frames of clips in Chromium beside ONNX Runtime's "
+        "on this machine.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -164,6 +169,10 @@ def _run(arguments: argparse.Namespace) -> None:
     taps = [
         Tap(at, place_to_correct(native, photo, at) if session.corrects else None) for at in places
     ]
+    tracks = native.bundle.manifest.tracking is not None
+    if tracks:
+        clip = ClipOfPhoto(photo)
+        assets[_CLIP] = Asset(clip_as_picture(clip), _CLIP)
 
     with CountingServer(assets, "127.0.0.1", 0) as server, _chromium() as page:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -179,26 +188,29 @@ def _run(arguments: argparse.Namespace) -> None:
         if threads != arguments.threads:
             raise BrowserError(f"The page runs on {threads} threads; give --threads {threads}.")
         page.evaluate(_OPEN)
-        taken = _in_turn(
-            {
-                IN_BROWSER: partial(_tap_in_browser, page),
-                OPEN: partial(_tap_in_session, session),
-                COLD: partial(_tap_natively, native, photo),
-            },
-            taps,
-        )
+        ways: dict[str, TapAll] = {
+            IN_BROWSER: partial(_tap_in_browser, page, tracks=tracks),
+            OPEN: partial(_tap_in_session, session),
+            COLD: partial(_tap_natively, native, photo),
+        }
+        if tracks:
+            open_in_browser(page, clip, _CLIP)
+            ways[STREAM] = partial(_take_frames, islice(followed(native, clip), SETTLED, None))
+        taken = _in_turn(ways, taps)
         server.shutdown()
     corrected = sum(tap.place is not None for tap in taps)
     tables = [
-        _table(taken, name, len(taps) if name in ("tap", "encode") else corrected)
+        _table(taken, name, corrected if name in ("correction", "undo") else len(taps))
         for name in taken[IN_BROWSER]
     ]
     print_results("\n\n".join(tables))
 
 
-def _tap_in_browser(page: Page, taps: Sequence[Tap]) -> Iterator[Timed]:
+def _tap_in_browser(page: Page, taps: Sequence[Tap], tracks: bool) -> Iterator[Timed]:
     for it in page.evaluate(_TAP_ALL, [vars(tap) for tap in taps]):
         yield from _known(Timed(it["name"], it["milliseconds"], it["stages"]))
+    if tracks:
+        yield from _take_frames(next_in_browser(page, len(taps)), taps)
 
 
 def _tap_in_session(session: PhotoSession, taps: Sequence[Tap]) -> Iterator[Timed]:
@@ -216,6 +228,11 @@ def _tap_in_session(session: PhotoSession, taps: Sequence[Tap]) -> Iterator[Time
 def _tap_natively(native: TapSegmenter, photo: Photo, taps: Sequence[Tap]) -> Iterator[Timed]:
     for tap in taps:
         yield from _timed("tap", partial(native.tap, photo, tap.at))
+
+
+def _take_frames(frames: Iterable[float], taps: Sequence[Tap]) -> Iterator[Timed]:
+    """As many as there are taps, each with the milliseconds that it took."""
+    return (Timed("frame", took, {}) for took in islice(frames, len(taps)))
 
 
 def _timed(name: Timeable, answer: Callable[[], TapResult | None]) -> Iterator[Timed]:
@@ -264,6 +281,8 @@ def _table(ways: Ways, what: Timeable, taps: int) -> str:
         shares = [percent(way.stages.get(stage, 0.0) / sum(times)) for stage in names]
         rows.append(Row(name, (median, NONE if name == IN_BROWSER else ratio, *shares)))
     note = f"{BLOCKS} times {taps} taps in turn, in Chromium on an open photo."
+    if what == "frame":
+        note = f"{BLOCKS} times {taps} frames in turn, of a stream at 480p with one thing."
     headings = ("", f"median {what}, ms", "Chromium takes times that", *names)
     return table_markdown(Table(headings, tuple(rows), (note,)))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from tracenet_bench.clips import TimedClip
     from tracenet_bench.models import BundleModel, Model
 
 Reply = dict[str, Any]
@@ -32,6 +33,8 @@ class Server:
         self._model: Model | None = None
         self._observed = False
         self._photo: npt.NDArray[np.uint8] | None = None
+        self._path = ""
+        self._clips: dict[str, TimedClip] = {}
 
     def answer(self, request: Mapping[str, Any]) -> Reply:
         """The reply to a command; whatever goes wrong is a reply too."""
@@ -67,7 +70,7 @@ class Server:
         import numpy as np
 
         self._photo = None  # never two at a time: they would count as the model's memory
-        self._photo = np.load(request["path"])
+        self._photo, self._path = np.load(request["path"]), request["path"]
         return {}
 
     def do_tap(self, request: Mapping[str, Any]) -> Reply:
@@ -88,14 +91,26 @@ class Server:
 
     def do_place(self, request: Mapping[str, Any]) -> Reply:
         """Where a correction of what a tap gives stays on its tile, or null."""
-        model, photo = self._guided()
+        model, photo = self._bundle()
         return {"place": model.place_to_correct(photo, tuple(request["at"]))}
 
     def do_correct(self, request: Mapping[str, Any]) -> Reply:
         """What corrects a tap at ``at``, at ``place``: figures as a tap's, by operation."""
-        model, photo = self._guided()
+        model, photo = self._bundle()
         at, place = tuple(request["at"]), tuple(request["place"])
         return {name: vars(took) for name, took in model.correct(photo, at, place).items()}
+
+    def do_track(self, request: Mapping[str, Any]) -> Reply:
+        """What it takes to carry things to the next frame of a clip of the photo, by operation."""
+        model, photo = self._bundle()
+        if self._path not in self._clips:
+            self._clips[self._path] = model.tracker(photo)
+        return {name: vars(took) for name, took in self._clips[self._path].next().items()}
+
+    def do_clip_memory(self, request: Mapping[str, Any]) -> Reply:
+        """The resident memory early and late in a long clip of the photo, in bytes."""
+        model, photo = self._bundle()
+        return {"resident": model.memory_of_clip(photo, request["frames"])}
 
     def do_stream(self, request: Mapping[str, Any]) -> Reply:
         """Taps one after the other, each equally often, until so many seconds are over."""
@@ -115,7 +130,7 @@ class Server:
 
         return {"peak": peak_resident()}
 
-    def _guided(self) -> tuple[BundleModel, npt.NDArray[np.uint8]]:
+    def _bundle(self) -> tuple[BundleModel, npt.NDArray[np.uint8]]:
         from tracenet_bench.models import BundleModel
 
         assert isinstance(self._model, BundleModel)
