@@ -13,6 +13,11 @@ export class PhotoError extends TraceNetError {
   override name = "PhotoError";
 }
 
+/** A frame of a clip does not exist, or is not of the clip's size. */
+export class FrameError extends TraceNetError {
+  override name = "FrameError";
+}
+
 /** A gesture cannot be used: it is off the photo, empty, or nothing is there that it changes. */
 export class GestureError extends TraceNetError {
   override name = "GestureError";
@@ -26,6 +31,11 @@ export class TapOutsidePhoto extends GestureError {
 /** The bundle is missing, damaged, altered, malformed, or of another schema version. */
 export class BundleError extends TraceNetError {
   override name = "BundleError";
+}
+
+/** A file of the bundle cannot be fetched: there is no connection. */
+export class BundleUnreachable extends BundleError {
+  override name = "BundleUnreachable";
 }
 
 /** The error for a bundle whose parts do not fit together: `what` is wrong, as a clause. */
@@ -51,7 +61,7 @@ export class UnknownLevel extends TraceNetError {
   override name = "UnknownLevel";
 }
 
-/** The session on a photo was closed; open the photo again. */
+/** The session on a photo, clip or stream was closed; open that again. */
 export class SessionClosed extends TraceNetError {
   override name = "SessionClosed";
 }
@@ -64,9 +74,11 @@ export class OutOfMemory extends TraceNetError {
 /** By name, because a build shortens the names of classes. */
 const CLASSES: Readonly<Record<string, typeof TraceNetError>> = {
   PhotoError,
+  FrameError,
   GestureError,
   TapOutsidePhoto,
   BundleError,
+  BundleUnreachable,
   EngineUnavailable,
   UnknownLevel,
   SessionClosed,

@@ -3,7 +3,9 @@ export type { Candidate, ComputedRegion, Probability, TapResult } from "./answer
 export type { EngineReport } from "./engines/onnxruntime.ts";
 export {
   BundleError,
+  BundleUnreachable,
   EngineUnavailable,
+  FrameError,
   GestureError,
   OutOfMemory,
   PhotoError,
@@ -12,10 +14,14 @@ export {
   TraceNetError,
   UnknownLevel,
 } from "./errors.ts";
+export { FrameSession } from "./frameSession.ts";
 export type { Placement } from "./image/geometry.ts";
 export type { ProbabilityMap } from "./image/mask.ts";
-export type { Photo } from "./image/photo.ts";
+export type { FramePicture, Photo } from "./image/photo.ts";
 export type { Box, Point, Size } from "./rectangles.ts";
 export { TapSegmenter, type LoadOptions } from "./segmenter.ts";
 export { PhotoSession, type ScribbleOptions, type TapOptions } from "./session.ts";
+export { FRAME_STATES } from "./tracking/known.ts";
+export type { FrameResult, ThingResult } from "./tracking/results.ts";
+export { StreamSession, VideoSession, type FrameSource, type VideoOptions } from "./video.ts";
 export type { BundleInfo, LoadProgress } from "./worker/protocol.ts";

@@ -8,6 +8,7 @@ import type { Size } from "./rectangles.ts";
 import { PhotoSession, type TapOptions } from "./session.ts";
 import { Connection } from "./worker/connection.ts";
 import type { BundleInfo, Loaded, LoadProgress } from "./worker/protocol.ts";
+import { StreamSession, VideoSession, type FrameSource, type VideoOptions } from "./video.ts";
 
 export interface LoadOptions {
   /** A schedule's name, for one look by it, or the name of the bundle's strategy, the default. */
@@ -49,17 +50,12 @@ export class TapSegmenter {
   static async load(url: string | URL, options: LoadOptions = {}): Promise<TapSegmenter> {
     const { schedule, canvas, threads, verify = true, onProgress, signal } = options;
     signal?.throwIfAborted();
-    const connection = new Connection(onProgress);
+    const connection = new Connection();
     const abort = () => connection.close(signal?.reason);
     signal?.addEventListener("abort", abort);
     try {
-      const loaded = await connection.ask("load", {
-        base: folderUrl(url),
-        schedule,
-        canvas,
-        threads,
-        verify,
-      });
+      const request = { base: folderUrl(url), schedule, canvas, threads, verify };
+      const loaded = await connection.ask("load", request, { onProgress });
       return new TapSegmenter(connection, loaded);
     } catch (error) {
       connection.close(error);
@@ -87,6 +83,29 @@ export class TapSegmenter {
    */
   async tap(photo: Photo, x: number, y: number, { level }: TapOptions = {}): Promise<TapResult> {
     return tapResult(await this.connection.ask("tap", { photo, at: { x, y }, level }));
+  }
+
+  /**
+   * Open a clip, for gestures on any of its frames and masks in all others.
+   *
+   * With the first clip or stream what only they need is fetched, checked and opened. Several may be
+   * open; each is the caller's to close. Rejects with a `BundleError` where the bundle does not
+   * track (`bundle.tracks`), or not as its golden clip, with `FrameError` for a clip without
+   * frames, and with the signal's reason when that aborts.
+   */
+  async openVideo(frames: FrameSource, options: VideoOptions = {}): Promise<VideoSession> {
+    const { size, length } = frames;
+    const request = { size: { height: size.height, width: size.width }, length };
+    const clip = await this.connection.ask("openVideo", request, options);
+    return new VideoSession(this.connection, clip, frames);
+  }
+
+  /** Open a stream of frames, as `openVideo` does a clip; of what passed nothing is kept. */
+  async openStream(options: VideoOptions = {}): Promise<StreamSession> {
+    return new StreamSession(
+      this.connection,
+      await this.connection.ask("openStream", null, options),
+    );
   }
 
   /** Replay all golden taps; rejects with a `BundleError` for the first that differs. */

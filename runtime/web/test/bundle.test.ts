@@ -2,11 +2,11 @@
 
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { fetchBundle } from "../src/bundle/files.ts";
+import { fetchBundle, fetchTracking } from "../src/bundle/files.ts";
 import { BundleError } from "../src/errors.ts";
 import tiny from "./fixtures/tiny.json";
 import { noise } from "./seeded.ts";
-import { tinyJson, tinyTable, type Json } from "./tiny.ts";
+import { tinyJson, tinyTable, trackingJson, type Json } from "./tiny.ts";
 
 const BASE = "https://example.org/demo/bundle/";
 
@@ -17,7 +17,8 @@ let fetched: string[];
 beforeEach(() => {
   const mask = { size: [1, 1], counts: "1" };
   const taps = [{ at: [1, 2], level: "P3", score: 0.5, box: [0, 0, 1, 1], mask_rle: mask }];
-  const golden = { schedules: tiny.manifest.schedules.map(() => taps), strategy: taps, sessions: [] };
+  const schedules = tiny.manifest.schedules.map(() => taps);
+  const golden = { schedules, strategy: taps, sessions: [], clips: [] };
   const bytes = (content: string) => Uint8Array.from(new TextEncoder().encode(content));
   files = new Map([
     ["table.bin", new Uint8Array(tinyTable.buffer as ArrayBuffer)],
@@ -43,8 +44,10 @@ beforeEach(() => {
 afterEach(() => vi.unstubAllGlobals());
 
 /** Write the manifest, with the files as they are, after a change. */
-function list(change: (manifest: Json) => void = () => undefined): void {
-  const manifest = tinyJson();
+function list(
+  change: (manifest: Json) => void = () => undefined,
+  manifest: Json = tinyJson(),
+): void {
   files.delete("manifest.json");
   const records = [...files].map(([path, content]) => [
     path,
@@ -131,4 +134,53 @@ test("a table of another length, other golden answers", async () => {
   files.set("golden.json", Uint8Array.from(new TextEncoder().encode('{"schedules": []}')));
   list();
   await refused(/must have 3 elements/);
+});
+
+/** The tiny bundle of a network that tracks, with weights for that in a file of their own. */
+function listTracking(): void {
+  const json = trackingJson();
+  for (const { file } of Object.values(json["programs"]!)) {
+    const path = file as unknown as string;
+    if (!files.has(path)) files.set(path, new Uint8Array(noise(path.length, 50)));
+  }
+  files.set("programs/tracking.bin", new Uint8Array(noise(3, 4000)));
+  list(undefined, json);
+}
+
+const nothing = () => undefined;
+
+test("what only clips need is fetched when it is asked for, and nothing twice", async () => {
+  listTracking();
+  const bundle = await fetchBundle(BASE, undefined, undefined, nothing);
+  expect(fetched.filter((path) => path.includes("track"))).toEqual([]);
+  fetched.length = 0;
+  const progress: [number, number][] = [];
+  const { signal } = new AbortController();
+  const tell = (...step: [number, number]) => progress.push(step);
+  const { tracking } = bundle.manifest;
+  const programs = await fetchTracking(bundle, tracking!, tell, signal);
+  const wanted = ["frame", "value", "decode", "fuse"].map((part) => `programs/track_${part}.onnx`);
+  expect(fetched.sort()).toEqual([...wanted, "programs/tracking.bin"].sort());
+  expect(progress.at(-1)).toEqual([4200, 4200]);
+  const { model, externalData } = programs.get("track_decode")!;
+  expect(model).toEqual(files.get("programs/track_decode.onnx"));
+  expect(new Map(externalData.map(({ path, data }) => [path, data]))).toEqual(
+    new Map(["weights.bin", "tracking.bin"].map((path) => [path, files.get(`programs/${path}`)])),
+  );
+});
+
+test("what clips need is checked, and given up", async () => {
+  listTracking();
+  const bundle = await fetchBundle(BASE, undefined, undefined, nothing);
+  const open = (signal: AbortSignal) =>
+    fetchTracking(bundle, bundle.manifest.tracking!, nothing, signal);
+  const altered = files.get("programs/tracking.bin")!.slice();
+  altered[7]! ^= 1;
+  files.set("programs/tracking.bin", altered);
+  await expect(open(new AbortController().signal)).rejects.toThrow(/altered or damaged/);
+  files.delete("programs/tracking.bin");
+  await expect(open(new AbortController().signal)).rejects.toThrow(/lacks its file/);
+  vi.stubGlobal("fetch", (_: URL, init?: RequestInit) => Promise.reject(init!.signal!.reason));
+  const reason = new Error("no longer wanted");
+  await expect(open(AbortSignal.abort(reason))).rejects.toBe(reason);
 });

@@ -18,6 +18,7 @@ import {
 import { MAX_PIXELS, overWhite, whyUndecodable } from "../src/image/photo.ts";
 import { decodeRle } from "../src/image/rle.ts";
 import { computeSha256, sha256 } from "../src/bundle/sha256.ts";
+import { encodeRle } from "./rle.ts";
 import { noise, seededNumbers, wholeNumber } from "./seeded.ts";
 
 test("our SHA-256 is the browser's", async () => {
@@ -31,30 +32,6 @@ test("our SHA-256 is the browser's", async () => {
     computeSha256(noise(1, 100).slice(7, 71)),
   );
 });
-
-/** pycocotools' encoding, from its definition. */
-function encodeRle(mask: Uint8Array, height: number, width: number): string {
-  const runs: number[] = [0];
-  for (let i = 0; i < mask.length; i++) {
-    const value = mask[(i % height) * width + Math.floor(i / height)]!;
-    if (value !== (runs.length - 1) % 2) runs.push(0);
-    runs[runs.length - 1]! += 1;
-  }
-  return runs
-    .map((run, i) => (i > 2 ? run - runs[i - 2]! : run))
-    .map((number) => {
-      let text = "";
-      for (let more = true; more; ) {
-        let bits = number & 31;
-        number >>= 5;
-        more = bits & 16 ? number !== -1 : number !== 0;
-        if (more) bits |= 32;
-        text += String.fromCharCode(bits + 48);
-      }
-      return text;
-    })
-    .join("");
-}
 
 test("run lengths are decoded", () => {
   expect([...decodeRle(2, 3, "132")]).toEqual([0, 1, 0, 1, 1, 0]); // columns 0 1, 1 1, 0 0

@@ -15,9 +15,10 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   graph: ["base"],
   answer: ["base", "image", "graph"],
   strategies: ["base", "image", "graph", "answer"],
-  bundle: ["base", "image", "graph", "answer", "strategies"],
+  tracking: ["base", "image", "graph", "answer"],
+  bundle: ["base", "image", "graph", "answer", "strategies", "tracking"],
   engines: ["base", "graph"],
-  worker: ["base", "image", "graph", "answer", "strategies", "bundle", "engines"],
+  worker: ["base", "image", "graph", "answer", "strategies", "tracking", "bundle", "engines"],
 };
 
 /** Module -> the modules that it imports, as paths from ROOT. */

@@ -116,6 +116,32 @@ describe("the bundle's cache", () => {
     expect(storage.all.size).toBe(1);
   });
 
+  it("takes what clips need of a changed bundle where that was stored of the one before", async () => {
+    const ofClips = (text: string) => {
+      const files = new Map(bundleOf({ "table.bin": text, "programs/track.onnx": text }));
+      const manifest = JSON.parse(files.get("manifest.json")!);
+      manifest.programs = { track: { file: "programs/track.onnx" } };
+      manifest.tracking = { programs: { frame: "track" } };
+      return files.set("manifest.json", JSON.stringify(manifest));
+    };
+    for (const isOpened of [false, true]) {
+      storage.all.clear();
+      server = ofClips("old");
+      const cache = new BundleCache(ROOT);
+      await cache.complete();
+      if (isOpened) await cache.file("programs/track.onnx", TAB);
+      server = ofClips("new");
+      fetched = [];
+      expect(await cache.complete()).toBe(true);
+      expect(storage.all.size).toBe(1);
+      expect(fetched.includes("programs/track.onnx")).toBe(isOpened);
+      server = null;
+      const offline = new BundleCache(ROOT).file("programs/track.onnx", OTHER_TAB);
+      if (isOpened) expect(await text(offline)).toBe("new");
+      else await expect(offline).rejects.toThrow("no network");
+    }
+  });
+
   it("goes on with the bundle before while the changed one is not whole", async () => {
     await new BundleCache(ROOT).complete();
     server = second;

@@ -47,6 +47,21 @@ describe("the bundle's manifest", () => {
     expect(manifest && neededFiles(manifest)).toEqual(["table.bin", "programs/a.onnx"]);
   });
 
+  it("leaves what only clips need to the first clip", () => {
+    const manifest = {
+      programs: { tap: { file: "programs/tap.onnx" }, follow: { file: "programs/follow.onnx" } },
+      tracking: { programs: { frame: "follow" } },
+      files: {
+        "programs/tap.onnx": file,
+        "programs/follow.onnx": file,
+        "programs/weights.bin": file,
+        "programs/tracking.bin": file,
+      },
+    };
+    expect(neededFiles(manifest)).toEqual(["programs/tap.onnx", "programs/weights.bin"]);
+    expect(neededFiles({ ...manifest, tracking: null })).toEqual(Object.keys(manifest.files));
+  });
+
   it.each([
     "",
     "<!doctype html>",

@@ -86,6 +86,7 @@ class Recorder {
 }
 
 const photoOf = (name: string): OpenPhoto => ({
+  noun: "photo",
   file: new Blob([name]),
   name,
   height: 1,

@@ -23,7 +23,7 @@ describe("offline use", () => {
       serviceWorker: { register: () => Promise.resolve({ active }) },
     });
     const { startOffline } = await import("../page/offline.ts");
-    const isStored = startOffline(Promise.resolve({} as TapSegmenter));
+    const isStored = startOffline(Promise.resolve({ bundle: {} } as TapSegmenter));
     await vi.runAllTimersAsync();
     expect(await isStored).toBe(false);
     expect(note.textContent).toContain("not stored for offline use yet");

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { blurOutside } from "../page/backdrop.ts";
 import { blur } from "../page/blur.ts";
 import { softRows } from "../page/feather.ts";
-import { paintOverlay } from "../page/overlay.ts";
+import { paintOverlay, TINTS } from "../page/overlay.ts";
 
 /** A disc of radius 9 in the middle of 40 x 50. */
 const height = 40;
@@ -75,7 +75,7 @@ describe("the blurred background", () => {
 
 describe("the mask's overlay", () => {
   const rgba = new Uint8ClampedArray(4 * height * width);
-  paintOverlay(rgba, disc, { height, width }, 0);
+  paintOverlay(rgba, disc, { height, width }, 0, TINTS[0]);
   const at = (x: number, y: number): number[] =>
     Array.from(rgba.subarray(4 * (y * width + x), 4 * (y * width + x) + 4));
 

@@ -7,12 +7,26 @@ import type { Tensor } from "../src/graph/arrays.ts";
 import type { Engine } from "../src/graph/executor.ts";
 import type { Shape } from "../src/graph/program.ts";
 import tiny from "./fixtures/tiny.json";
+import tracking from "./fixtures/tracking_manifest.json";
 
 export type Json = { [key: string]: Json } & { [index: number]: Json };
 
 /** A copy of the manifest, to be changed. */
 export function tinyJson(): Json {
   return structuredClone(tiny.manifest) as unknown as Json;
+}
+
+/** The same of a network that tracks, too. */
+export function trackingJson(): Json {
+  const json = tinyJson();
+  const { tracking: said, programs } = structuredClone(tracking) as unknown as Json;
+  Object.assign(json["programs"]!, programs);
+  json["tracking"] = said!;
+  const record = { sha256: "0".repeat(64), bytes: 1 } as unknown as Json;
+  for (const program of Object.values(programs as Json)) {
+    json["files"]![program["file"] as unknown as string] = record;
+  }
+  return json;
 }
 
 export function parseTiny(json: unknown = tinyJson()): Manifest {

@@ -9,6 +9,7 @@ import { checkChoice, checkMeaning } from "../answer/check.ts";
 import { contradiction } from "../errors.ts";
 import { ownChoice, servesCanvas, startsOf, type Schedule, type When } from "../graph/schedule.ts";
 import { checkStructure } from "../graph/structure.ts";
+import { checkTracking } from "../tracking/check.ts";
 import type { Manifest } from "./records.ts";
 
 /** Throw a `BundleError` unless every file that the manifest uses is listed in `files`. */
@@ -54,7 +55,7 @@ export function checkStrategy({ strategy, schedules }: Manifest): void {
  * used: `checkChoice`.
  */
 export function checkManifest(manifest: Manifest, table: Int32Array): void {
-  const { schedules, programs, meaning } = manifest;
+  const { schedules, programs, meaning, tracking } = manifest;
   if (table.length !== manifest.tableCount) {
     throw contradiction(`the table has ${table.length} numbers, not ${manifest.tableCount}`);
   }
@@ -79,6 +80,7 @@ export function checkManifest(manifest: Manifest, table: Int32Array): void {
       checkChoice(programs, meaning, { schedule, canvas });
     }
   }
+  if (tracking !== null) checkTracking(tracking, programs);
 }
 
 /** What does not depend on the canvas. */

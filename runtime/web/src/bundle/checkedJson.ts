@@ -5,6 +5,9 @@ import { BundleError, firstLine } from "../errors.ts";
 /** No control characters, no format characters, no space but the ordinary one. */
 const PRINTABLE = /^(?:[^\p{C}\p{Z}]| )+$/u;
 
+/** Readers of tagged objects, by kind. */
+export type Kinds<T> = Readonly<Record<string, (value: JsonValue) => T>>;
+
 /** What destructuring needs to know. */
 interface Tuples {
   2: [JsonValue, JsonValue];
@@ -35,6 +38,11 @@ export class JsonValue {
   /** The keys and values of an object. */
   members(): [key: string, value: JsonValue][] {
     return Object.entries(this.object()).map(([key, value]) => [key, this.at(key, value)]);
+  }
+
+  /** What `read` makes of the values of an object, by their keys. */
+  mapOf<T>(read: (value: JsonValue) => T): Map<string, T> {
+    return new Map(this.members().map(([key, value]) => [key, read(value)]));
   }
 
   /** The elements of an array with at least `minimum` and at most `maximum` of them. */
@@ -103,6 +111,28 @@ export class JsonValue {
     const number = this.number();
     if (number <= 0) this.refuse("must be above zero");
     return number;
+  }
+
+  /** A number from 0 to 1. */
+  share(): number {
+    const number = this.number();
+    if (!(number >= 0 && number <= 1)) this.refuse("must be from 0 to 1");
+    return number;
+  }
+
+  /** An object that says of itself what this reader takes for granted, key by key. */
+  mustHave(described: Readonly<Record<string, unknown>>): void {
+    for (const [key, value] of Object.entries(described)) {
+      const said = JSON.stringify(value);
+      if (JSON.stringify(this.get(key).value) !== said) {
+        this.get(key).refuse(`must be ${said}, as this reader has it`);
+      }
+    }
+  }
+
+  /** An object with a `kind`, read by the reader of that. */
+  ofKind<T>(kinds: Kinds<T>): T {
+    return kinds[this.get("kind").textAmong(...Object.keys(kinds))]!(this);
   }
 
   /** What `read` makes of the value, or null where it is null. */

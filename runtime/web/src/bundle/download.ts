@@ -1,19 +1,24 @@
 /** Files of a bundle, fetched and checked byte for byte. */
 
-import { BundleError } from "../errors.ts";
+import { BundleError, BundleUnreachable } from "../errors.ts";
 import type { FileRecord } from "./records.ts";
 import { sha256 } from "./sha256.ts";
 
-/** The bytes of a listed file; `BundleError` when it is missing, damaged or altered. */
+/**
+ * The bytes of a listed file; `BundleError` when it is missing, damaged or altered.
+ *
+ * Rejects with the signal's reason when that aborts.
+ */
 export async function fetchListed(
   base: string,
   path: string,
   record: FileRecord,
   onBytes: (count: number) => void,
+  signal?: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const data = new Uint8Array(record.bytes);
   let length = 0;
-  for await (const chunk of fetchChunks(base, path)) {
+  for await (const chunk of fetchChunks(base, path, signal)) {
     if (length + chunk.length > record.bytes) throw wrongSize(path, "more than", record);
     data.set(chunk, length);
     length += chunk.length;
@@ -41,9 +46,13 @@ export async function fetchUnlisted(base: string, path: string, most: number): P
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
-async function* fetchChunks(base: string, path: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+async function* fetchChunks(
+  base: string,
+  path: string,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   try {
-    const response = await fetch(new URL(path, base));
+    const response = await fetch(new URL(path, base), signal && { signal });
     if (!response.ok || response.body === null) {
       throw new BundleError(
         `The bundle at ${base} lacks its file ${path} (HTTP status ${response.status}); ` +
@@ -54,7 +63,8 @@ async function* fetchChunks(base: string, path: string): AsyncGenerator<Uint8Arr
     for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
   } catch (error) {
     if (error instanceof BundleError) throw error;
-    throw new BundleError(
+    signal?.throwIfAborted();
+    throw new BundleUnreachable(
       `${path} of the bundle cannot be fetched; check the connection and try again.`,
     );
   }

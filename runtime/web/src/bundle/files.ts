@@ -4,18 +4,21 @@ import { BundleError } from "../errors.ts";
 import type { ProgramFiles } from "../graph/program.ts";
 import type { Size } from "../rectangles.ts";
 import { programsOf, type Strategy } from "../strategies/strategy.ts";
+import type { Tracking } from "../tracking/records.ts";
 import { checkFilesListed, checkManifest, checkStrategy } from "./check.ts";
 import { parseJson } from "./checkedJson.ts";
 import { chooseStrategy, ownStrategy } from "./choice.ts";
 import { fetchListed, fetchUnlisted } from "./download.ts";
 import { parseGolden, type Golden } from "./golden.ts";
 import { parseManifest } from "./parser.ts";
-import { MANIFEST_NAME, type Manifest } from "./records.ts";
+import { MANIFEST_NAME, TRACKING_WEIGHTS, type Manifest } from "./records.ts";
 
 const MAX_MANIFEST_BYTES = 16 * 2 ** 20;
 
 /** A checked bundle: what answers taps, and everything that this takes. */
 export interface Bundle {
+  /** Its URL, which ends with a slash. */
+  readonly base: string;
   readonly manifest: Manifest;
   /** What answers taps unless a user names something else. */
   readonly ownStrategy: Strategy;
@@ -25,6 +28,8 @@ export interface Bundle {
   readonly golden: Golden;
   /** A PNG. */
   readonly goldenPhoto: Uint8Array<ArrayBuffer>;
+  /** What was fetched, by path. */
+  readonly files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   /** How much was fetched. */
   readonly bytes: number;
 }
@@ -50,50 +55,106 @@ export async function fetchBundle(
   const strategy = chooseStrategy(manifest, own, schedule, canvas);
 
   const names = programsOf(strategy).filter((name) => manifest.programs.has(name));
-  const fileOf = (name: string) => manifest.programs.get(name)!.file;
-  const weights = filesBeside(manifest, names.map(fileOf));
   const { tableFile, goldenFile, goldenPhoto } = manifest;
-  const used = [tableFile, goldenFile, goldenPhoto, ...names.map(fileOf), ...weights];
-  const needed = [...new Set(used)];
-  const total = needed.reduce((sum, path) => sum + manifest.files.get(path)!.bytes, 0);
-  let done = 0;
-  const fetched = needed.map(async (path) => {
-    const data = await fetchListed(base, path, manifest.files.get(path)!, (count) => {
-      done += count;
-      onBytes(done, total);
-    });
-    return [path, data] as const;
-  });
-  const files = new Map(await Promise.all(fetched));
-
+  const files = await fetchAll(
+    base,
+    manifest,
+    [tableFile, goldenFile, goldenPhoto, ...filesOf(manifest, names)],
+    onBytes,
+  );
   checkManifest(manifest, parseTable(files.get(tableFile)!, manifest));
   const { length } = manifest.schedules;
   const golden = parseGolden(parseJson(files.get(goldenFile)!, goldenFile), length);
-  const programs = names.map((name): [string, ProgramFiles] => {
-    const folder = folderOf(fileOf(name));
-    const externalData = weights
-      .filter((path) => folderOf(path) === folder)
-      .map((path) => ({ path: path.slice(folder.length), data: files.get(path)! }));
-    return [name, { model: files.get(fileOf(name))!, externalData }];
-  });
   return {
+    base,
     manifest,
     ownStrategy: own,
     strategy,
-    programs: new Map(programs),
+    programs: programFiles(manifest, names, files),
     golden,
     goldenPhoto: files.get(goldenPhoto)!,
-    bytes: text.length + done,
+    files,
+    bytes: [...files.values()].reduce((sum, data) => sum + data.length, text.length),
   };
 }
 
-/** Listed files in the folders of models that are no models themselves: what these may name. */
-function filesBeside(manifest: Manifest, models: readonly string[]): string[] {
-  const allModels = new Set([...manifest.programs.values()].map(({ file }) => file));
-  const folders = new Set(models.map(folderOf));
-  return [...manifest.files.keys()].filter(
-    (path) => folderOf(path) !== "" && folders.has(folderOf(path)) && !allModels.has(path),
-  );
+/**
+ * Fetch the programs that carry masks through clips; what the bundle has already is not fetched.
+ *
+ * `onBytes` is told how many bytes have come, of how many. Throws as `fetchBundle` does, and with
+ * the signal's reason when that aborts.
+ */
+export async function fetchTracking(
+  { base, manifest, files }: Bundle,
+  tracking: Tracking,
+  onBytes: (done: number, total: number) => void,
+  signal: AbortSignal,
+): Promise<Map<string, ProgramFiles>> {
+  const names = Object.values(tracking.programs);
+  const missing = filesOf(manifest, names).filter((path) => !files.has(path));
+  const fetched = await fetchAll(base, manifest, missing, onBytes, signal);
+  return programFiles(manifest, names, new Map([...files, ...fetched]));
+}
+
+async function fetchAll(
+  base: string,
+  manifest: Manifest,
+  paths: readonly string[],
+  onBytes: (done: number, total: number) => void,
+  signal?: AbortSignal,
+): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const needed = [...new Set(paths)];
+  const total = needed.reduce((sum, path) => sum + manifest.files.get(path)!.bytes, 0);
+  let done = 0;
+  const onCount = (count: number) => {
+    done += count;
+    onBytes(done, total);
+  };
+  const fetched = needed.map(async (path) => {
+    const data = await fetchListed(base, path, manifest.files.get(path)!, onCount, signal);
+    return [path, data] as const;
+  });
+  return new Map(await Promise.all(fetched));
+}
+
+/** The models of programs, and what these may name. */
+function filesOf(manifest: Manifest, names: readonly string[]): string[] {
+  const models = names.map((name) => manifest.programs.get(name)!.file);
+  return [...models, ...filesBeside(manifest, names)];
+}
+
+/** What an engine takes of programs, whose files are there. */
+function programFiles(
+  manifest: Manifest,
+  names: readonly string[],
+  files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+): Map<string, ProgramFiles> {
+  const beside = filesBeside(manifest, names);
+  const programs = names.map((name): [string, ProgramFiles] => {
+    const { file } = manifest.programs.get(name)!;
+    const folder = folderOf(file);
+    const externalData = beside
+      .filter((path) => folderOf(path) === folder)
+      .map((path) => ({ path: path.slice(folder.length), data: files.get(path)! }));
+    return [name, { model: files.get(file)!, externalData }];
+  });
+  return new Map(programs);
+}
+
+/**
+ * Listed files in the folders of models that are no models themselves: what these may name.
+ *
+ * Of those, TRACKING_WEIGHTS are for the programs that carry masks through clips alone.
+ */
+function filesBeside({ programs, files, tracking }: Manifest, names: readonly string[]): string[] {
+  const allModels = new Set([...programs.values()].map(({ file }) => file));
+  const folders = new Set(names.map((name) => folderOf(programs.get(name)!.file)));
+  const tracks = tracking !== null && names.includes(tracking.programs.frame);
+  return [...files.keys()].filter((path) => {
+    const folder = folderOf(path);
+    const isOwn = tracks || path !== folder + TRACKING_WEIGHTS;
+    return folder !== "" && folders.has(folder) && !allModels.has(path) && isOwn;
+  });
 }
 
 function parseTable(data: Uint8Array, manifest: Manifest): Int32Array {

@@ -2,50 +2,47 @@
 
 import { maskOf, type Answer } from "../answer/result.ts";
 import type { Gesture } from "../answer/prompt.ts";
-import { BundleError, firstLine } from "../errors.ts";
-import { decodeRle } from "../image/rle.ts";
+import { BundleError } from "../errors.ts";
 import type { Box, Point, Size } from "../rectangles.ts";
 import type { JsonValue } from "./checkedJson.ts";
+import { parseGoldenClip, type GoldenClip } from "./goldenClip.ts";
+import {
+  isOfSize,
+  MAX_PHOTO_SIDE,
+  maskIou,
+  parseGoldenMask,
+  TOLERANCES,
+  type GoldenMask,
+} from "./goldenMasks.ts";
 import type { Precision } from "./records.ts";
 
-/** How far a replay may be from a golden tap, as docs/bundle.md says. */
-const TOLERANCES: Readonly<Record<Precision, { readonly score: number; readonly iou: number }>> = {
-  fp32: { score: 0.001, iou: 0.995 },
-  fp16: { score: 0.01, iou: 0.98 },
-  int8: { score: 0.05, iou: 0.9 },
-};
-
-const MAX_PHOTO_SIDE = 2 ** 30;
 const MAX_POINTS = 2 ** 12;
 
-/** A mask that is written down. */
-interface GoldenMask {
-  readonly maskSize: Size;
-  readonly maskCounts: string;
-}
-
 /** A tap on the golden photo and the answer that a correct replay gives, in photo pixels. */
-export interface GoldenTap extends GoldenMask {
+export interface GoldenTap {
   readonly at: Point;
   readonly level: string;
   readonly score: number;
   readonly box: Box;
+  readonly mask: GoldenMask;
 }
 
 /** A gesture of a session on the golden photo, and the mask after it. */
-export interface GoldenGesture extends GoldenMask {
+export interface GoldenGesture {
   readonly gesture: Gesture;
+  readonly mask: GoldenMask;
 }
 
 /**
  * Golden taps: those of each schedule on its own canvas, in order, and the strategy's.
  *
- * `sessions` are of a guided look.
+ * `sessions` are of a guided look, `clips` of what carries masks.
  */
 export interface Golden {
   readonly schedules: readonly (readonly GoldenTap[])[];
   readonly strategy: readonly GoldenTap[];
   readonly sessions: readonly (readonly GoldenGesture[])[];
+  readonly clips: readonly GoldenClip[];
 }
 
 /** At least one tap of each of so many schedules and of the strategy; `BundleError` otherwise. */
@@ -58,6 +55,7 @@ export function parseGolden(root: JsonValue, schedules: number): Golden {
       .get("sessions")
       .elements()
       .map((session) => session.elements(1).map(parseGoldenGesture)),
+    clips: root.get("clips").elements().map(parseGoldenClip),
   };
 }
 
@@ -73,10 +71,9 @@ export async function checkGoldenTap(
   precision: Precision,
   tap: (at: Point) => Promise<Answer>,
 ): Promise<void> {
-  const { at, maskSize } = golden;
+  const { at } = golden;
   const { x, y } = at;
-  const fits = maskSize.height === photo.height && maskSize.width === photo.width;
-  if (x >= photo.width || y >= photo.height || !fits) {
+  if (x >= photo.width || y >= photo.height || !isOfSize(golden.mask, photo)) {
     throw new BundleError(
       `The golden tap (${x}, ${y}) does not fit the golden photo; export the bundle again.`,
     );
@@ -102,13 +99,12 @@ export async function checkGoldenSession(
   make: (gesture: Gesture) => Promise<Answer>,
 ): Promise<void> {
   for (const [number, golden] of session.entries()) {
-    const { maskSize } = golden;
-    if (maskSize.height !== photo.height || maskSize.width !== photo.width) {
+    if (!isOfSize(golden.mask, photo)) {
       throw new BundleError(
         "A golden session does not fit the golden photo; export the bundle again.",
       );
     }
-    const iou = maskIou(golden, await make(golden.gesture));
+    const iou = maskIou(golden.mask, whole(await make(golden.gesture)));
     if (iou < TOLERANCES[precision].iou) {
       throw new BundleError(
         `The gesture number ${number + 1} of a golden session gives a mask that overlaps the ` +
@@ -126,7 +122,7 @@ function differenceOf(golden: GoldenTap, answer: Answer, precision: Precision): 
   if (!(Math.abs(answer.score - golden.score) <= tolerance.score)) {
     return `a score of ${answer.score.toFixed(4)} instead of ${golden.score.toFixed(4)}`;
   }
-  const iou = maskIou(golden, answer);
+  const iou = maskIou(golden.mask, whole(answer));
   if (iou < tolerance.iou) {
     return `a mask that overlaps the golden one by ${iou.toFixed(3)} (IoU)`;
   }
@@ -136,16 +132,8 @@ function differenceOf(golden: GoldenTap, answer: Answer, precision: Precision): 
   return `a box that overlaps the golden one by ${(commonBox / unionBox).toFixed(3)} (IoU)`;
 }
 
-/** Of a golden mask and an answer's; two empty ones are the same. */
-function maskIou(golden: GoldenMask, answer: Answer): number {
-  const expected = decodeMask(golden);
-  const given = maskOf(answer.probability, answer.photo);
-  let [union, common] = [0, 0];
-  for (let i = 0; i < given.length; i++) {
-    union += given[i]! | expected[i]!;
-    common += given[i]! & expected[i]!;
-  }
-  return union === 0 ? 1 : common / union;
+function whole({ probability, photo }: Answer): Uint8Array {
+  return maskOf(probability, photo);
 }
 
 function intersection(one: Box, other: Box): Box {
@@ -157,16 +145,6 @@ function area([x0, y0, x1, y1]: Box): number {
   return Math.max(0, x1 - x0) * Math.max(0, y1 - y0);
 }
 
-function decodeMask({ maskSize, maskCounts }: GoldenMask): Uint8Array {
-  try {
-    return decodeRle(maskSize.height, maskSize.width, maskCounts);
-  } catch (error) {
-    throw new BundleError(
-      `The golden mask cannot be decoded (${firstLine(error)}); export the bundle again.`,
-    );
-  }
-}
-
 function parseGoldenTap(tap: JsonValue): GoldenTap {
   const [x, y] = tap.get("at").tupleOf(2);
   const [x0, y0, x1, y1] = tap.get("box").tupleOf(4);
@@ -175,23 +153,12 @@ function parseGoldenTap(tap: JsonValue): GoldenTap {
     level: tap.get("level").text(),
     score: tap.get("score").number(),
     box: [x0.number(), y0.number(), x1.number(), y1.number()],
-    ...parseMask(tap.get("mask_rle")),
-  };
-}
-
-function parseMask(rle: JsonValue): GoldenMask {
-  const [height, width] = rle.get("size").tupleOf(2);
-  return {
-    maskSize: {
-      height: height.integer(1, MAX_PHOTO_SIDE),
-      width: width.integer(1, MAX_PHOTO_SIDE),
-    },
-    maskCounts: rle.get("counts").text(),
+    mask: parseGoldenMask(tap.get("mask_rle")),
   };
 }
 
 function parseGoldenGesture(value: JsonValue): GoldenGesture {
-  return { gesture: parseGesture(value), ...parseMask(value.get("mask_rle")) };
+  return { gesture: parseGesture(value), mask: parseGoldenMask(value.get("mask_rle")) };
 }
 
 function parseGesture(value: JsonValue): Gesture {

@@ -8,44 +8,31 @@
 
 import type { Level, Meaning } from "../answer/levels.ts";
 import { FAR, LEAST_RADIUS, NEARNESS } from "../answer/marks.ts";
-import { GUIDE_PLANES, GUIDE_STRIDE, MAX_SIDE } from "../contract.ts";
+import { GUIDE_PLANES, GUIDE_STRIDE } from "../contract.ts";
 import { BundleError } from "../errors.ts";
 import type { Program, TensorSpec } from "../graph/program.ts";
-import {
-  ROLES,
-  WHENS,
-  type Call,
-  type ExternalInput,
-  type Graph,
-  type Phase,
-  type Role,
-  type Row,
-  type Schedule,
-  type SideRange,
-  type Window,
-} from "../graph/schedule.ts";
 import type { GuidedRule, StrategyRule, ZoomRule } from "../strategies/rules.ts";
-import { JsonValue } from "./checkedJson.ts";
+import { JsonValue, type Kinds } from "./checkedJson.ts";
 import { MANIFEST_NAME, SCHEMA_VERSION, type FileRecord, type Manifest } from "./records.ts";
+import { channelsOf, MAX_TABLE, parseSchedule, sideOf } from "./scheduleParser.ts";
+import { parseTracking } from "./trackingParser.ts";
 
-const MAX_CHANNELS = 2 ** 16;
-const MAX_STEP = 2 ** 14;
 const MAX_BYTES = 2 ** 40;
 const MAX_MACS = 2 ** 60;
-const MAX_TABLE = 2 ** 28;
 const MAX_SCHEDULES = 64;
-const MAX_ROWS = 2 ** 12;
-const MAX_PHASES = 2 ** 12;
-const MAX_PHASE = 2 ** 20;
-const MAX_ADVANCE = 2 ** 14;
 const MAX_PASSES = 64;
+/** The planes of a guided look, as this reader fills them. */
+const GUIDE_DESCRIBED = {
+  planes: GUIDE_PLANES,
+  stride: GUIDE_STRIDE,
+  least_radius: LEAST_RADIUS,
+  nearness: NEARNESS,
+  far: FAR,
+} as const;
 // Letters that mean the same to every file system and in every URL; no part may begin with a dot,
 // so no "..".
 const SAFE_PATH = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$/;
 const SHA256 = /^[0-9a-f]{64}$/;
-
-/** Readers of tagged objects, by kind. */
-type Kinds<T> = Readonly<Record<string, (value: JsonValue) => T>>;
 
 /**
  * The manifest of a JSON object. Keys that this version does not know are ignored.
@@ -68,10 +55,11 @@ export function parseManifest(root: JsonValue): Manifest {
     precision: root.get("precision").textAmong("fp32", "fp16", "int8"),
     padValue: [red.integer(0, 255), green.integer(0, 255), blue.integer(0, 255)],
     canvasMultiple,
-    programs: mapOf(root.get("programs"), parseProgram),
+    programs: root.get("programs").mapOf(parseProgram),
     schedules: schedules.map((schedule) => parseSchedule(schedule, canvasMultiple)),
     meaning: parseMeaning(root.get("answer")),
-    strategy: ofKind(root.get("strategy"), STRATEGIES),
+    strategy: root.get("strategy").ofKind(STRATEGIES),
+    tracking: root.get("tracking").orNull(parseTracking),
     tableFile: parsePath(table.get("file")),
     tableCount: table.get("count").integer(1, MAX_TABLE),
     goldenFile: parsePath(golden.get("file")),
@@ -132,132 +120,13 @@ function parseTensors(tensors: JsonValue): Map<string, TensorSpec> {
   return specs;
 }
 
-function parseSchedule(schedule: JsonValue, canvasMultiple: number): Schedule {
-  const [canvas, serves] = [schedule.get("canvas"), schedule.get("serves")];
-  const rows = schedule.get("rows").elements(1, MAX_ROWS);
-  const halo = schedule.get("halo").positiveNumber();
-  if (halo > 1) schedule.get("halo").refuse("must be at most 1");
-  return {
-    name: schedule.get("name").text(),
-    canvas: { height: sideOf(canvas.get("height")), width: sideOf(canvas.get("width")) },
-    serves: {
-      height: sideRange(serves.get("height"), canvasMultiple),
-      width: sideRange(serves.get("width"), canvasMultiple),
-    },
-    halo,
-    keyStride: sideOf(schedule.get("key_stride")),
-    rows: rows.map((row) => parseRow(row, canvasMultiple)),
-    tableOffset: schedule.get("table_offset").integer(0, MAX_TABLE),
-    graph: parseGraph(schedule.get("graph")),
-  };
-}
-
-function sideRange(sides: JsonValue, multiple: number): SideRange {
-  const [first, second] = sides.tupleOf(2);
-  const [least, most] = [sideOf(first), sideOf(second)];
-  if (least > most || least % multiple !== 0 || most % multiple !== 0) {
-    sides.refuse(`must be two multiples of ${multiple}, the smaller one first`);
-  }
-  return { least, most, multiple };
-}
-
-function parseRow(row: JsonValue, canvasMultiple: number): Row {
-  const unit = sideOf(row.get("unit"));
-  const phases = row.get("phases").elements(1, MAX_PHASES);
-  if (canvasMultiple % unit !== 0) {
-    row.get("unit").refuse(`must divide the canvas multiple, ${canvasMultiple}`);
-  }
-  return {
-    axis: row.get("axis").textAmong("y", "x"),
-    unit,
-    size: sideOf(row.get("size")),
-    phases: phases.map((phase) => phase.integer(-MAX_PHASE, MAX_PHASE)),
-    advance: row.get("advance").integer(-MAX_ADVANCE, MAX_ADVANCE),
-  };
-}
-
-function parseGraph(graph: JsonValue): Graph {
-  const outputs = graph.get("outputs");
-  const given = new Set(outputs.members().map(([role]) => role));
-  const arrays = ROLES.map((role) => {
-    // Only graphs with a correction have it.
-    if (role === "mask_state" && !given.has(role)) return [role, []] as const;
-    return [role, outputs.get(role).elements(1).map(textOf)] as const;
-  });
-  return {
-    inputs: mapOf(graph.get("inputs"), (input) => ofKind(input, INPUTS)),
-    phases: graph.get("phases").elements().map(parsePhase),
-    outputs: Object.fromEntries(arrays) as Record<Role, string[]>,
-  };
-}
-
-function parsePhase(phase: JsonValue): Phase {
-  const calls = phase.get("calls").elements(1);
-  return {
-    name: phase.get("name").text(),
-    when: phase.get("when").textAmong(...WHENS),
-    calls: calls.map((call) => ofKind(call, CALLS)),
-  };
-}
-
-function parseProgramCall(call: JsonValue): Call {
-  const origin = call.get("origin");
-  return {
-    kind: "program",
-    program: call.get("program").text(),
-    originY: origin.get("y").integer(0, MAX_ROWS - 1),
-    originX: origin.get("x").integer(0, MAX_ROWS - 1),
-    inputs: call.get("inputs").elements(1).map(parseWindow),
-    vectors: mapOf(call.get("vectors"), textOf),
-    outputs: call.get("outputs").elements(1).map(parseWindow),
-  };
-}
-
-function parsePlaceMask(call: JsonValue): Call {
-  const reach = call.get("reach").orNull((value) => {
-    const pixels = sideOf(value);
-    if (pixels % 2 !== 0) value.refuse("must be an even number");
-    return pixels;
-  });
-  const [input, output] = [call.get("input").text(), call.get("output").text()];
-  return { kind: "place_mask", input, output, reach };
-}
-
-function parseWindow(window: JsonValue): Window {
-  const [height, width] = window.get("size").tupleOf(2);
-  return {
-    name: window.get("name").text(),
-    array: window.get("array").text(),
-    step: window.get("step").integer(1, MAX_STEP),
-    height: sideOf(height),
-    width: sideOf(width),
-  };
-}
-
 function parseMeaning(answer: JsonValue): Meaning {
-  answer.get("guide").orNull(checkGuide);
+  answer.get("guide").orNull((guide) => guide.mustHave(GUIDE_DESCRIBED));
   return {
     levels: answer.get("levels").elements(1).map(parseLevel),
     featureStride: sideOf(answer.get("feature_stride")),
     reachSlack: answer.get("reach_slack").positiveNumber(),
   };
-}
-
-/** The planes of a guided look must be those that this reader fills. */
-function checkGuide(guide: JsonValue): void {
-  const described = {
-    planes: GUIDE_PLANES,
-    stride: GUIDE_STRIDE,
-    least_radius: LEAST_RADIUS,
-    nearness: NEARNESS,
-    far: FAR,
-  };
-  for (const [key, expected] of Object.entries(described)) {
-    const said = JSON.stringify(expected);
-    if (JSON.stringify(guide.get(key).value) !== said) {
-      guide.get(key).refuse(`must be ${said}, as this reader fills the planes`);
-    }
-  }
 }
 
 function parseLevel(level: JsonValue): Level {
@@ -307,16 +176,10 @@ function parseGuided(guided: JsonValue): GuidedRule {
     settled: atLeast("settled", 0),
     near: atLeast("near", 16),
     margin: atLeast("margin", 0),
-    spill: shareOf(guided.get("spill")),
-    roomy: atLeast("roomy", 0.1, shareOf),
-    small: shareOf(guided.get("small")),
+    spill: guided.get("spill").share(),
+    roomy: atLeast("roomy", 0.1, (v) => v.share()),
+    small: guided.get("small").share(),
   };
-}
-
-function shareOf(share: JsonValue): number {
-  const value = share.number();
-  if (!(value >= 0 && value <= 1)) share.refuse("must be from 0 to 1");
-  return value;
 }
 
 function scheduleNumber(number: JsonValue): number {
@@ -353,40 +216,8 @@ function parseSha256(digest: JsonValue): string {
   return text;
 }
 
-const INPUTS: Kinds<ExternalInput> = {
-  image: () => ({ kind: "image" }),
-  vector: (vector) => ({ kind: "vector", channels: channelsOf(vector.get("channels")) }),
-  plane: (plane) => ({
-    kind: "plane",
-    channels: channelsOf(plane.get("channels")),
-    stride: sideOf(plane.get("stride")),
-  }),
-};
-const CALLS: Kinds<Call> = { program: parseProgramCall, place_mask: parsePlaceMask };
 const STRATEGIES: Kinds<StrategyRule> = {
   single: parseSingle,
   zoom: parseZoom,
   guided: parseGuided,
 };
-
-/** A tagged object, read by the reader of its kind. */
-function ofKind<T>(value: JsonValue, kinds: Kinds<T>): T {
-  return kinds[value.get("kind").textAmong(...Object.keys(kinds))]!(value);
-}
-
-function mapOf<T>(object: JsonValue, read: (value: JsonValue) => T): Map<string, T> {
-  return new Map(object.members().map(([name, value]) => [name, read(value)]));
-}
-
-function textOf(value: JsonValue): string {
-  return value.text();
-}
-
-/** Pixels or cells. */
-function sideOf(value: JsonValue): number {
-  return value.integer(1, MAX_SIDE);
-}
-
-function channelsOf(value: JsonValue): number {
-  return value.integer(1, MAX_CHANNELS);
-}

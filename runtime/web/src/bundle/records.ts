@@ -5,9 +5,13 @@ import type { Program } from "../graph/program.ts";
 import type { Schedule } from "../graph/schedule.ts";
 import type { PadValue } from "../image/canvas.ts";
 import type { StrategyRule } from "../strategies/rules.ts";
+import type { Tracking } from "../tracking/records.ts";
 
 export const SCHEMA_VERSION = 6;
 export const MANIFEST_NAME = "manifest.json";
+
+/** Beside the models: weights that only the programs of `tracking` use. */
+export const TRACKING_WEIGHTS = "tracking.bin";
 
 export type Precision = "fp32" | "fp16" | "int8";
 
@@ -29,6 +33,8 @@ export interface Manifest {
   readonly schedules: readonly Schedule[];
   readonly meaning: Meaning;
   readonly strategy: StrategyRule;
+  /** Null for a network that does not carry masks through clips. */
+  readonly tracking: Tracking | null;
   readonly tableFile: string;
   readonly tableCount: number;
   readonly goldenFile: string;

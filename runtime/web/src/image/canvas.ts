@@ -110,7 +110,8 @@ function blockStarts(start: number, stop: number): number[] {
   return starts;
 }
 
-function roundHalfToEven(value: number): number {
+/** To the nearest whole number, of two the even one, as Python rounds. */
+export function roundHalfToEven(value: number): number {
   const floor = Math.floor(value);
   const fraction = value - floor;
   return fraction > 0.5 || (fraction === 0.5 && floor % 2 === 1) ? floor + 1 : floor;

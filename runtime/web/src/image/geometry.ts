@@ -96,6 +96,13 @@ export function united(boxes: readonly Box[]): Box {
   ]);
 }
 
+/** Where a tile of `side` photo pixels starts and stops on one axis. */
+export function span(middle: number, side: number, photo: number): [start: number, stop: number] {
+  const size = Math.min(side, photo);
+  const start = Math.min(Math.max(Math.floor(middle - size / 2 + 0.5), 0), photo - size);
+  return [start, start + size];
+}
+
 function clip(value: number, upper: number): number {
   return Math.min(Math.max(value, 0), upper);
 }

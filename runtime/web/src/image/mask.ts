@@ -36,7 +36,7 @@ export interface PictureAxis {
 }
 
 /** Which cells the pixels of one axis mix, and in what shares: `taps` of them for each pixel. */
-interface Mix {
+interface StretchMix {
   readonly start: number;
   readonly stop: number;
   readonly taps: number;
@@ -146,7 +146,7 @@ function mixAxis(
   windowStart: number,
   cells: number,
   [firstLikely, lastLikely]: readonly [first: number, last: number],
-): Mix {
+): StretchMix {
   const { picture, photo, content } = axis;
   const scale = (photo / picture) * (content / (axis.stop - axis.start));
   const reach = Math.max(stride, scale);
@@ -195,7 +195,7 @@ function firstCentredAt(axis: PictureAxis, canvasPosition: number): number {
 }
 
 /** One row of cells, stretched to the pixels of the mask. */
-function stretchRow(map: ProbabilityMap, row: number, columns: Mix): Float32Array {
+function stretchRow(map: ProbabilityMap, row: number, columns: StretchMix): Float32Array {
   const { taps, cells, weights } = columns;
   const line = map.probability.subarray(row * map.width, (row + 1) * map.width);
   const stretched = new Float32Array(cells.length / taps);

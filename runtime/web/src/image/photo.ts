@@ -7,6 +7,9 @@ import type { Pixels } from "./pixels.ts";
 /** Everything that is a photo to a browser, or RGBA pixels. */
 export type Photo = Blob | ImageBitmap | ImageData;
 
+/** A frame of a clip. */
+export type FramePicture = VideoFrame | ImageBitmap | ImageData;
+
 /** The largest photo that is read: today's largest phone sensors have just under this. */
 export const MAX_PIXELS = 200_000_000;
 
@@ -24,15 +27,27 @@ const PIECE = 2048;
 export async function readPhoto(photo: Photo): Promise<Pixels> {
   try {
     if (photo instanceof ImageData) return overWhite(photo);
-    const bitmap = photo instanceof Blob ? await decode(photo) : photo;
-    try {
-      return readBitmap(bitmap);
-    } finally {
-      bitmap.close();
-    }
+    return readPicture(photo instanceof Blob ? await decode(photo) : photo);
   } catch (error) {
     if (!isAllocationFailure(error)) throw error;
     throw new OutOfMemory("The browser has not enough memory for this photo; use a smaller photo.");
+  }
+}
+
+/** The pixels of a frame as it is shown, over white where it is transparent; it is closed. */
+export function readFrame(picture: FramePicture): Pixels {
+  return picture instanceof ImageData ? overWhite(picture) : readPicture(picture);
+}
+
+function readPicture(picture: ImageBitmap | VideoFrame): Pixels {
+  try {
+    const size =
+      "displayWidth" in picture
+        ? { height: picture.displayHeight, width: picture.displayWidth }
+        : picture;
+    return drawn(picture, size);
+  } finally {
+    picture.close();
   }
 }
 
@@ -76,8 +91,8 @@ export async function whyUndecodable(file: Blob): Promise<string> {
   );
 }
 
-function readBitmap(bitmap: ImageBitmap): Pixels {
-  const pixels = emptyPixels(bitmap);
+function drawn(picture: ImageBitmap | VideoFrame, size: Size): Pixels {
+  const pixels = emptyPixels(size);
   const { height, width, data } = pixels;
   const canvas = new OffscreenCanvas(Math.min(PIECE, width), Math.min(PIECE, height));
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -90,7 +105,7 @@ function readBitmap(bitmap: ImageBitmap): Pixels {
       const pieceWidth = Math.min(PIECE, width - x0);
       const pieceHeight = Math.min(PIECE, height - y0);
       context.fillRect(0, 0, pieceWidth, pieceHeight);
-      context.drawImage(bitmap, -x0, -y0);
+      context.drawImage(picture, -x0, -y0);
       const piece = context.getImageData(0, 0, pieceWidth, pieceHeight).data;
       for (let y = 0, from = 0; y < pieceHeight; y++) {
         let to = 3 * ((y0 + y) * width + x0);

@@ -12,7 +12,7 @@
 import type { Passes } from "../answer/correction.ts";
 import type { Cells } from "../answer/marks.ts";
 import { GUIDE_STRIDE } from "../contract.ts";
-import { tileScale, type PlacedTile, type Placement } from "../image/geometry.ts";
+import { span, tileScale, type PlacedTile, type Placement } from "../image/geometry.ts";
 import type { Box, Point, Size } from "../rectangles.ts";
 
 /** One look, by one of `schedules`, which are indices into the bundle's. */
@@ -72,12 +72,12 @@ export function chooseTile(
   const { photo, content } = first;
   const firstScale = Math.max(content.height / photo.height, content.width / photo.width);
   if (scale / firstScale < rule.gain) return null;
-  const span = (tapped: number, middle: number, canvasSide: number, photoSide: number) => {
+  const spanned = (tapped: number, middle: number, canvasSide: number, photoSide: number) => {
     const side = Math.floor(canvasSide / scale + 0.5);
-    return tileSpan(nearTap(rule.inside, tapped, middle, side), side, photoSide);
+    return span(nearTap(rule.inside, tapped, middle, side), side, photoSide);
   };
-  const [top, bottom] = span(y, (y0 + y1) / 2, canvas.height, photo.height);
-  const [left, right] = span(x, (x0 + x1) / 2, canvas.width, photo.width);
+  const [top, bottom] = spanned(y, (y0 + y1) / 2, canvas.height, photo.height);
+  const [left, right] = spanned(x, (x0 + x1) / 2, canvas.width, photo.width);
   return [left, top, right, bottom];
 }
 
@@ -95,10 +95,10 @@ export function tileAbout(
 ): Box {
   const [x0, y0, x1, y1] = box;
   const scale = tileScaleFor(rule, box, extent);
-  const span = (middle: number, canvasSide: number, photoSide: number) =>
-    tileSpan(middle, Math.floor(canvasSide / scale + 0.5), photoSide);
-  const [top, bottom] = span((y0 + y1) / 2, canvas.height, photo.height);
-  const [left, right] = span((x0 + x1) / 2, canvas.width, photo.width);
+  const spanned = (middle: number, canvasSide: number, photoSide: number) =>
+    span(middle, Math.floor(canvasSide / scale + 0.5), photoSide);
+  const [top, bottom] = spanned((y0 + y1) / 2, canvas.height, photo.height);
+  const [left, right] = spanned((x0 + x1) / 2, canvas.width, photo.width);
   return [left, top, right, bottom];
 }
 
@@ -163,11 +163,4 @@ function nearTap(inside: number, tapped: number, middle: number, side: number): 
   const tap = Math.floor(tapped) + 0.5;
   const slack = (inside * side) / 2;
   return Math.min(Math.max(middle, tap - slack), tap + slack);
-}
-
-/** Where a tile of `side` photo pixels starts and stops on one axis. */
-function tileSpan(middle: number, side: number, photo: number): [start: number, stop: number] {
-  const size = Math.min(side, photo);
-  const start = Math.min(Math.max(Math.floor(middle - size / 2 + 0.5), 0), photo - size);
-  return [start, start + size];
 }

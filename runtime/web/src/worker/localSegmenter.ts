@@ -11,11 +11,13 @@ import { Single } from "../strategies/single.ts";
 import type { Strategy, View } from "../strategies/strategy.ts";
 import { timed, type Timings } from "../timing.ts";
 import { GUIDED } from "../strategies/step.ts";
+import { LocalClips, type ClipOptions, type Pull } from "./localClips.ts";
 import { LocalSession } from "./localSession.ts";
 import type { BundleRequest, Loaded, LoadProgress, Methods, Opened } from "./protocol.ts";
 
 /** Answers taps with one bundle, on photos that are open or that are given with the tap. */
 export class LocalSegmenter {
+  readonly clips: LocalClips;
   private readonly viewer: Viewer;
   private readonly sessions = new Map<number, LocalSession>();
   /** How many sessions were opened so far: the name of the next one. */
@@ -24,15 +26,23 @@ export class LocalSegmenter {
   private constructor(
     private readonly bundle: Bundle,
     private readonly engine: OnnxRuntimeEngine,
+    options: ClipOptions,
+    pull: Pull,
   ) {
     const { programs, meaning, padValue } = bundle.manifest;
     this.viewer = new Viewer(programs, meaning, padValue, engine);
+    this.clips = new LocalClips(bundle, this.viewer, options, pull);
   }
 
-  /** Fetch a bundle, open its programs and replay golden taps; see `TapSegmenter.load`. */
+  /**
+   * Fetch a bundle, open its programs and replay golden taps; see `TapSegmenter.load`.
+   *
+   * `pull` gets a frame of a clip from the page.
+   */
   static async load(
     { base, schedule, canvas, threads, verify }: BundleRequest,
     onProgress: (progress: LoadProgress) => void,
+    pull: Pull,
   ): Promise<LocalSegmenter> {
     const tell = (stage: LoadProgress["stage"]) => (done: number, total: number) =>
       onProgress({ stage, done, total });
@@ -40,7 +50,7 @@ export class LocalSegmenter {
     const { manifest, programs } = bundle;
     const opened = tell("open");
     const engine = await OnnxRuntimeEngine.open(manifest.programs, programs, threads, opened);
-    const segmenter = new LocalSegmenter(bundle, engine);
+    const segmenter = new LocalSegmenter(bundle, engine, { threads, verify }, pull);
     if (verify) await segmenter.replayGolden(1, tell("verify"));
     return segmenter;
   }
@@ -60,6 +70,7 @@ export class LocalSegmenter {
         }),
         strategy: strategy.name,
         corrects: strategy.name === GUIDED,
+        tracks: manifest.tracking !== null,
       },
       engineReport: this.engine.report,
       levels: manifest.meaning.levels.map((level) => level.name),

@@ -5,8 +5,9 @@ import type { Answer } from "../answer/result.ts";
 import type { Precision } from "../bundle/records.ts";
 import type { EngineReport } from "../engines/onnxruntime.ts";
 import type { ErrorMessage } from "../errors.ts";
-import type { Photo } from "../image/photo.ts";
+import type { FramePicture, Photo } from "../image/photo.ts";
 import type { Point, Size } from "../rectangles.ts";
+import type { FrameAnswer } from "../tracking/results.ts";
 
 /** Which bundle to load, and how. */
 export interface BundleRequest {
@@ -20,7 +21,7 @@ export interface BundleRequest {
 
 export interface LoadProgress {
   readonly stage: "download" | "open" | "verify";
-  /** Of the stage: bytes for "download", programs for "open", taps for "verify". */
+  /** Of the stage: bytes for "download", programs for "open", taps or clips for "verify". */
   readonly done: number;
   readonly total: number;
 }
@@ -42,6 +43,8 @@ export interface BundleInfo {
   readonly strategy: string | null;
   /** Whether a gesture after the first corrects; otherwise each tap begins a new thing. */
   readonly corrects: boolean;
+  /** Whether things can be followed through clips. */
+  readonly tracks: boolean;
 }
 
 /** What is known once a bundle is loaded. */
@@ -72,8 +75,29 @@ export interface Moved {
   readonly nbytes: number;
 }
 
+/** A frame's answer, and what is known of its clip then. */
+export interface FrameMoved extends Moved {
+  /** The numbers of the frames that the user touched, in the order of the clip. */
+  readonly touched: readonly number[];
+  /** How many things there are. */
+  readonly things: number;
+}
+
+/** A frame that was carried to, and the size of what is kept then. */
+export interface Advanced {
+  readonly answer: FrameAnswer;
+  readonly nbytes: number;
+}
+
+/** A thing in a frame of a clip; null as a number is the newest frame. */
+export interface FrameThing {
+  readonly clip: number;
+  readonly number: number | null;
+  readonly thing: number;
+}
+
 /** What the worker can be asked, and what it answers. */
-export interface Methods {
+export interface Methods extends ClipMethods {
   load: { arguments: BundleRequest; result: Loaded };
   open: { arguments: Photo; result: Opened };
   /** On a photo of which nothing is kept. */
@@ -103,7 +127,38 @@ export interface Methods {
   checkGolden: { arguments: null; result: null };
 }
 
+/** What it can be asked of clips. */
+export interface ClipMethods {
+  /** The result is by which the worker knows the clip, whose frames it asks for as it needs them. */
+  openVideo: { arguments: { readonly size: Size; readonly length: number }; result: number };
+  openStream: { arguments: null; result: number };
+  makeInFrame: {
+    arguments: FrameThing & { readonly gesture: Gesture; readonly level: string | undefined };
+    result: FrameMoved;
+  };
+  startFromInFrame: {
+    arguments: FrameThing & { readonly mask: Uint8Array };
+    result: FrameMoved;
+  };
+  moveInFrame: { arguments: FrameThing & { readonly by: -1 | 1 }; result: FrameMoved };
+  clearInFrame: { arguments: FrameThing; result: FrameMoved };
+  /** Carry what was touched to one more frame; null if all is done. */
+  advance: { arguments: number; result: Advanced | null };
+  frameResult: {
+    arguments: { readonly clip: number; readonly number: number };
+    result: FrameAnswer | null;
+  };
+  /** What is known of each thing, one of FRAME_STATES for each frame. */
+  frameStates: { arguments: number; result: readonly Uint8Array[] };
+  push: {
+    arguments: { readonly clip: number; readonly frame: FramePicture };
+    result: FrameAnswer | null;
+  };
+  closeClip: { arguments: number; result: null };
+}
+
 export type Method = keyof Methods;
+export type ClipMethod = keyof ClipMethods;
 
 /** To the worker; requests are answered in their order. */
 export type Request = {
@@ -114,8 +169,25 @@ export type Request = {
   };
 }[Method];
 
-/** From the worker. */
+/** To the worker: what it pulled, null where the clip could not give it. */
+export interface Pulled {
+  readonly pull: number;
+  readonly frame: FramePicture | null;
+}
+
+/** To the worker: a request is not wanted any more. */
+export interface Abort {
+  readonly abort: number;
+}
+
+/** From the worker; it pulls a frame of a clip while it works on a request. */
 export type Response =
-  | { readonly kind: "progress"; readonly progress: LoadProgress }
+  | { readonly kind: "progress"; readonly id: number; readonly progress: LoadProgress }
+  | {
+      readonly kind: "pull";
+      readonly pull: number;
+      readonly clip: number;
+      readonly number: number;
+    }
   | { readonly kind: "result"; readonly id: number; readonly result: Methods[Method]["result"] }
   | { readonly kind: "error"; readonly id: number; readonly error: ErrorMessage };
