@@ -3,6 +3,7 @@
 import type { Size, TapResult } from "../src/index.ts";
 import { coveredShare } from "./coverage.ts";
 import { create, element } from "./dom.ts";
+import type { Picture } from "./photo.ts";
 import type { RegionGroup } from "./regions.ts";
 import { countInWords, millisecondsInWords, shareInWords } from "./words.ts";
 
@@ -30,10 +31,10 @@ export function showAnswer(result: TapResult): void {
 }
 
 /** An answer in one line. @param what has happened, such as "Mask found" */
-export function answerInWords(result: TapResult, what: string): string {
+export function answerInWords(result: TapResult, what: string, { noun }: Picture): string {
   const covered = coveredShare(result.probability);
   if (covered === 0) return "Nothing is marked; tap another place.";
-  return `${what}: ${shareInWords(covered)} of the photo`;
+  return `${what}: ${shareInWords(covered)} of the ${noun}`;
 }
 
 /** How long it took to answer. */

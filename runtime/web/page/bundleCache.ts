@@ -2,12 +2,13 @@
  * The stored bundle, for the service worker. Each bundle has a cache of its own, named by its
  * folder and the SHA-256 of its manifest, and a file enters it only if its hash is the one that the
  * manifest lists: files of two bundles are never mixed. An older bundle is deleted once the newer
- * one is complete. Bundles that this page cannot read are left to the network.
+ * one is complete, with what clips need if the older had that. Bundles that this page cannot read
+ * are left to the network.
  */
 
 import { MANIFEST_NAME } from "../src/bundle/records.ts";
 import { sha256 } from "../src/bundle/sha256.ts";
-import { neededFiles, parseManifest } from "./cacheChoice.ts";
+import { clipFiles, neededFiles, parseManifest } from "./cacheChoice.ts";
 
 /** How long, in ms, a slow network may take to tell whether there is a newer bundle. */
 const MANIFEST_PATIENCE = 4000;
@@ -53,7 +54,10 @@ export class BundleCache {
     const name = await this.fetchManifest();
     if (name !== null) {
       for (const path of await this.missingOf(name)) await this.fetchFile(name, path);
-      if ((await this.missingOf(name)).length === 0) await this.deleteAllBut(name);
+      if ((await this.missingOf(name)).length === 0) {
+        if (await this.hadClips(name)) await this.storeClips(name);
+        await this.deleteAllBut(name);
+      }
     }
     return (await this.completeBundle()) !== null;
   }
@@ -123,6 +127,25 @@ export class BundleCache {
 
   private async bundles(): Promise<string[]> {
     return (await caches.keys()).filter((name) => name.startsWith(this.prefix));
+  }
+
+  /** Whether an older bundle was stored with what clips need. */
+  private async hadClips(name: string): Promise<boolean> {
+    for (const older of await this.bundles()) {
+      if (older === name) continue;
+      const manifest = await this.manifestOf(older);
+      for (const path of manifest === null ? [] : clipFiles(manifest)) {
+        if ((await this.stored(older, path)) !== undefined) return true;
+      }
+    }
+    return false;
+  }
+
+  private async storeClips(name: string): Promise<void> {
+    const manifest = await this.manifestOf(name);
+    for (const path of manifest === null ? [] : clipFiles(manifest)) {
+      if ((await this.stored(name, path)) === undefined) await this.fetchFile(name, path);
+    }
   }
 
   private async deleteAllBut(kept: string): Promise<void> {

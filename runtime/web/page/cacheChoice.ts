@@ -1,6 +1,6 @@
 /** Which cache answers a request of the page: pure functions, for the service worker. */
 
-import { SCHEMA_VERSION } from "../src/bundle/records.ts";
+import { SCHEMA_VERSION, TRACKING_WEIGHTS } from "../src/bundle/records.ts";
 
 /**
  * A file of the built page: its address relative to the page's, and the SHA-256 of its bytes, in
@@ -46,6 +46,8 @@ export function chooseCache(
 /** What the service worker reads of a bundle's manifest. */
 export interface BundleManifest {
   readonly files: Readonly<Record<string, { readonly sha256: string }>>;
+  readonly programs?: Readonly<Record<string, { readonly file: string }>>;
+  readonly tracking?: { readonly programs: Readonly<Record<string, string>> } | null;
 }
 
 /** A bundle's manifest, or null if that is not what the text is, or this page cannot read it. */
@@ -66,8 +68,19 @@ export function parseManifest(text: string): BundleManifest | null {
 }
 
 /**
- * The files of a bundle that taps need, and the golden ones that loading replays: all but reports.
+ * The files of a bundle that taps need, and the golden ones that loading replays: all but reports,
+ * and what only clips need, which is stored when a first clip is opened.
  */
 export function neededFiles(manifest: BundleManifest): string[] {
-  return Object.keys(manifest.files).filter((path) => !/^parity\.[a-z]+$/.test(path));
+  const ofClips = clipFiles(manifest);
+  return Object.keys(manifest.files).filter(
+    (path) => !/^parity\.[a-z]+$/.test(path) && !ofClips.has(path),
+  );
+}
+
+/** The programs that carry masks through clips, which no tap runs, and their weights. */
+export function clipFiles({ programs = {}, tracking }: BundleManifest): Set<string> {
+  const models = Object.values(tracking?.programs ?? {}).map((name) => programs[name]?.file ?? "");
+  const weights = models.map((path) => path.replace(/[^/]*$/, TRACKING_WEIGHTS));
+  return new Set([...models, ...weights]);
 }

@@ -3,8 +3,8 @@
 import type { Box, Candidate, Size, TapResult } from "../src/index.ts";
 import { coveredShare } from "./coverage.ts";
 import { context2d, create, element } from "./dom.ts";
-import { paintOverlay } from "./overlay.ts";
-import { within, type OpenPhoto } from "./photo.ts";
+import { paintOverlay, TINTS } from "./overlay.ts";
+import { within, type Picture } from "./photo.ts";
 import type { Point } from "./viewport.ts";
 import { labelCandidates, shareInWords, type LabelledCandidate } from "./words.ts";
 
@@ -27,7 +27,7 @@ const ARROW_STEPS: Readonly<Record<string, number>> = {
 };
 
 export interface Choices {
-  readonly photo: OpenPhoto;
+  readonly photo: Picture;
   readonly result: TapResult;
   /** All of the network's levels, finest first. */
   readonly levels: readonly string[];
@@ -134,7 +134,7 @@ function viewOf({ height, width }: Size, candidates: readonly Candidate[]): Box 
 }
 
 /** The mask over its part of the photo. */
-function pictureOf(photo: OpenPhoto, result: TapResult, [x0, y0, x1]: Box): HTMLCanvasElement {
+function pictureOf(photo: Picture, result: TapResult, [x0, y0, x1]: Box): HTMLCanvasElement {
   const pixels = SIDE * DENSITY;
   const scale = pixels / (x1 - x0);
   const canvas = create("canvas", { width: pixels, height: pixels });
@@ -150,7 +150,7 @@ function pictureOf(photo: OpenPhoto, result: TapResult, [x0, y0, x1]: Box): HTML
     Math.floor((y0 + (pixel.y + 0.5) / scale) * finer),
   ]);
   const overlay = new ImageData(pixels, pixels);
-  paintOverlay(overlay.data, mask, { height: pixels, width: pixels }, 0);
+  paintOverlay(overlay.data, mask, { height: pixels, width: pixels }, 0, TINTS[0]);
   const layer = new OffscreenCanvas(pixels, pixels);
   context2d(layer).putImageData(overlay, 0, 0);
   context.drawImage(layer, 0, 0);

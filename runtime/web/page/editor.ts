@@ -1,19 +1,22 @@
-/** The mask of the open photo: asks for what gestures make, and shows all that comes of it. */
+/** The mask of the open picture: asks for what gestures make, and shows all that comes of it. */
 
 import type { Gesture, TapResult } from "../src/index.ts";
 import { answerInWords, showAnswer, showLegend, timeInWords } from "./answer.ts";
 import { hideCandidates, showCandidates } from "./candidates.ts";
 import type { CutoutStyle } from "./cutoutStyle.ts";
 import { element } from "./dom.ts";
-import type { Edits, State } from "./edits.ts";
-import { clearError, setStatus } from "./notices.ts";
-import type { OpenPhoto } from "./photo.ts";
+import { NO_STATE, type Editing, type State } from "./edits.ts";
+import { clearError, clearStatus, setStatus } from "./notices.ts";
+import type { Picture } from "./photo.ts";
 import { groupRegions } from "./regions.ts";
 import type { PreviewLayers, Scene } from "./scene.ts";
 import type { Tools } from "./tools.ts";
 import type { Viewer } from "./viewer.ts";
 
-export const READY_FOR_TAPS = "Tap a thing in the photo.";
+/** What to do with a picture in which nothing is marked. */
+export function readyForTaps({ noun }: Picture): string {
+  return `Tap a thing in the ${noun}.`;
+}
 
 /** What the editor shows things on, and what it asks of the page. */
 export interface Surroundings {
@@ -24,17 +27,15 @@ export interface Surroundings {
   readonly onFailure: (error: unknown) => void;
 }
 
-const NOTHING: State = { result: null, gestures: [], canUndo: false, canRedo: false };
-
 const regionsSwitch = element("regions", HTMLInputElement);
 
 export class Editor {
-  private edits: Edits | null = null;
-  private photo: OpenPhoto | null = null;
-  private state = NOTHING;
+  private editing: Editing | null = null;
+  private picture: Picture | null = null;
+  private state = NO_STATE;
   /** Gestures that are not answered yet. */
   private pending: readonly Gesture[] = [];
-  /** How much was asked on this photo that is not answered yet, gestures and all else. */
+  /** How much was asked on this picture that is not answered yet, gestures and all else. */
   private asked = 0;
   private preview: PreviewLayers = {};
 
@@ -49,57 +50,59 @@ export class Editor {
     return this.state.result;
   }
 
-  /** Ask these from now on; null while there is nobody to ask. What is shown stays. */
-  use(edits: Edits | null): void {
-    this.edits = edits;
+  /** Ask this from now on; null while there is nobody to ask. What is shown stays. */
+  use(editing: Editing | null): void {
+    this.editing = editing;
   }
 
-  /** Begin with a photo that is open. */
-  show(photo: OpenPhoto): void {
-    this.photo = photo;
+  /** Begin with a picture that is open, with what is known of it; or with none. */
+  show(picture: Picture | null, state = NO_STATE): void {
+    this.picture = picture;
     this.pending = [];
     this.asked = 0;
-    this.showState(NOTHING);
+    this.showState(state);
   }
 
   async make(gesture: Gesture): Promise<void> {
     if (!this.isReady()) return;
-    const isFirst = this.state.result === null && this.pending.length === 0;
+    const isFirst = !this.state.isBegun && this.pending.length === 0;
     if (isFirst && gesture.kind !== "box" && !gesture.positive) {
       setStatus("Nothing is marked yet: add something first.");
       return;
     }
     // Without a guided look only the last of several gestures is answered.
-    const isGuided = this.edits?.isGuided ?? false;
+    const isGuided = this.editing?.isGuided ?? false;
     this.pending = isGuided ? [...this.pending, gesture] : [gesture];
     this.showMarks();
     const what = isFirst || !isGuided ? "Mask found" : "Corrected";
-    await this.ask("Looking…", what, (edits, photo) => edits.make(photo, gesture, null), gesture);
+    await this.ask("Looking…", what, (editing) => editing.make(gesture, null), gesture);
   }
 
   async undo(): Promise<void> {
     if (!this.state.canUndo && this.asked === 0) setStatus("There is nothing to undo.");
-    else await this.ask("Undoing…", "Undone", (edits, photo) => edits.undo(photo));
+    else await this.ask("Undoing…", "Undone", (editing) => editing.undo());
   }
 
   async redo(): Promise<void> {
     if (!this.state.canRedo && this.asked === 0) setStatus("There is nothing to redo.");
-    else await this.ask("Redoing…", "Done again", (edits, photo) => edits.redo(photo));
+    else await this.ask("Redoing…", "Done again", (editing) => editing.redo());
   }
 
   /** Begin a new thing. */
   async startOver(): Promise<void> {
-    const { result, canRedo } = this.state;
-    if (result === null && !canRedo && this.asked === 0) setStatus(READY_FOR_TAPS);
-    else await this.ask("Starting over…", "", (edits, photo) => edits.clear(photo));
+    const { canClear } = this.state;
+    const { picture } = this;
+    const isEmpty = !canClear && this.asked === 0;
+    if (isEmpty && picture !== null) setStatus(readyForTaps(picture));
+    else await this.ask("Clearing…", "", (editing) => editing.clear());
   }
 
   /** Compute again what the viewer shows of the mask. */
   updatePreview(): void {
-    const { photo } = this;
-    const { result } = this.state;
+    const { picture } = this;
+    const { things } = this.state;
     const { scene, style } = this.around;
-    this.preview = photo === null || result === null ? {} : scene.layers(photo, result, style());
+    this.preview = picture === null ? {} : scene.layers(picture, things, style());
     this.showLayers();
   }
 
@@ -118,7 +121,7 @@ export class Editor {
   }
 
   /**
-   * Ask something of the photo that is open, and show what comes of it.
+   * Ask something of the picture that is open, and show what comes of it.
    *
    * @param what has happened then
    * @param gesture that is made, and thus computed
@@ -126,25 +129,25 @@ export class Editor {
   private async ask(
     doing: string,
     what: string,
-    request: (edits: Edits, photo: OpenPhoto) => Promise<State | null>,
+    request: (editing: Editing) => Promise<State | null>,
     gesture?: Gesture,
   ): Promise<void> {
-    const { edits, photo } = this;
-    if (!this.isReady() || edits === null || photo === null) return;
+    const { editing, picture } = this;
+    if (!this.isReady() || editing === null || picture === null) return;
     setStatus(doing);
     this.asked++;
     this.showPossible();
     let next: State | null = null;
     try {
-      next = await request(edits, photo);
+      next = await request(editing);
     } catch (error) {
-      // Of a network that is being loaded again, and of another photo, failures are no news.
-      if (this.edits === edits && this.photo === photo) {
+      // Of a network that is being loaded again, and of another picture, failures are no news.
+      if (this.editing === editing && this.picture === picture) {
         setStatus("That was not answered.");
         this.around.onFailure(error);
       }
     }
-    if (this.photo !== photo) return;
+    if (this.picture !== picture) return clearStatus(doing);
     this.asked--;
     this.pending = this.pending.filter((other) => other !== gesture);
     if (next === null) {
@@ -156,7 +159,8 @@ export class Editor {
     this.showState(next);
     // The thing is gone, and what took away from it adds to the next one.
     if (next.result === null && this.pending.length === 0) this.around.tools.reset();
-    setStatus(next.result === null ? READY_FOR_TAPS : told(next.result, what, gesture));
+    const { result } = next;
+    setStatus(result === null ? readyForTaps(picture) : told(result, what, picture, gesture));
   }
 
   private showState(next: State): void {
@@ -165,7 +169,7 @@ export class Editor {
     window.tracenet.lastResult = result;
     window.tracenet.gestures = next.gestures;
     element("result", HTMLElement).hidden = result === null;
-    element("cutout", HTMLElement).hidden = result === null;
+    element("cutout", HTMLElement).hidden = next.things.length === 0;
     if (result !== null) showAnswer(result);
     this.showChoice(next);
     this.updatePreview();
@@ -175,19 +179,21 @@ export class Editor {
 
   /** Of a first tap, there are other levels to choose from. */
   private showChoice({ result, gestures }: State): void {
-    const { edits, photo } = this;
+    const { editing, picture } = this;
     const [first, ...others] = gestures;
-    if (result === null || first?.kind !== "tap" || others.length > 0 || !edits || !photo) {
+    const candidate = editing?.candidate;
+    const isFirst = result !== null && first?.kind === "tap" && others.length === 0;
+    if (!isFirst || !candidate || !picture) {
       hideCandidates();
       return;
     }
     showCandidates({
-      photo,
+      photo: picture,
       result,
       levels: window.tracenet.segmenter?.levels ?? [],
-      ask: (level) => edits.candidate(photo, first.at, level),
+      ask: (level) => candidate(first.at, level),
       onChosen: (level) => {
-        void this.ask("Looking…", "Mask found", (_, of) => edits.make(of, first, level), first);
+        void this.ask("Looking…", "Mask found", () => editing.make(first, level), first);
       },
     });
   }
@@ -197,18 +203,19 @@ export class Editor {
   }
 
   private showPossible(): void {
-    const { canUndo, canRedo, result } = this.state;
+    const { canUndo, canRedo, canClear } = this.state;
     const isBusy = this.asked > 0;
-    this.around.tools.setPossible(
-      canUndo || isBusy,
-      canRedo,
-      result !== null || canRedo || isBusy,
-    );
+    this.around.tools.setPossible(canUndo || isBusy, canRedo, canClear || isBusy);
   }
 }
 
 /** What came of it; of a gesture, how long it took. */
-function told(result: TapResult, what: string, gesture: Gesture | undefined): string {
-  const text = answerInWords(result, what);
+function told(
+  result: TapResult,
+  what: string,
+  picture: Picture,
+  gesture: Gesture | undefined,
+): string {
+  const text = answerInWords(result, what, picture);
   return gesture === undefined ? text : `${text}, ${timeInWords(result)}`;
 }

@@ -2,6 +2,7 @@
 
 import type { Gesture, PhotoSession, TapResult, TapSegmenter } from "../src/index.ts";
 import type { OpenPhoto } from "./photo.ts";
+import type { Things } from "./scene.ts";
 import type { Point } from "./viewport.ts";
 
 /** A gesture that was made, and the level that it was asked for. */
@@ -21,12 +22,46 @@ const NOTHING: History = { photo: null, made: [], count: 0 };
 
 /** What is there after a gesture, an undo, or whatever else. */
 export interface State {
+  /** What gestures gave; null before the first. */
   readonly result: TapResult | null;
+  /** The masks that are seen: the result's, and those of other things. */
+  readonly things: Things;
+  /** Whether a mask is there that the next gesture corrects. */
+  readonly isBegun: boolean;
   /** Those that made the result. */
   readonly gestures: readonly Gesture[];
   readonly canUndo: boolean;
   readonly canRedo: boolean;
+  /** Whether there is something of the user's to forget, be it only a mask. */
+  readonly canClear: boolean;
 }
+
+/** The gestures on one picture; what is not of interest any more is answered with null. */
+export interface Editing {
+  /** Whether gestures correct: no one is left out. */
+  readonly isGuided: boolean;
+  /** @param level of the first tap, in place of what that gave */
+  make(gesture: Gesture, level: string | null): Promise<State | null>;
+  undo(): Promise<State | null>;
+  redo(): Promise<State | null>;
+  /** Begin a new thing. */
+  clear(): Promise<State | null>;
+  /**
+   * What a level of the first tap would give, null where something else has been asked; null where
+   * there are no levels to choose from.
+   */
+  readonly candidate: ((at: Point, level: string) => Promise<TapResult | null>) | null;
+}
+
+export const NO_STATE: State = {
+  result: null,
+  things: [],
+  isBegun: false,
+  gestures: [],
+  canUndo: false,
+  canRedo: false,
+  canClear: false,
+};
 
 /**
  * Where a bundle has a guided look, no gesture is left out while its photo stays; else the last of
@@ -54,6 +89,18 @@ export class Edits {
 
   get isGuided(): boolean {
     return this.segmenter.bundle.corrects;
+  }
+
+  /** The gestures on a photo. */
+  on(photo: OpenPhoto): Editing {
+    return {
+      isGuided: this.isGuided,
+      make: (gesture, level) => this.make(photo, gesture, level),
+      undo: () => this.undo(photo),
+      redo: () => this.redo(photo),
+      clear: () => this.clear(photo),
+      candidate: (at, level) => this.candidate(photo, at, level),
+    };
   }
 
   /** Make a photo ready for gestures. @throws TraceNetError if it is refused */
@@ -163,5 +210,7 @@ async function restore(session: PhotoSession, { made, count }: History): Promise
 }
 
 function stateOf({ result, gestures, canUndo, canRedo }: PhotoSession): State {
-  return { result, gestures, canUndo, canRedo };
+  const isBegun = result !== null;
+  const things = isBegun ? [result] : [];
+  return { result, things, isBegun, gestures, canUndo, canRedo, canClear: isBegun || canRedo };
 }

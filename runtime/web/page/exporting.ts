@@ -96,7 +96,7 @@ export class Exporter {
     if (this.last !== null && this.last.key.every((part, i) => part === key[i])) {
       return this.last.file;
     }
-    const file = this.maker.make({
+    const file = this.maker.photo({
       photo: photo.file,
       mask: result.probability,
       feather: style.feather * Math.max(photo.height, photo.width),
@@ -115,7 +115,7 @@ export class Exporter {
     if (style.background.kind === "photo") {
       return { kind: "picture", picture: style.background.photo.file };
     }
-    return this.scene.background(photo, result, style.background);
+    return this.scene.background(photo, [result], style.background);
   }
 }
 
@@ -130,8 +130,13 @@ function fileName({ photo, style }: Cutout): string {
 }
 
 async function save(cutout: Cutout, make: MakeFile): Promise<void> {
-  const url = URL.createObjectURL(await make(typeFor(cutout.style)));
-  create("a", { href: url, download: fileName(cutout) }).click();
+  download(await make(typeFor(cutout.style)), fileName(cutout));
+}
+
+/** Give the user a file. */
+export function download(file: Blob, name: string): void {
+  const url = URL.createObjectURL(file);
+  create("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), ADDRESS_LIFE);
 }
 

@@ -13,16 +13,15 @@ export function loadSegmenter(): Promise<TapSegmenter> {
   return new Promise((resolve) => {
     const attempt = async (): Promise<void> => {
       clearFault();
-      progressBar.hidden = false;
       try {
-        const options = { ...optionsOf(location.search), onProgress: showProgress };
+        const options = { ...optionsOf(location.search), onProgress: showLoading };
         resolve(await TapSegmenter.load(new URL("bundle/", document.baseURI).href, options));
       } catch (error) {
         if (await activateNewerPage()) return location.reload();
         setStatus("The network is not loaded.");
         showFault(inWords(error), { label: "Retry", act: () => void attempt() });
       } finally {
-        progressBar.hidden = true;
+        hideProgress();
       }
     };
     void attempt();
@@ -40,9 +39,20 @@ function optionsOf(search: string): LoadOptions {
   };
 }
 
-function showProgress({ stage, done, total }: LoadProgress): void {
+/** Show how far something has come, and what that is. */
+export function showProgress(what: string, done: number, total: number): void {
+  progressBar.hidden = false;
+  progressBar.ariaLabel = what;
   progressBar.max = total;
   progressBar.value = done;
+}
+
+export function hideProgress(): void {
+  progressBar.hidden = true;
+}
+
+function showLoading({ stage, done, total }: LoadProgress): void {
+  showProgress("Loading", done, total);
   if (stage === "download") {
     setStatus(`Loading: ${bytesInWords(done)} of ${bytesInWords(total)}`);
   } else if (stage === "open") {

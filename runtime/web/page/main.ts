@@ -9,25 +9,28 @@
  *   gestures    those that made it, oldest first
  *   offline     a promise: whether the page can be used offline from now on (see offline.ts)
  * and elements carry data-testid: file-input, camera-input, viewer, status, error, progress, info,
- * sample-NAME, candidate-LEVEL, mode-add|remove|box, brush, undo, redo, clear, regions, background-none|blur|color|photo, background-color-input,
- * background-file, feather, save, copy, share, free-memory. ?schedule=NAME and ?threads=N in the
- * page's address choose what is loaded, for measurements.
+ * sample-NAME, candidate-LEVEL, mode-add|remove|box, brush, undo, redo, clear, regions,
+ * background-none|blur|color|photo, background-color-input, background-file, feather, save, copy,
+ * share, free-memory, and of clips frame, previous, play, next, clock, track, thing-NUMBER,
+ * add-thing, clip-facts, save-video, save-masks, cancel-save, clip-note. ?schedule=NAME and
+ * ?threads=N in the page's address choose what is loaded, for measurements.
  */
 
-import type { Gesture, TapResult, TapSegmenter } from "../src/index.ts";
-import { GestureError, PhotoError, TraceNetError } from "../src/index.ts";
-import { StyleControls } from "./cutoutStyle.ts";
+import type { Gesture, Size, TapResult, TapSegmenter } from "../src/index.ts";
+import { FrameError, GestureError, PhotoError, TraceNetError } from "../src/index.ts";
+import type { ClipView } from "./clip/index.ts";
+import { StyleControls, type CutoutStyle } from "./cutoutStyle.ts";
 import { element } from "./dom.ts";
 import type { Draft } from "./draft.ts";
 import type { Tool } from "./drafting.ts";
-import { Editor, READY_FOR_TAPS } from "./editor.ts";
+import { Editor, readyForTaps } from "./editor.ts";
 import { Edits } from "./edits.ts";
 import { Exporter } from "./exporting.ts";
 import { showFacts, wireInfo } from "./info.ts";
 import { loadSegmenter } from "./loading.ts";
 import { clearError, hasFault, inWords, setStatus, showError, showFault } from "./notices.ts";
 import { startOffline } from "./offline.ts";
-import { listenForPhotos } from "./opening.ts";
+import { isClip, listenForFiles } from "./opening.ts";
 import { openPhoto, type OpenPhoto } from "./photo.ts";
 import { Scene } from "./scene.ts";
 import { missingFeatures } from "./support.ts";
@@ -35,6 +38,12 @@ import { Tools } from "./tools.ts";
 import { Viewer } from "./viewer.ts";
 import type { Point } from "./viewport.ts";
 import { shareInWords, toolInWords } from "./words.ts";
+
+interface ShownClip {
+  readonly view: ClipView;
+  /** Opens it anew. */
+  readonly reopen: () => void;
+}
 
 interface Handle {
   segmenter: TapSegmenter | null;
@@ -50,15 +59,17 @@ declare global {
   }
 }
 
-const OPENING = "Opening the photo…";
+const OPENING = "Opening…";
 
 /** A page that was out of sight for so long, in ms, gives its memory back. */
 const HIDDEN_LIMIT = 120_000;
 
 let edits: Edits | null = null;
+/** What is open: a photo, a clip, or neither. */
 let photo: OpenPhoto | null = null;
+let clip: ShownClip | null = null;
 let tool: Tool = { mode: "add", isBrush: false };
-/** Counts the photos that were handed over: of two at once, the later one is opened. */
+/** Counts the files that were handed over: of two at once, the later one is opened. */
 let openings = 0;
 /** While the last of them is not shown yet. */
 let isOpening = false;
@@ -69,7 +80,9 @@ const viewer = new Viewer(
   element("marks", HTMLCanvasElement),
   {
     onGesture: (gesture) => void editor.make(gesture),
-    onMiss: () => setStatus(tool.mode === "box" ? "Draw a box about the thing." : "Tap on the photo."),
+    onMiss: () => {
+      setStatus(tool.mode === "box" ? "Draw a box about the thing." : "Tap on the picture.");
+    },
     onDraft: announceDraft,
     onCrosshair: announceCrosshair,
   },
@@ -83,7 +96,7 @@ const tools = new Tools({
 const styleControls = new StyleControls(() => editor.updatePreview());
 const editor = new Editor(
   { viewer, scene, tools, style: () => styleControls.style, onFailure: showFailure },
-  () => (isOpening ? OPENING : edits === null || photo === null ? whyNoTaps() : null),
+  whyNoGesture,
 );
 const exporter = new Exporter(scene, () =>
   photo !== null && editor.result !== null
@@ -110,17 +123,19 @@ async function load(): Promise<void> {
   const segmenter = await window.tracenet.ready;
   window.tracenet.segmenter = segmenter;
   edits = new Edits(segmenter, history);
-  editor.use(edits);
+  if (photo !== null) editor.use(edits.on(photo));
   showFacts(segmenter);
   element("tools-help", HTMLElement).hidden = !edits.isGuided;
-  tools.show(edits.isGuided && photo !== null);
+  tools.show(edits.isGuided && (photo !== null || clip !== null));
+  clip?.reopen();
   if (photo !== null) edits.open(photo).catch(showFailure);
-  if (!isOpening) setStatus(photo === null ? "Ready: open a photo." : READY_FOR_TAPS);
+  if (isOpening || clip !== null) return;
+  setStatus(photo === null ? "Ready: open a photo or a clip." : readyForTaps(photo));
 }
 
 /** Say what failed. What fails for neither photo nor gesture may have ended the runtime. */
 function showFailure(error: unknown): void {
-  const isOfInput = error instanceof PhotoError || error instanceof GestureError;
+  const isOfInput = [PhotoError, FrameError, GestureError].some((kind) => error instanceof kind);
   const mayHaveDied = error instanceof TraceNetError && !isOfInput;
   const loadAgain = (): void => {
     if (edits !== null) void load();
@@ -133,34 +148,82 @@ async function open(file: Blob | Promise<Blob>, name: string): Promise<void> {
   isOpening = true;
   clearError();
   setStatus(OPENING);
-  let opened: OpenPhoto | null = null;
+  const isLatest = (): boolean => opening === openings;
   try {
-    opened = await openPhoto(await file, name);
-    if (opening !== openings) return;
-    await edits?.open(opened);
-    if (opening === openings) showPhoto(opened);
+    const blob = await file;
+    await (isClip(blob, name) ? openClip(blob, name, isLatest) : openStill(blob, name, isLatest));
   } catch (error) {
-    if (opening !== openings) return;
-    setStatus(photo === null ? "No photo is open." : "The photo before is still open.");
+    if (!isLatest()) return;
+    const isAny = photo !== null || clip !== null;
+    setStatus(isAny ? "What was open before still is." : "Nothing is open.");
     showFailure(error);
   } finally {
-    if (opening === openings) isOpening = false;
-    if (opened !== photo) opened?.preview.close();
+    if (isLatest()) isOpening = false;
   }
 }
 
-function showPhoto(opened: OpenPhoto): void {
+async function openStill(file: Blob, name: string, isLatest: () => boolean): Promise<void> {
+  const opened = await openPhoto(file, name);
+  try {
+    if (!isLatest()) return;
+    await edits?.open(opened);
+    if (!isLatest()) return;
+    leave();
+    photo = opened;
+    viewer.show(opened);
+    enter(opened);
+    editor.use(edits?.on(opened) ?? null);
+    editor.show(opened);
+    setStatus(edits === null ? whyNoTaps() : readyForTaps(opened));
+  } finally {
+    if (opened !== photo) opened.preview.close();
+  }
+}
+
+/** What only clips need is fetched now. */
+async function openClip(file: Blob, name: string, isLatest: () => boolean): Promise<void> {
+  const segmenter = await window.tracenet.ready;
+  const { ClipView, closeLoaded, loadClip } = await import("./clip/index.ts").catch(() => {
+    throw new Error("What clips need could not be fetched; check the connection, then try again.");
+  });
+  const loaded = await loadClip(file, name, segmenter);
+  if (!isLatest()) return closeLoaded(loaded);
+  leave();
+  const style = (): CutoutStyle => styleControls.style;
+  const view = new ClipView(loaded, { viewer, editor, style, onFailure: showFailure });
+  clip = { view, reopen: () => void open(file, name) };
+  enter(view.size);
+  await edits?.free();
+  await view.show();
+}
+
+/** Close what is open. */
+function leave(): void {
+  editor.use(null);
+  editor.show(null);
+  viewer.show(null);
   photo?.preview.close();
-  photo = opened;
+  photo = null;
+  clip?.view.close();
+  clip = null;
   scene.free();
-  viewer.show(opened);
-  styleControls.setPhotoSide(Math.max(opened.height, opened.width));
+}
+
+/** Show the tools for a photo or clip of this size. */
+function enter({ height, width }: Size): void {
+  styleControls.setPhotoSide(Math.max(height, width));
   element("welcome", HTMLElement).hidden = true;
-  element("panel", HTMLElement).classList.add("open");
+  const panel = element("panel", HTMLElement);
+  panel.classList.add("open");
+  panel.classList.toggle("of-clip", clip !== null);
   tools.show(edits?.isGuided ?? false);
   tools.reset();
-  editor.show(opened);
-  setStatus(edits === null ? whyNoTaps() : READY_FOR_TAPS);
+}
+
+function whyNoGesture(): string | null {
+  if (isOpening) return OPENING;
+  if (clip !== null) return clip.view.whyNot();
+  return edits === null || photo === null ? whyNoTaps() : null;
 }
 
 function whyNoTaps(): string {
@@ -171,18 +234,20 @@ function chooseTool(chosen: Tool): void {
   const isOther = tool.mode !== chosen.mode || tool.isBrush !== chosen.isBrush;
   tool = chosen;
   viewer.setTool(chosen);
-  if (isOther && photo !== null) setStatus(toolInWords(chosen));
+  if (isOther && (photo ?? clip) !== null) setStatus(toolInWords(chosen));
 }
 
 function announceDraft(draft: Draft | null): void {
-  if (draft === null) setStatus("Given up.");
-  else setStatus(`${draft.mode === "box" ? "A box" : "A line"} begins here: move, then press Enter.`);
+  if (draft === null) return setStatus("Given up.");
+  const what = draft.mode === "box" ? "A box" : "A line";
+  setStatus(`${what} begins here: move, then press Enter.`);
 }
 
 function announceCrosshair({ x, y }: Point): void {
-  if (photo === null) return;
-  const across = shareInWords(x / photo.width);
-  const down = shareInWords(y / photo.height);
+  const shown = photo ?? clip?.view.size;
+  if (!shown) return;
+  const across = shareInWords(x / shown.width);
+  const down = shareInWords(y / shown.height);
   setStatus(`Crosshair at ${across} from the left, ${down} from the top`);
 }
 
@@ -190,6 +255,7 @@ function announceCrosshair({ x, y }: Point): void {
 async function freeMemory(): Promise<void> {
   exporter.free();
   scene.free();
+  clip?.view.free();
   await edits?.free();
 }
 
@@ -211,7 +277,7 @@ function freeWhileHidden(): void {
 }
 
 window.addEventListener("unhandledrejection", (event) => showFailure(event.reason));
-listenForPhotos((file, name) => void open(file, name));
+listenForFiles((file, name) => void open(file, name));
 element("regions", HTMLInputElement).addEventListener("change", () => editor.showLayers());
 wireInfo(() => void freeMemory().then(() => setStatus("The memory is free; tap to go on.")));
 freeWhileHidden();

@@ -12,7 +12,26 @@ const errorActions = element("error-actions", HTMLElement);
 const viewer = element("viewer", HTMLElement);
 
 export function setStatus(text: string): void {
+  status.ariaLive = "polite";
   status.textContent = text;
+}
+
+/** Of a text that changes all the time, in ms: so often it is read out. */
+const SPOKEN_MS = 5000;
+let spoken = -Infinity;
+
+/** As `setStatus`, for texts of what goes on, which come too fast to be read out. */
+export function setTicking(text: string): void {
+  const now = performance.now();
+  const isSpoken = now - spoken > SPOKEN_MS;
+  if (isSpoken) spoken = now;
+  status.ariaLive = isSpoken ? "polite" : "off";
+  status.textContent = text;
+}
+
+/** Take a text back, unless another one has come. */
+export function clearStatus(text: string): void {
+  if (status.textContent === text) setStatus("");
 }
 
 export interface Remedy {

@@ -7,6 +7,8 @@ import { element } from "./dom.ts";
 /** How long storing everything may take, in ms; browsers end workers that take longer. */
 const STORING_LIMIT = 300_000;
 
+const OF_CLIPS = " So do clips, once one has been opened here with a connection.";
+
 const note = element("offline", HTMLElement);
 
 /**
@@ -18,14 +20,14 @@ export async function startOffline(ready: Promise<TapSegmenter>): Promise<boolea
     note.textContent = "Offline use needs an address that begins with https, or localhost.";
     return false;
   }
-  await ready;
+  const { bundle } = await ready;
   if (!import.meta.env.PROD) return false;
   try {
     const registration = await navigator.serviceWorker.register("sw.js");
     const worker = await activeWorker(registration);
     const isStored = worker !== null && (await askWhetherStored(worker));
     note.textContent = isStored
-      ? "The page is stored in this browser and works offline."
+      ? `The page is stored in this browser and works offline.${bundle.tracks ? OF_CLIPS : ""}`
       : "The page is not stored for offline use yet; open it again with a connection.";
     return isStored;
   } catch (error) {

@@ -1,4 +1,4 @@
-/** The ways in which a picture comes into the page: file, camera, drop, paste, sample. */
+/** The ways in which a photo or clip comes into the page: file, camera, drop, paste, sample. */
 
 import { create, element } from "./dom.ts";
 
@@ -10,18 +10,24 @@ const SAMPLES = [
 ] as const;
 
 /** A sample is still on its way when its button is pressed. */
-export type Opened = (file: Blob | Promise<Blob>, name: string) => void;
+export type TakeFile = (file: Blob | Promise<Blob>, name: string) => void;
 
-/** Wire all of them. A file that is no picture comes, too: only decoding it tells. */
-export function listenForPhotos(onOpened: Opened): void {
-  listenToInput(element("file-input", HTMLInputElement), onOpened);
-  listenToInput(element("camera-input", HTMLInputElement), onOpened);
-  listenForDrop(onOpened);
+/** Whether a file says that it is a clip; only decoding it tells. */
+export function isClip(file: Blob, name: string): boolean {
+  if (file.type !== "") return file.type.startsWith("video/");
+  return /\.(mp4|m4v|mov|webm|mkv|ts)$/i.test(name);
+}
+
+/** Wire all of them. A file that is neither comes, too: only decoding it tells. */
+export function listenForFiles(take: TakeFile): void {
+  listenToInput(element("file-input", HTMLInputElement), take);
+  listenToInput(element("camera-input", HTMLInputElement), take);
+  listenForDrop(take);
   document.addEventListener("paste", (event) => {
     const file = event.clipboardData?.files[0];
     if (file === undefined) return;
     event.preventDefault();
-    onOpened(file, file.name);
+    take(file, file.name);
   });
   element("samples", HTMLElement).append(
     ...SAMPLES.map((sample) => {
@@ -29,7 +35,7 @@ export function listenForPhotos(onOpened: Opened): void {
       button.dataset["testid"] = `sample-${sample.name}`;
       const url = `samples/${sample.name}.jpg`;
       button.append(create("img", { src: url, alt: "" }), create("span", {}, sample.label));
-      button.addEventListener("click", () => onOpened(fetchSample(url), sample.name));
+      button.addEventListener("click", () => take(fetchSample(url), sample.name));
       return button;
     }),
   );
@@ -38,16 +44,16 @@ export function listenForPhotos(onOpened: Opened): void {
 /** Hand over what a file input is given; the same file can be chosen again afterwards. */
 export function listenToInput(
   input: HTMLInputElement,
-  onOpened: (file: Blob, name: string) => void,
+  take: (file: Blob, name: string) => void,
 ): void {
   input.addEventListener("change", () => {
     const file = input.files?.[0];
-    if (file !== undefined) onOpened(file, file.name);
+    if (file !== undefined) take(file, file.name);
     input.value = "";
   });
 }
 
-function listenForDrop(onOpened: Opened): void {
+function listenForDrop(take: TakeFile): void {
   const isFile = (event: DragEvent): boolean =>
     event.dataTransfer?.types.includes("Files") ?? false;
   const mark = (isOver: boolean): void => {
@@ -66,7 +72,7 @@ function listenForDrop(onOpened: Opened): void {
     const file = event.dataTransfer?.files[0];
     if (file === undefined) return;
     event.preventDefault();
-    onOpened(file, file.name);
+    take(file, file.name);
   });
 }
 

@@ -7,19 +7,34 @@ import { blur } from "./blur.ts";
 import { context2d } from "./dom.ts";
 import { softRows } from "./feather.ts";
 
-/** Cyan beside near-black: one of them stands out on any photo. */
-const TINT = [0, 200, 255] as const;
+/**
+ * One for each of several things, then again from the start. Each stands out on any photo, or the
+ * near-black beside it does.
+ */
+export const TINTS = [
+  [0, 200, 255],
+  [255, 190, 0],
+  [255, 105, 180],
+  [120, 225, 70],
+] as const;
+type Tint = (typeof TINTS)[number];
+
 const DARK = [8, 20, 32] as const;
 const TINT_ALPHA = 105;
 /** Width of the whole line as a share of the overlay's longer side. */
 const LINE_WIDTH = 0.006;
 
 /** @param feather in pixels of the mask */
-export function maskOverlay(mask: Uint8Array, size: Size, feather: number): OffscreenCanvas {
+export function maskOverlay(
+  mask: Uint8Array,
+  size: Size,
+  feather: number,
+  tint: Tint,
+): OffscreenCanvas {
   const { height, width } = size;
   const canvas = new OffscreenCanvas(width, height);
   const pixels = new ImageData(width, height);
-  paintOverlay(pixels.data, mask, size, feather);
+  paintOverlay(pixels.data, mask, size, feather, tint);
   context2d(canvas).putImageData(pixels, 0, 0);
   return canvas;
 }
@@ -30,6 +45,7 @@ export function paintOverlay(
   mask: Uint8Array,
   { height, width }: Size,
   feather: number,
+  tint: Tint,
 ): void {
   const soft = softRows(mask, height, width, 0, height, feather);
   // Blurred by the line's width, the mask crosses one half at its edge and is flat beyond the line.
@@ -38,7 +54,7 @@ export function paintOverlay(
   for (let i = 0; i < mask.length; i++) {
     const inside = edge[i] as number;
     const line = Math.sqrt(Math.max(0, 1 - Math.abs(2 * inside - 1)));
-    const [red, green, blue] = line > 0.3 && inside < 0.4 ? DARK : TINT;
+    const [red, green, blue] = line > 0.3 && inside < 0.4 ? DARK : tint;
     rgba[4 * i] = red;
     rgba[4 * i + 1] = green;
     rgba[4 * i + 2] = blue;

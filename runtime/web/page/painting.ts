@@ -2,7 +2,7 @@
  * Draws what the viewer shows under the marks: the photo or its composition, the mask, the windows.
  */
 
-import type { OpenPhoto } from "./photo.ts";
+import type { Picture } from "./photo.ts";
 import type { RegionGroup } from "./regions.ts";
 import { toScreen, type Viewport } from "./viewport.ts";
 
@@ -20,7 +20,7 @@ const DASH = [7, 5];
 /** @param context in CSS pixels of the viewer */
 export function paintScene(
   context: CanvasRenderingContext2D,
-  photo: OpenPhoto,
+  photo: Picture,
   viewport: Viewport,
   layers: Layers,
 ): void {

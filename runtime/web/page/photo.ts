@@ -1,4 +1,4 @@
-/** A photo as the page holds it: the file, its size, and a preview no larger than screens are. */
+/** Pictures as the page holds them: of a photo its file, its size, and a preview for screens. */
 
 import type { Size } from "../src/index.ts";
 import { context2d } from "./dom.ts";
@@ -6,11 +6,18 @@ import { context2d } from "./dom.ts";
 /** The preview's longer side at most, in pixels. */
 const PREVIEW_SIDE = 2048;
 
-export interface OpenPhoto extends Size {
+/** What the viewer shows, and gestures are made on. */
+export interface Picture extends Size {
+  /** Of the same proportions. */
+  readonly preview: ImageBitmap;
+  /** What it is called. */
+  readonly noun: "photo" | "frame";
+}
+
+export interface OpenPhoto extends Picture {
   readonly file: Blob;
   /** The file's name without its ending, for the names of exports. */
   readonly name: string;
-  readonly preview: ImageBitmap;
 }
 
 export class NotAPicture extends Error {
@@ -27,7 +34,13 @@ export async function openPhoto(file: Blob, fileName: string): Promise<OpenPhoto
   } finally {
     if (preview !== whole) whole.close();
   }
-  return { file, name: fileName.replace(/\.[^.]*$/, ""), height, width, preview };
+  const name = withoutEnding(fileName);
+  return { file, name, height, width, preview, noun: "photo" };
+}
+
+/** A file's name without its ending. */
+export function withoutEnding(fileName: string): string {
+  return fileName.replace(/\.[^.]*$/, "");
 }
 
 /** The size with the same proportions whose longer side is `side` at most. */

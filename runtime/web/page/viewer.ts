@@ -10,7 +10,7 @@ import { Drafting, type Tool } from "./drafting.ts";
 import { Gestures, type Gesture as Touch } from "./gestures.ts";
 import { NO_MARKS, paintMarks, type Marks } from "./marks.ts";
 import { paintScene, type Layers } from "./painting.ts";
-import type { OpenPhoto } from "./photo.ts";
+import type { Picture } from "./photo.ts";
 import * as view from "./viewport.ts";
 import type { Point, Viewport } from "./viewport.ts";
 
@@ -45,7 +45,7 @@ const ARROWS: Readonly<Record<string, Point>> = {
 };
 
 export class Viewer {
-  private photo: OpenPhoto | null = null;
+  private photo: Picture | null = null;
   private layers: Layers = {};
   private marks: Pick<Marks, "made" | "pending"> = NO_MARKS;
   private size: Size = { height: 1, width: 1 };
@@ -81,14 +81,23 @@ export class Viewer {
     });
   }
 
-  /** Show another photo, whole. */
-  show(photo: OpenPhoto): void {
+  /** Show another picture, whole; or none. */
+  show(photo: Picture | null): void {
     this.photo = photo;
     this.layers = {};
     this.marks = NO_MARKS;
     this.drafting.drop();
     this.crosshair = null;
     this.zoomToFit();
+  }
+
+  /** Show another picture of the same size in its place, such as the next frame, as far zoomed. */
+  replace(picture: Picture): void {
+    this.photo = picture;
+    this.layers = {};
+    this.marks = NO_MARKS;
+    this.drafting.drop();
+    this.repaint();
   }
 
   setTool(tool: Tool): void {

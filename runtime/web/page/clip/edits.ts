@@ -1,0 +1,100 @@
+/** Gestures on frames, answered one after the other, and what is known of each frame. */
+
+import type {
+  FrameResult,
+  FrameSession,
+  Size,
+  ThingResult,
+  VideoSession,
+} from "../../src/index.ts";
+import type { Editing, State } from "../edits.ts";
+import type { Masked, Things } from "../scene.ts";
+
+export class ClipEdits {
+  private queue: Promise<unknown> = Promise.resolve();
+
+  /** @param onChange is called with the number of a frame whose gestures have changed */
+  constructor(
+    private readonly video: VideoSession,
+    private readonly onChange: (number: number) => Promise<void>,
+  ) {}
+
+  /** The gestures on one thing in one frame. */
+  on(number: number, thing: number): Editing {
+    const change = (work: (session: FrameSession) => Promise<unknown>): Promise<State | null> =>
+      this.inTurn(async () => {
+        await work(this.video.frame(number, thing));
+        await this.onChange(number);
+        return this.stateOf(number, thing);
+      });
+    return {
+      isGuided: true,
+      make: (gesture, level) => change((session) => session.make(gesture, level ?? undefined)),
+      undo: () => change((session) => session.undo()),
+      redo: () => change((session) => session.redo()),
+      clear: () => change((session) => session.clear()),
+      candidate: null,
+    };
+  }
+
+  /** Waits until all that was asked so far is answered. */
+  async answered(): Promise<void> {
+    await this.queue;
+  }
+
+  /** What is shown of a frame, for gestures on one thing. */
+  async state(number: number, thing: number): Promise<State> {
+    return this.inTurn(() => this.stateOf(number, thing));
+  }
+
+  /** The masks of all things in a frame. */
+  things(number: number): Promise<Things> {
+    return this.inTurn(async () => this.masksOf(await this.video.result(number)));
+  }
+
+  private async stateOf(number: number, thing: number): Promise<State> {
+    const found = await this.video.result(number);
+    const known = found?.things[thing];
+    // The session begins anew where the thing was carried to, but is not seen.
+    const isBegun = known !== undefined && (known.touched || known.mask.includes(1));
+    const { result, gestures, canUndo, canRedo } = this.video.frame(number, thing);
+    const canClear = canRedo || (known?.touched ?? false);
+    const things = this.masksOf(found);
+    return { result, things, isBegun, gestures, canUndo, canRedo, canClear };
+  }
+
+  private masksOf(result: FrameResult | null): Things {
+    if (result !== null) return result.things.map((thing) => maskedOf(thing, result.size));
+    return this.video.touched.length > 0 ? [null] : [];
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.queue.then(work);
+    this.queue = done.catch(() => undefined);
+    return done;
+  }
+}
+
+/** A thing's mask at any size; null of one of which nothing is known. */
+function maskedOf(thing: ThingResult, size: Size): Masked | null {
+  if (!thing.known) return null;
+  return {
+    maskAt: (height, width) => nearest(thing.mask, size, { height, width }),
+  };
+}
+
+/** A mask at another size: that of the pixels whose middles are nearest. */
+export function nearest(mask: Uint8Array, from: Size, to: Size): Uint8Array {
+  if (from.height === to.height && from.width === to.width) return mask;
+  const columns = Uint32Array.from({ length: to.width }, (_, x) =>
+    Math.floor(((x + 0.5) * from.width) / to.width),
+  );
+  const scaled = new Uint8Array(to.height * to.width);
+  for (let y = 0; y < to.height; y++) {
+    const row = Math.floor(((y + 0.5) * from.height) / to.height) * from.width;
+    for (let x = 0; x < to.width; x++) {
+      scaled[y * to.width + x] = mask[row + (columns[x] as number)] as number;
+    }
+  }
+  return scaled;
+}
