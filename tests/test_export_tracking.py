@@ -248,6 +248,7 @@ def test_what_the_check_found(exported: Exported) -> None:
     assert parity["clips"]["things"] == 2
     assert parity["clips"]["iou_mean"] >= 0.98
     assert parity["clips"]["frame_iou_mean"] >= 0.995
+    assert parity["clips"]["seen"] >= 0.5
     outputs = parity["programs"]["track_decode"]["outputs"]
     assert outputs.keys() == {"mask", "presence"}
     assert max(v["max"] for v in outputs.values()) < 1e-4

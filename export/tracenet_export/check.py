@@ -51,6 +51,9 @@ Tap = tuple[int, int]
 _CLIPS = 2
 """How many of the photos become clips."""
 
+_LEAST_SEEN = 0.5
+"""Share of the masks of clips in PyTorch that must not be empty."""
+
 _FEW_FRAMES = 6
 """Of the clip in which each program is compared; fusion's runs in all but two."""
 
@@ -175,6 +178,11 @@ def check_bundle(
         if limits:
             _refuse_masks("in each frame of clips", clips.iou_mean, limits.clip_iou)
             _refuse_masks("from equal memory", clips.frame_iou_mean, limits.frame_iou)
+        if limits and limits.clip_iou and clips.seen < _LEAST_SEEN:
+            raise ParityError(
+                f"PyTorch loses what it follows in {1 - clips.seen:.0%} of the frames of clips, so "
+                "that they compare nothing; train propagation for longer; nothing was written"
+            )
     paths = (path for path in (files.folder / PROGRAMS).rglob("*") if path.is_file())
     return Checked(
         target=draft.target,

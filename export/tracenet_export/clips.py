@@ -21,8 +21,8 @@ from tracenet_runtime.tracking.tracker import Frame, Mask, Tracked, Tracker
 CLIP_FRAMES = 40
 """Of each clip that is compared."""
 
-_TAPS = ((0.5, 0.5), (0.3, 0.6))
-"""Where things are tapped, as shares of a photo's width and height."""
+_TAP = (0.5, 0.5)
+"""Where a thing is tapped, as shares of a photo's width and height."""
 
 _SHARE = 0.75
 """Of a photo's sides that a frame shows."""
@@ -42,6 +42,7 @@ class ClipParity:
         iou_mean, iou_p5: IoU of the masks, mean and 5th percentile. Each side goes on with its own
             masks and memory, so that differences may add up.
         frame_iou_mean: of masks of one frame, found from PyTorch's masks and memory.
+        seen: share of PyTorch's masks that are not empty; empty ones say little.
     """
 
     frames: int
@@ -49,6 +50,7 @@ class ClipParity:
     iou_mean: float
     iou_p5: float
     frame_iou_mean: float
+    seen: float
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,15 @@ def _span(size: int, share: float) -> slice:
 def moving_clips(
     strategy: Strategy, viewer: Viewer, photos: Sequence[Photo], length: int
 ) -> Iterator[MovingClip]:
-    """A clip of each photo, with what taps on it give as masks."""
+    """A clip of each photo, with what a tap on it gives, and all else, as masks.
+
+    Things that overlap would share the cells, and neither have a mask.
+    """
     for photo in photos:
         height, width = photo.shape[:2]
-        places = [(int(x * width), int(y * height)) for x, y in _TAPS]
-        masks = [strategy.look(viewer, photo, at, {}).result({}).mask for at in places]
-        yield MovingClip(photo, tuple(masks), length)
+        at = int(_TAP[0] * width), int(_TAP[1] * height)
+        thing = strategy.look(viewer, photo, at, {}).result({}).mask
+        yield MovingClip(photo, (thing, ~thing), length)
 
 
 def track(tracking: Tracking, network: TrackPrograms, clip: MovingClip) -> Iterator[FrameResult]:
@@ -119,10 +124,12 @@ def compare_clips(
     """Track the same things with two engines."""
     ious: list[float] = []
     single: list[float] = []
+    seen: list[bool] = []
     for clip in tqdm(clips, unit="clip", desc="clips against PyTorch"):
         both = (track(tracking, network, clip) for network in (reference, other))
         for one, two in zip(*both, strict=True):
             ious += _ious(one.things, two.things)
+            seen += [thing.box is not None for thing in one.things]
         single += _from_equal_memory(tracking, reference, other, clip)
     return ClipParity(
         sum(map(len, clips)),
@@ -130,6 +137,7 @@ def compare_clips(
         float(np.mean(ious)),
         float(np.percentile(ious, 5)),
         float(np.mean(single)),
+        float(np.mean(seen)),
     )
 
 

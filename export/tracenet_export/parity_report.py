@@ -115,7 +115,8 @@ def _clips(clips: Mapping[str, Any] | None) -> list[str]:
         f"{clips['things']} things tracked through {clips['frames']} frames, from the first of "
         "each clip and, fused with what was there, from the last: mean IoU of the masks "
         f"{clips['iou_mean']:.4f}, 5th percentile {clips['iou_p5']:.4f}; from PyTorch's masks and "
-        f"memory to one frame {clips['frame_iou_mean']:.4f} on average.",
+        f"memory to one frame {clips['frame_iou_mean']:.4f} on average. Of PyTorch's masks "
+        f"{clips['seen']:.0%} are not empty.",
         "",
     ]
 
