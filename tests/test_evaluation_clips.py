@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
-from test_propagation import TRACKING, network
+from test_propagation import FINE, TRACKING, network
 from test_video_data import write_clips
 from tool_checks import assert_one_sentence, run_json
 
@@ -258,7 +258,10 @@ def test_what_cannot_be_scored(
     given = ["--checkpoint", str(checkpoint), "--clips"]
     assert_one_sentence(cli.main, [*given, str(tmp_path)], "holds no clips", capsys)
     assert_one_sentence(cli.main, [*given, str(clips), "--held-back"], "none of the clips", capsys)
-    assert_one_sentence(cli.main, ["--clips", str(clips)], "has no propagation; train one", capsys)
+    plain = tmp_path / "plain.safetensors"
+    save_checkpoint(network(config=FINE), plain)
+    given = ["--checkpoint", str(plain), "--clips", str(clips)]
+    assert_one_sentence(cli.main, given, "has no propagation; train one", capsys)
 
 
 def test_a_network_follows(tmp_path: Path) -> None:
