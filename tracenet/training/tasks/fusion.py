@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tracenet.data import PhotoDataset
-from tracenet.data.clips import Clip
-from tracenet.data.video import VideoBatch, VideoDataset, VideoInputs
+from tracenet.data.video import VideoBatch, VideoDataset
 from tracenet.model import TraceNet
 from tracenet.model.fusion import fused
 from tracenet.model.memory_read import read_memory
 from tracenet.model.propagation import FrameFeatures
 from tracenet.training.losses.masks import dice_loss, mask_iou
 from tracenet.training.losses.video import bootstrapped_bce
+from tracenet.training.tasks.clips import ClipTask
 from tracenet.training.tasks.video import encoded, plane, propagated
 from tracenet_runtime.tracking.contract import KEY_STRIDE, MASK_STRIDE, PLANE_STRIDE
 
@@ -29,46 +25,13 @@ SURE = 1e-4
 SCORED_STEPS = 8
 
 
-class FusionTask:
+class FusionTask(ClipTask):
     """Training of the fusion; all else of the network stays as it is.
 
     A clip's first frame was touched, and what it has is carried to the last: the old masks. The
     last is then corrected, which gives it the true mask, and that is carried back: the new ones.
     Every frame between is fused.
-
-    Args:
-        photos: that clips are made of.
-        clips: real ones to train on.
-        inputs: what a step is made of.
-        pad_value: RGB colour beside a frame.
     """
-
-    def __init__(
-        self,
-        photos: PhotoDataset,
-        clips: Sequence[Clip],
-        inputs: VideoInputs,
-        pad_value: tuple[int, int, int],
-        held_back: Sequence[Clip] = (),
-    ) -> None:
-        self._photos, self._clips, self._inputs = photos, clips, inputs
-        self._pad_value, self._held_back = pad_value, held_back
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """See :class:`~tracenet.training.task.TrainingTask`."""
-        photos = [len(self._photos), zlib.crc32(self._photos.weights.tobytes())]
-        return {
-            **asdict(self._inputs),
-            "photos": photos,
-            "clips": [clip.id for clip in self._clips],
-        }
-
-    def dataset(self, seed: int, process: int, processes: int) -> VideoDataset:
-        """See :class:`~tracenet.training.task.TrainingTask`."""
-        return VideoDataset(
-            self._photos, self._clips, self._inputs, self._pad_value, seed, process, processes
-        )
 
     def loss(self, network: TraceNet, batch: VideoBatch) -> dict[str, Tensor]:
         """Bootstrapped cross-entropy and dice of the fused masks, means over frames and clips.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tracenet.data import IGNORE, DataError, PhotoDataset
+from tracenet.data import IGNORE, DataError
 from tracenet.data.clips import Clip
-from tracenet.data.video import VideoBatch, VideoDataset, VideoInputs
+from tracenet.data.video import VideoBatch
 from tracenet.evaluation.clips.measures import jaccard
 from tracenet.evaluation.propagator import TorchPropagation
 from tracenet.model import TraceNet
@@ -22,6 +19,7 @@ from tracenet.model.memory_read import read_memory
 from tracenet.model.propagation import FrameFeatures
 from tracenet.training.losses.masks import dice_loss, mask_iou
 from tracenet.training.losses.video import bootstrapped_bce
+from tracenet.training.tasks.clips import ClipTask
 from tracenet_runtime.tracking.contract import MASK_STRIDE, PLANE_STRIDE
 from tracenet_runtime.tracking.groups import GroupTracker
 
@@ -31,43 +29,8 @@ SCORED_FRAMES = 16
 """Of each clip, the first; all clips that are held back take under a minute."""
 
 
-class VideoTask:
-    """Training of propagation; all else of the network stays as it is.
-
-    Args:
-        photos: that clips are made of.
-        clips: real ones to train on.
-        inputs: what a step is made of.
-        pad_value: RGB colour beside a frame.
-        held_back: clips that ``metrics`` scores.
-    """
-
-    def __init__(
-        self,
-        photos: PhotoDataset,
-        clips: Sequence[Clip],
-        inputs: VideoInputs,
-        pad_value: tuple[int, int, int],
-        held_back: Sequence[Clip] = (),
-    ) -> None:
-        self._photos, self._clips, self._inputs = photos, clips, inputs
-        self._pad_value, self._held_back = pad_value, held_back
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """See :class:`~tracenet.training.task.TrainingTask`."""
-        photos = [len(self._photos), zlib.crc32(self._photos.weights.tobytes())]
-        return {
-            **asdict(self._inputs),
-            "photos": photos,
-            "clips": [clip.id for clip in self._clips],
-        }
-
-    def dataset(self, seed: int, process: int, processes: int) -> VideoDataset:
-        """See :class:`~tracenet.training.task.TrainingTask`."""
-        return VideoDataset(
-            self._photos, self._clips, self._inputs, self._pad_value, seed, process, processes
-        )
+class VideoTask(ClipTask):
+    """Training of propagation; all else of the network stays as it is."""
 
     def loss(self, network: TraceNet, batch: VideoBatch) -> dict[str, Tensor]:
         """Bootstrapped cross-entropy, dice and presence, means over all frames but the first.
