@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
 
 from tracenet_runtime.image.geometry import Box, Size
 
@@ -87,3 +88,48 @@ class Interrupted:
         )
         rgb, labels = self.other.show(0, there, side)
         return rgb, np.where(labels == THING, np.uint8(OTHER), labels)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A scene of some of whose frames the thing is taken out: what lies about it is in its place.
+
+    Attributes:
+        scene: the scene.
+        frames: of which frames; not the first.
+        rim: of the thing, which is taken out with it, as a share of a tile's side.
+        shift: by which what is put there was moved down and to the right, as shares of a tile's
+            side.
+    """
+
+    scene: MovingScene
+    frames: Set[int]
+    rim: float
+    shift: tuple[float, float]
+
+    @property
+    def size(self) -> Size:
+        """See :class:`MovingScene`."""
+        return self.scene.size
+
+    @property
+    def box(self) -> Box:
+        """See :class:`MovingScene`."""
+        return self.scene.box
+
+    def show(self, frame: int, tile: SquareTile, side: int) -> tuple[Rgb, Labels]:
+        """See :class:`MovingScene`."""
+        rgb, labels = self.scene.show(frame, tile, side)
+        if frame not in self.frames or THING not in labels:
+            return rgb, labels
+        distance = distance_transform_edt(labels != THING)
+        wide = distance <= self.rim * side
+        if wide.all():
+            return np.full_like(rgb, rgb.mean((0, 1)).astype(np.uint8)), np.zeros_like(labels)
+        # The nearest pixel that stays, so that where the shifted tile shows the thing, too, there
+        # is none of it.
+        rows, columns = distance_transform_edt(wide, return_distances=False, return_indices=True)
+        down, right = (round(share * side) for share in self.shift)
+        moved = np.roll(rgb[rows, columns], (down, right), (0, 1))
+        shown: Rgb = np.where(wide[..., None], moved, rgb)
+        return shown, np.where(labels == THING, np.uint8(BACKGROUND), labels)

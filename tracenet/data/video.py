@@ -20,7 +20,16 @@ from tracenet.data.clips import Clip
 from tracenet.data.copy_paste import CopyPaste
 from tracenet.data.corrections import covered, perturbed
 from tracenet.data.deformed import PICTURE_SIDE, Motion, deformed_scene
-from tracenet.data.moving import OTHER, THING, UNKNOWN, Interrupted, MovingScene, Rgb, SquareTile
+from tracenet.data.moving import (
+    OTHER,
+    THING,
+    UNKNOWN,
+    Interrupted,
+    MovingScene,
+    Removed,
+    Rgb,
+    SquareTile,
+)
 from tracenet.data.tiles import TileAugmentation
 from tracenet_runtime.image.geometry import Box
 from tracenet_runtime.tracking.contract import TILE_SIDE
@@ -53,6 +62,7 @@ class VideoInputs:
         forgotten: share of the others that have no mask before.
         perturbed: share of the clips whose first mask is not right.
         interrupted: share of the clips of which some frames are cut to another.
+        removed: share of the others of which some frames have the thing taken out.
         motion: of photos.
         copy_paste: of the canvases that are deformed.
     """
@@ -69,7 +79,8 @@ class VideoInputs:
     lost: float = 0.08
     forgotten: float = 0.05
     perturbed: float = 0.15
-    interrupted: float = 0.06
+    interrupted: float = 0.08
+    removed: float = 0.15
     motion: Motion = Motion()  # noqa: RUF009 - frozen
     copy_paste: CopyPaste = CopyPaste()  # noqa: RUF009 - frozen
 
@@ -196,14 +207,17 @@ class VideoDataset(Dataset[VideoBatch]):
         self, frames: int, longest_step: int, random: np.random.Generator
     ) -> MovingScene | None:
         scene = self._bare_scene(frames, longest_step, random)
-        if scene is None or random.random() >= self.inputs.interrupted:
-            return scene
-        other = self._bare_scene(2, 1, random)
-        if other is None:
+        if scene is None:
             return None
         start = int(random.integers(1, frames))
-        cut = range(start, min(frames, start + 1 + int(random.integers(2))))
-        return Interrupted(scene, other, frozenset(cut))
+        cut = frozenset(range(start, min(frames, start + 1 + int(random.integers(2)))))
+        if random.random() < self.inputs.interrupted:
+            other = self._bare_scene(2, 1, random)
+            return None if other is None else Interrupted(scene, other, cut)
+        if random.random() < self.inputs.removed:
+            down, right = random.uniform(-0.5, 0.5, 2)
+            return Removed(scene, cut, random.uniform(0.004, 0.03), (float(down), float(right)))
+        return scene
 
     def _bare_scene(
         self, frames: int, longest_step: int, random: np.random.Generator

@@ -23,7 +23,7 @@ from tracenet.training.tasks.clips import ClipTask
 from tracenet_runtime.tracking.contract import MASK_STRIDE, PLANE_STRIDE
 from tracenet_runtime.tracking.groups import GroupTracker
 
-PRESENCE_WEIGHT = 0.1
+PRESENCE_WEIGHT = 0.3
 
 SCORED_FRAMES = 16
 """Of each clip, the first; all clips that are held back take under a minute."""
