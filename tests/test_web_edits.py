@@ -375,7 +375,7 @@ def test_the_tools_fit(
     phone.tap(on(phone, FIRST))
     phone.page.screenshot(path=tmp_path / "tools.png")
     boxes = phone.page.eval_on_selector_all(
-        ".tool, #candidates button",
+        "#tools .tool, #candidates button",
         "all => all.map(it => it.getBoundingClientRect()).map(it => [it.width, it.height, it.y])",
     )
     assert len(boxes) >= 8
@@ -386,7 +386,7 @@ def test_the_tools_fit(
     )
     assert inside <= shown
     names = phone.page.evaluate(
-        "[...document.querySelectorAll('.tool')].map(it => it.querySelector('span').textContent)"
+        "[...document.querySelectorAll('#tools .tool')].map(it => it.querySelector('span').textContent)"
     )
     assert names == ["Add", "Remove", "Box", "Brush", "Undo", "Redo", "Clear"]
     phone.assert_sound()

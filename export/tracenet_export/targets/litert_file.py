@@ -80,6 +80,27 @@ def labelled(content: bytes, labels: Mapping[str, str]) -> bytes:
     return write(model)
 
 
+def with_inputs_before_casts(content: bytes) -> bytes:
+    """An 8-bit file whose convolutions read 8 bits where they can.
+
+    The quantizer gives a convolution that reads a program's output what was cast to float32 for the
+    caller, which an 8-bit one refuses.
+    """
+    model = read(content)
+    for subgraph in model.subgraphs:
+        cast = {
+            int(operator.outputs[0]): int(operator.inputs[0])
+            for operator in subgraph.operators
+            if _code(model, operator) == schema.BuiltinOperator.DEQUANTIZE
+        }
+        for operator in subgraph.operators:
+            result = subgraph.tensors[operator.outputs[0]]
+            if _code(model, operator) in _CONVOLUTIONS and result.type == schema.TensorType.INT8:
+                source, *constants = map(int, operator.inputs)
+                operator.inputs = np.array([cast.get(source, source), *constants], np.int32)
+    return write(model)
+
+
 def read(content: bytes) -> Any:
     """A model as a tree of objects."""
     model = flatbuffer_utils.read_model_from_bytearray(content)

@@ -28,7 +28,9 @@ _FLOAT_OPERATORS = (
     TFLOperationName.SUB,  # the normalisation of the image
     TFLOperationName.MUL,
     TFLOperationName.LOGISTIC,  # the scores
-    TFLOperationName.RELU,  # which the delegate does not take in 8 bits, where it stands alone
+    # The delegate does not take these in 8 bits, ReLU where it stands alone.
+    TFLOperationName.RELU,
+    TFLOperationName.AVERAGE_POOL_2D,
 )
 _FLOAT_PROGRAMS = "^mask_head_"
 """Their weights are computed, and so without a range that would hold for all objects."""
@@ -65,7 +67,7 @@ def to_int8(content: bytes, calibration: Calibration) -> bytes:
     corrected = _with_corrected_biases(content, _mean_inputs(content, runs))
     worker = quantizer.Quantizer(bytearray(corrected), recipe.get_quantization_recipe())
     result = worker.quantize(ranges.get_model_qsvs(), enable_progress_report=False)
-    return bytes(result.quantized_model)
+    return litert_file.with_inputs_before_casts(bytes(result.quantized_model))
 
 
 class _ChannelsLast:
