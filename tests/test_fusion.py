@@ -82,7 +82,9 @@ def test_only_the_fusion_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     before = {k: v.clone() for k, v in start.state_dict().items()}
     task = FusionTask(PHOTOS, [], INPUTS, PAD)
     summary = learn(start, task, tmp_path / "run", 2, score_every=2)
-    assert {"total", "bce", "dice", "iou_old", "iou_new", "iou"} <= summary["losses"].keys()
+    assert {"total", "bce", "dice", "iou_old", "iou_new", "iou", "moved", "spoilt"} <= summary[
+        "losses"
+    ].keys()
     trained = load_checkpoint(tmp_path / "run" / "network.safetensors")
     for name, values in trained.state_dict().items():
         if name.startswith("fusion.") and name.endswith(".weight"):

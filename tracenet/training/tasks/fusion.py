@@ -22,6 +22,9 @@ from tracenet_runtime.tracking.contract import KEY_STRIDE, MASK_STRIDE, PLANE_ST
 SURE = 1e-4
 """No probability that is compared is nearer to 0 or 1."""
 
+RIGHT = 0.9
+"""IoU from which on an old mask was right, so that the correction should leave it alone."""
+
 SCORED_STEPS = 8
 
 
@@ -36,8 +39,10 @@ class FusionTask(ClipTask):
     def loss(self, network: TraceNet, batch: VideoBatch) -> dict[str, Tensor]:
         """Bootstrapped cross-entropy and dice of the fused masks, means over frames and clips.
 
-        Also the mean IoU of the old, the new and the fused masks (``iou_old``, ``iou_new``,
-        ``iou``) where the thing is seen; these are no losses.
+        And by how much masks that were right change (``moved``), as a share of the thing. Also the
+        mean IoU of the old, the new and the fused masks (``iou_old``, ``iou_new``, ``iou``) where
+        the thing is seen, and by how much it falls where the old ones were right (``spoilt``);
+        these are no losses.
         """
         assert network.fusion is not None
         old, new, planes, features = pairs(network, batch)
@@ -55,21 +60,30 @@ class FusionTask(ClipTask):
         entropy = bootstrapped_bce(logits, target, known, float(batch.hard)).mean()
         dice = (dice_loss(logits, target.float(), known) * there).sum() / seen
 
-        def iou(masks: Tensor) -> Tensor:
-            each = mask_iou(torch.logit(masks.detach(), SURE), target, known)
-            return (each * there).sum() / seen
-
+        moved = (mask - old.squeeze(1)).abs().flatten(1).sum(1)
+        moved = moved / target.flatten(1).sum(1).clamp(min=1)
+        with torch.no_grad():
+            ious = {
+                name: mask_iou(torch.logit(masks, SURE), target, known)
+                for name, masks in (
+                    ("iou_old", old.squeeze(1)), ("iou_new", new.squeeze(1)), ("iou", mask)
+                )
+            }  # fmt: skip
+            right = there & (ious["iou_old"] > RIGHT)
+        kept = right.sum().clamp(min=1)
+        moved = (moved * right).sum() / kept
         return {
-            "total": entropy + dice,
+            "total": entropy + dice + moved,
             "bce": entropy.detach(),
             "dice": dice.detach(),
-            "iou_old": iou(old.squeeze(1)),
-            "iou_new": iou(new.squeeze(1)),
-            "iou": iou(mask),
+            "moved": moved.detach(),
+            "spoilt": ((ious["iou_old"] - ious["iou"]) * right).sum() / kept,
+            **{name: (iou * there).sum() / seen for name, iou in ious.items()},
         }
 
     def metrics(self, network: TraceNet) -> dict[str, float]:
-        """Mean IoU of old, new and fused masks on clips that are held back, always the same.
+        """Mean IoU of old, new and fused masks on clips that are held back, always the same, and
+        by how much it falls where the old ones were right.
 
         Without such clips, on photos that move.
         """
@@ -80,7 +94,7 @@ class FusionTask(ClipTask):
             scores = [self.loss(network, batches[step]) for step in range(SCORED_STEPS)]
         return {
             name: float(torch.stack([score[name] for score in scores]).mean())
-            for name in ("iou_old", "iou_new", "iou")
+            for name in ("iou_old", "iou_new", "iou", "spoilt")
         }
 
 
