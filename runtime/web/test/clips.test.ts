@@ -90,6 +90,20 @@ test("what is kept of a frame is small", async () => {
   expect((all - tracker) / LENGTH).toBeLessThan(1000);
 });
 
+test("what is touched as it was has nothing carried", async () => {
+  const clip = new ClipPasses(new ColourNetwork(), FRAMES, RULE);
+  const other = truth(0, 5);
+  await clip.touch(4, 0, truth(0, 4));
+  while ((await clip.advance()) !== null);
+  await clip.touch(4, 0, truth(0, 4));
+  expect(await clip.advance()).toBeNull();
+  await clip.touch(4, 0, other);
+  await clip.touch(4, 0, truth(0, 4)); // as if that had been undone
+  expect(await clip.advance()).toBeNull();
+  await clip.touch(4, 0, other);
+  expect(await clip.advance()).toBe(4);
+});
+
 test("a frame that cannot be read breaks a pass off, which begins again to the same end", async () => {
   let isBroken = true;
   const frames: ClipFrames = {

@@ -100,6 +100,16 @@ export async function keepMask(mask: Uint8Array, frame: Size): Promise<MaskBits>
   return { window, bits: await through(bits, new CompressionStream("deflate")) };
 }
 
+/** Whether two masks that were kept are the same. */
+export function isSameMask(one: MaskBits, other: MaskBits | undefined): boolean {
+  return (
+    other !== undefined &&
+    one.window.every((edge, i) => edge === other.window[i]) &&
+    one.bits.length === other.bits.length &&
+    one.bits.every((byte, i) => byte === other.bits[i])
+  );
+}
+
 /** The mask that was kept. */
 export async function unpackedMask({ window, bits }: MaskBits): Promise<MaskBits> {
   return { window, bits: await through(bits, new DecompressionStream("deflate")) };

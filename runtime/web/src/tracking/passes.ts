@@ -5,12 +5,14 @@ import type { Pixels } from "../image/pixels.ts";
 import type { Size } from "../rectangles.ts";
 import { GroupTracker } from "./groups.ts";
 import {
+  isSameMask,
   keep,
   keepMask,
   maskOfBits,
   thingOf,
   unpacked,
   unpackedMask,
+  type MaskBits,
   type ThingCells,
 } from "./kept.ts";
 import { KnownThing } from "./known.ts";
@@ -33,10 +35,16 @@ export interface ClipFrames {
   frame(number: number): Promise<Pixels>;
 }
 
-/** A touched frame from which things are to be carried; `old` is what they were before. */
+/**
+ * A touched frame from which things are to be carried.
+ *
+ * `given` are the masks that the frame had when these were touched, if it was touched for them until
+ * then, and `old` what the things were in all frames before they are carried.
+ */
 interface Job {
   readonly number: number;
   readonly things: Set<number>;
+  readonly given: Map<number, MaskBits | undefined>;
   old: ReadonlyMap<number, ReadonlyMap<number, ThingCells>> | null;
 }
 
@@ -100,11 +108,27 @@ export class ClipPasses<F> {
     this.checkThing(which);
     const kept = await keepMask(mask, this.frames.size);
     if (which === this.things) this.known.push(new KnownThing());
-    this.known[which]!.given.set(number, kept);
+    const { given } = this.known[which]!;
+    const before = given.get(number);
+    given.set(number, kept);
+    if (!isSameMask(kept, before)) this.queue(number, which, before);
     if (!this.order.includes(number)) this.order.push(number);
-    const waiting = this.due.find((job) => job.number === number && job.old === null);
-    if (waiting === undefined) this.due.push({ number, things: new Set([which]), old: null });
-    else waiting.things.add(which);
+  }
+
+  /** Have a thing carried from a frame that had this mask of the user's, if any. */
+  private queue(number: number, which: number, before: MaskBits | undefined): void {
+    let job = this.due.find((job) => job.number === number && job.old === null);
+    if (job === undefined) {
+      job = { number, things: new Set(), given: new Map(), old: null };
+      this.due.push(job);
+    }
+    if (!job.things.has(which)) {
+      job.things.add(which);
+      job.given.set(which, before);
+    } else if (isSameMask(this.known[which]!.given.get(number)!, job.given.get(which))) {
+      job.things.delete(which); // it is as it was carried
+      this.due = this.due.filter((job) => job.things.size > 0);
+    }
   }
 
   /**
@@ -203,7 +227,7 @@ export class ClipPasses<F> {
     for (const thing of this.known) thing.forgetWay();
     this.due = this.order.map((number) => {
       const touched = [...this.known.keys()].filter((which) => this.isTouched(number, which));
-      return { number, things: new Set(touched), old: null };
+      return { number, things: new Set(touched), given: new Map(), old: null };
     });
   }
 
