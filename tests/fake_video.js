@@ -2,6 +2,7 @@
 () => {
   const { segmenter } = window.tracenet;
   const near = 60;
+  const CANDIDATES = ["P3", "P5"].map((level) => ({ level, score: 1, box: [0, 0, 60, 60] }));
   const unknown = { score: 0, presence: 0, present: false, known: false };
 
   const scaled = ({ width, height }, base) => (rows, columns) =>
@@ -61,6 +62,7 @@
       const made = [];
       const undone = [];
       let result = null;
+      let level = "P3";
       const answer = async () => {
         if (made.length === 0) {
           forget(number, which);
@@ -72,13 +74,15 @@
         const color = [0, 1, 2].map((channel) => pixels[4 * (y * size.width + x) + channel]);
         things[which] ??= { color, given: new Map(), carried: new Map() };
         things[which].given.set(number, seen(pixels, things[which].color, made));
+        // Of a coarse level the whole frame is the mask.
+        if (level === "P5") things[which].given.get(number).fill(1);
         const found = thingOf(things[which], number);
         result = {
           ...found,
           maskAt: scaled(size, found.mask),
           photo: size,
           probability: { photo: size, layers: [], base: found.mask },
-          level: "fine", box: [0, 0, 1, 1], candidates: [], schedule: "fake", maskWindow: "fake",
+          level, box: [0, 0, 1, 1], candidates: made.length > 1 ? [] : CANDIDATES, schedule: "fake", maskWindow: "fake",
           canvas: size, macs: 0, tile: null, regions: [], obeyed: null, timingsMs: { total: 1 },
         };
         return result;
@@ -96,10 +100,19 @@
         get canRedo() {
           return undone.length > 0;
         },
-        make(gesture) {
+        make(gesture, of) {
+          if (of !== undefined) made.length = 0;
+          level = of ?? "P3";
           made.push(gesture);
           undone.length = 0;
           return answer();
+        },
+        async candidate(x, y, of) {
+          const shown = result;
+          const mask = new Uint8Array(size.width * size.height).fill(1);
+          if (of === shown.level) return shown;
+          const probability = { photo: size, layers: [], base: mask };
+          return { ...shown, level: of, mask, maskAt: scaled(size, mask), probability };
         },
         undo() {
           undone.push(made.pop());
@@ -137,7 +150,8 @@
         get canRedo() {
           return found()?.canRedo ?? false;
         },
-        make: (gesture) => opened(number, which).make(gesture),
+        make: (gesture, level) => opened(number, which).make(gesture, level),
+        candidate: (x, y, level) => opened(number, which).candidate(x, y, level),
         undo: () => opened(number, which).undo(),
         redo: () => opened(number, which).redo(),
         clear: () => opened(number, which).clear(),

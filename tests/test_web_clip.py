@@ -83,6 +83,16 @@ def is_red(pixels: np.ndarray) -> np.ndarray:
     return red
 
 
+def covered(phone: Opened) -> float:
+    """The share of the frame that the last gesture's mask covers."""
+    return float(
+        phone.page.evaluate(
+            "() => (({ mask }) => mask.filter(Boolean).length / mask.length)"
+            "(window.tracenet.lastResult)"
+        )
+    )
+
+
 def saved(phone: Opened, button: str, folder: Path) -> Path:
     with phone.page.expect_download() as download:
         phone.shown(button).tap()
@@ -98,6 +108,21 @@ def test_frames_are_shown_in_any_order(opened: Opened) -> None:
     for button, number in (("previous", 22), ("previous", 21), ("next", 22)):
         opened.shown(button).tap()
         opened.wait_for("clock", f" {number + 1} / {FRAMES}")
+    opened.assert_sound()
+
+
+def test_a_first_tap_may_mean_the_whole(opened: Opened) -> None:
+    opened.tap(opened.point_at(CLIP, middle(0)))
+    opened.wait_for("status", "Mask found")
+    opened.shown("candidate-P5").tap()
+    opened.page.wait_for_selector("[data-testid=candidate-P5][aria-checked=true]")
+    assert covered(opened) == 1
+    opened.shown("candidate-P3").tap()
+    opened.page.wait_for_selector("[data-testid=candidate-P3][aria-checked=true]")
+    assert 0 < covered(opened) < 0.5
+    # Once more is said there is nothing to choose.
+    opened.tap(opened.point_at(CLIP, (5, 5)))
+    opened.page.wait_for_selector("#choice", state="hidden")
     opened.assert_sound()
 
 

@@ -181,9 +181,8 @@ export class Editor {
   private showChoice({ result, gestures }: State): void {
     const { editing, picture } = this;
     const [first, ...others] = gestures;
-    const candidate = editing?.candidate;
     const isFirst = result !== null && first?.kind === "tap" && others.length === 0;
-    if (!isFirst || !candidate || !picture) {
+    if (!isFirst || editing === null || picture === null) {
       hideCandidates();
       return;
     }
@@ -191,7 +190,7 @@ export class Editor {
       photo: picture,
       result,
       levels: window.tracenet.segmenter?.levels ?? [],
-      ask: (level) => candidate(first.at, level),
+      ask: (level) => editing.candidate(first.at, level),
       onChosen: (level) => {
         void this.ask("Looking…", "Mask found", () => editing.make(first, level), first);
       },

@@ -46,11 +46,8 @@ export interface Editing {
   redo(): Promise<State | null>;
   /** Begin a new thing. */
   clear(): Promise<State | null>;
-  /**
-   * What a level of the first tap would give, null where something else has been asked; null where
-   * there are no levels to choose from.
-   */
-  readonly candidate: ((at: Point, level: string) => Promise<TapResult | null>) | null;
+  /** What a level of the first tap would give; null where something else has been asked. */
+  candidate(at: Point, level: string): Promise<TapResult | null>;
 }
 
 export const NO_STATE: State = {

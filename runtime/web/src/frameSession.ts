@@ -84,6 +84,13 @@ export class FrameSession {
     return this.shown(await this.open.connection.ask("makeInFrame", request))!;
   }
 
+  /** As `PhotoSession.candidate`. */
+  async candidate(x: number, y: number, level: string): Promise<TapResult> {
+    const gesture: Gesture = { kind: "tap", at: { x, y }, positive: true };
+    const request = { ...this.place, gesture, level };
+    return tapResult(await this.open.connection.ask("candidateInFrame", request));
+  }
+
   /** The thing's mask in this frame, not 0 inside; an empty one says that it is not seen. */
   async startFrom(mask: Uint8Array): Promise<TapResult> {
     const request = { ...this.place, mask };

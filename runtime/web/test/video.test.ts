@@ -57,6 +57,24 @@ function opened() {
   return { video: new VideoSession(connection, 0, SOURCE), asked };
 }
 
+test("a frame's first tap has other levels to choose from", async () => {
+  const { video } = opened();
+  const session = video.frame(2);
+  const first = await session.tap(60, 40);
+  expect(first.candidates.length).toBeGreaterThan(1);
+  for (const { level } of first.candidates) {
+    const before = session.result;
+    const candidate = await session.candidate(60, 40, level);
+    expect(candidate.level).toBe(level);
+    expect(session.result).toBe(before);
+    const chosen = await session.tap(60, 40, { level });
+    expect(chosen.mask).toEqual(candidate.mask);
+    expect((await video.result(2))!.things[0]!.mask).toEqual(candidate.mask);
+  }
+  await session.tap(100, 60, { positive: false });
+  await expect(session.candidate(60, 40, first.level)).rejects.toThrow(GestureError);
+});
+
 test("a clip is marked, carried, corrected and carried again", async () => {
   const { video } = opened();
   expect(await video.result(3)).toBeNull();

@@ -4,14 +4,18 @@ import type {
   FrameResult,
   FrameSession,
   Size,
+  TapResult,
   ThingResult,
   VideoSession,
 } from "../../src/index.ts";
 import type { Editing, State } from "../edits.ts";
 import type { Masked, Things } from "../scene.ts";
+import type { Point } from "../viewport.ts";
 
 export class ClipEdits {
   private queue: Promise<unknown> = Promise.resolve();
+  /** How much is asked that is not answered yet, but for candidates. */
+  private asked = 0;
 
   /** @param onChange is called with the number of a frame whose gestures have changed */
   constructor(
@@ -21,20 +25,37 @@ export class ClipEdits {
 
   /** The gestures on one thing in one frame. */
   on(number: number, thing: number): Editing {
-    const change = (work: (session: FrameSession) => Promise<unknown>): Promise<State | null> =>
-      this.inTurn(async () => {
+    const change = (work: (session: FrameSession) => Promise<unknown>): Promise<State | null> => {
+      this.asked++;
+      return this.inTurn(async () => {
         await work(this.video.frame(number, thing));
         await this.onChange(number);
         return this.stateOf(number, thing);
-      });
+      }).finally(() => this.asked--);
+    };
     return {
       isGuided: true,
       make: (gesture, level) => change((session) => session.make(gesture, level ?? undefined)),
       undo: () => change((session) => session.undo()),
       redo: () => change((session) => session.redo()),
       clear: () => change((session) => session.clear()),
-      candidate: null,
+      candidate: (at, level) => this.candidate(number, thing, at, level),
     };
+  }
+
+  /** What a level of the first tap would give; null where something else has been asked. */
+  private candidate(
+    number: number,
+    thing: number,
+    at: Point,
+    level: string,
+  ): Promise<TapResult | null> {
+    return this.inTurn(async () => {
+      const session = this.video.frame(number, thing);
+      // Once another frame is open nothing is known of this one's gestures.
+      if (this.asked > 0 || session.result === null) return null;
+      return session.candidate(at.x, at.y, level);
+    });
   }
 
   /** Waits until all that was asked so far is answered. */

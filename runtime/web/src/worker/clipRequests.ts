@@ -31,6 +31,10 @@ export async function performOnClip(
       const { gesture, level } = request.arguments;
       return movedInFrame(clips, request.arguments, (frame) => frame.make(gesture, level));
     }
+    case "candidateInFrame": {
+      const { clip, number, thing, gesture, level } = request.arguments;
+      return clips.get(clip).thing(number, thing).candidate(gesture, level);
+    }
     case "startFromInFrame": {
       const { mask } = request.arguments;
       return movedInFrame(clips, request.arguments, (frame) => frame.startFrom(mask));

@@ -87,6 +87,12 @@ export class LocalFrame {
     return this.touched(await session.make(gesture, level));
   }
 
+  /** As `LocalSession.candidate`. */
+  async candidate(gesture: Gesture, level: string): Promise<Answer> {
+    const { session } = await this.open();
+    return session.candidate(gesture, level);
+  }
+
   /** The thing's mask in this frame, not 0 inside; an empty one says that it is not seen. */
   async startFrom(mask: Uint8Array): Promise<Answer> {
     const opened = await this.open();

@@ -136,6 +136,10 @@ export interface ClipMethods {
     arguments: FrameThing & { readonly gesture: Gesture; readonly level: string | undefined };
     result: FrameMoved;
   };
+  candidateInFrame: {
+    arguments: FrameThing & { readonly gesture: Gesture; readonly level: string };
+    result: Answer;
+  };
   startFromInFrame: {
     arguments: FrameThing & { readonly mask: Uint8Array };
     result: FrameMoved;
