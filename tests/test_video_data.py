@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scenes import Scenes, make_scene, scene_map
+from scipy.ndimage import binary_dilation
 
 from tracenet.data import CopyPaste, DataError
 from tracenet.data.clip_scene import ClipScene, draw_clip_scene, scene_labels
 from tracenet.data.clips import Clip, held_back, open_clips, trained_on
-from tracenet.data.moving import OTHER, THING, UNKNOWN, Interrupted, SquareTile
+from tracenet.data.moving import OTHER, THING, UNKNOWN, Interrupted, Removed, SquareTile
 from tracenet.data.video import VideoDataset, VideoInputs
 
 PAD = (128, 128, 128)
@@ -156,6 +157,39 @@ def test_cut_to_another_scene(tmp_path: Path) -> None:
     rgb, labels = scene.show(1, whole, 64)
     assert not (labels == THING).any()
     np.testing.assert_array_equal(rgb, plain.show(0, whole, 64)[0])
+
+
+@given(down=st.floats(-0.5, 0.5), right=st.floats(-0.5, 0.5), rim=st.floats(0.004, 0.03))
+@settings(max_examples=30, deadline=None)
+def test_a_thing_taken_out(
+    tmp_path_factory: pytest.TempPathFactory, down: float, right: float, rim: float
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "removed"
+    if not root.exists():
+        write_clips(root, ["a"])
+    (clip,) = open_clips(root)
+    plain = ClipScene(clip, (0, 1), 1, False, (1.0, 1.0, 1.0), PAD)
+    scene = Removed(plain, {1}, rim, (down, right))
+    whole = SquareTile(0, 0, 120)
+    for before, after in zip(plain.show(0, whole, 256), scene.show(0, whole, 256), strict=True):
+        np.testing.assert_array_equal(before, after)
+    (rgb, labels), (shown, drawn) = plain.show(1, whole, 256), scene.show(1, whole, 256)
+    thing = labels == THING
+    assert not (drawn == THING).any()
+    np.testing.assert_array_equal(drawn[~thing], labels[~thing])
+    far = binary_dilation(thing, iterations=12)
+    np.testing.assert_array_equal(shown[~far], rgb[~far])
+    # Of the thing's colour nothing is left, wherever that was taken from, but where it was blurred.
+    colour = np.median(rgb[thing], axis=0)
+    assert (np.abs(shown[thing].astype(int) - colour).max(1) > 20).mean() > 0.9
+
+
+def test_a_tile_that_is_all_thing_is_grey_without_it(tmp_path: Path) -> None:
+    (clip,) = open_clips(write_clips(tmp_path, ["a"]))
+    plain = ClipScene(clip, (0, 1), 1, False, (1.0, 1.0, 1.0), PAD)
+    rgb, labels = Removed(plain, {1}, 0.02, (0.1, 0.1)).show(1, SquareTile(25, 25, 10), 64)
+    assert not labels.any()
+    assert (rgb == rgb[0, 0]).all()
 
 
 @given(
