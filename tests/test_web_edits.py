@@ -386,7 +386,7 @@ def test_the_tools_fit(
     )
     assert inside <= shown
     names = phone.page.evaluate(
-        "[...document.querySelectorAll('#tools .tool')].map(it => it.querySelector('span').textContent)"
+        "[...document.querySelectorAll('#tools .tool span')].map(it => it.textContent)"
     )
     assert names == ["Add", "Remove", "Box", "Brush", "Undo", "Redo", "Clear"]
     phone.assert_sound()
