@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tracenet_bench.schema import (
+from tracenet_bench.measure.statistics import median_interval
+from tracenet_bench.report.schema import (
     SCHEMA_VERSION,
     Accuracy,
     Calibration,
@@ -29,7 +30,6 @@ from tracenet_bench.schema import (
     Steady,
     Subject,
 )
-from tracenet_bench.statistics import median_interval
 
 PHOTOS = (
     Photo("photos/street.jpg", 480, 640),

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tracenet_bench.web import CHROMIUM
+from tracenet_bench.measure.browser.cli import CHROMIUM
 
 
 def give_up(reason: str) -> NoReturn:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from tracenet_bench.schema import (
+from tracenet_bench.report.schema import (
     SCHEMA_VERSION,
     Accuracy,
     Calibration,
@@ -31,7 +31,7 @@ from tracenet_bench.schema import (
     Steady,
     Subject,
 )
-from tracenet_bench.tables import STAGES
+from tracenet_bench.report.tables import STAGES
 
 few_reports = settings(max_examples=25)
 

@@ -22,13 +22,14 @@ from PIL import Image
 from tool_checks import assert_one_sentence
 
 from tracenet.scene import generate_scene
-from tracenet_bench import accuracy, cli, cuts, environment, measure, timed
-from tracenet_bench.accuracy import measure_accuracy
-from tracenet_bench.cuts import BenchError, measure_cuts
-from tracenet_bench.projections import Projected, project_subjects
-from tracenet_bench.report_file import read_report, write_report
-from tracenet_bench.schema import Accuracy, Failure, Measured, Report
-from tracenet_bench.statistics import paired_ratio
+from tracenet_bench import cli
+from tracenet_bench.device.projection import Projected, project_subjects
+from tracenet_bench.measure import accuracy, benchmark, cuts, environment, timed
+from tracenet_bench.measure.accuracy import measure_accuracy
+from tracenet_bench.measure.cuts import BenchError, measure_cuts
+from tracenet_bench.measure.statistics import paired_ratio
+from tracenet_bench.report.file import read_report, write_report
+from tracenet_bench.report.schema import Accuracy, Failure, Measured, Report
 from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.graph.schedule import ProgramCall, Window
 
@@ -49,7 +50,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without what takes long whatever is measured."""
     monkeypatch.setattr(environment, "WATCHED_SECONDS", 0.01)
     monkeypatch.setattr(timed, "STREAM_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "measure_ceilings", lambda *_: ({1: 1e9}, {1: 1e9}))
+    monkeypatch.setattr(benchmark, "measure_ceilings", lambda *_: ({1: 1e9}, {1: 1e9}))
 
 
 def arguments_for(small: SmallExport, *schedule: str) -> list[str]:
@@ -202,7 +203,7 @@ def test_the_page_and_the_tables_are_of_this_report(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run.html.read_text().startswith("<!DOCTYPE html>")
-    monkeypatch.setattr(measure, "measure", lambda options: run.report)
+    monkeypatch.setattr(benchmark, "measure", lambda options: run.report)
     assert cli.main(arguments_for(small)) == 0
     shown = capsys.readouterr()
     assert "mobilenetv2-fpn" in shown.out
@@ -227,7 +228,7 @@ def test_a_regression_is_exit_code_1(
 
     old = tmp_path / "old.json"
     write_report(old, replace(run.report, measured=tuple(map(before, run.report.measured))))
-    monkeypatch.setattr(measure, "measure", lambda options: run.report)
+    monkeypatch.setattr(benchmark, "measure", lambda options: run.report)
     assert cli.main([*arguments_for(small), "--compare", str(old)]) == code
 
 
@@ -329,9 +330,9 @@ def test_ctrl_c_leaves_no_process_and_no_file(
 
     def workers() -> list[int]:
         children = psutil.Process().children(recursive=True)
-        return [v.pid for v in children if "tracenet_bench.worker" in v.cmdline()]
+        return [v.pid for v in children if "tracenet_bench.measure.worker_process" in v.cmdline()]
 
-    monkeypatch.setattr(measure, "take_samples", stopped)
+    monkeypatch.setattr(benchmark, "take_samples", stopped)
     out, page = tmp_path / "out.json", tmp_path / "out.html"
     arguments = [*arguments_for(small, "warm"), "--json", str(out), "--html", str(page)]
     assert cli.main(arguments) == 130
@@ -362,7 +363,7 @@ def test_a_tap_fits_a_device_or_fails_at_its_stage(
     megabytes: int,
     fits: bool,
 ) -> None:
-    monkeypatch.setattr(measure, "project_subjects", lambda subjects, profile: Projected())
+    monkeypatch.setattr(benchmark, "project_subjects", lambda subjects, profile: Projected())
     out = tmp_path / "out.json"
     arguments = [*arguments_for(small, "full"), "--limit-taps", "2", "--json", str(out)]
     assert cli.main([*arguments, "--device", str(profile(tmp_path, megabytes))]) == 0
@@ -435,7 +436,7 @@ def test_what_cannot_be_scored_is_measured_all_the_same(
         lost = {"where": "nowhere.py:segment"} if model["kind"] == "outside" else {}
         return measure_accuracy({**model, **lost}, *arguments)
 
-    monkeypatch.setattr(measure, "measure_accuracy", score)
+    monkeypatch.setattr(benchmark, "measure_accuracy", score)
     (annotated / "index.jsonl").write_text('{"id": "0", "set": "some", "complete": true}')
     (tmp_path / "model.py").write_text(SEGMENT)
     out = tmp_path / "out.json"
@@ -461,7 +462,7 @@ def test_accuracy_that_cannot_be_measured_at_all_is_said_before_anything_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(accuracy, "_MODULE", "tracenet_bench.no_evaluation")
-    monkeypatch.setattr(measure._Bench, "_start", None)
+    monkeypatch.setattr(benchmark._Bench, "_start", None)
     arguments = [*arguments_for(small, "warm"), "--photos", str(annotated)]
     said = "No module named 'tracenet_bench.no_evaluation'); run: pip install 'tracenet[train]'"
     assert_one_sentence(cli.main, arguments, said, capsys)

@@ -12,9 +12,9 @@ from browser_fixtures import browser as browser
 from hypothesis import example, given, settings
 from random_bench_reports import reports
 
-from tracenet_bench.compare import compare
-from tracenet_bench.html import html
-from tracenet_bench.schema import Noise, Report
+from tracenet_bench.compare.figures import compare
+from tracenet_bench.report.html import html
+from tracenet_bench.report.schema import Noise, Report
 
 WIDTHS = {"phone": (360, 740), "desktop": (1280, 800)}
 

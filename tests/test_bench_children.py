@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tracenet_bench.children import ChildFailedError, result_of
+from tracenet_bench.measure.children import ChildFailedError, result_of
 
 
 def python(code: str) -> list[str]:

@@ -15,11 +15,13 @@ import pytest
 from bench_reports import changed, realistic, steady
 from tool_checks import assert_one_sentence
 
-from tracenet_bench import cli, html, markdown, measure
+from tracenet_bench import cli
 from tracenet_bench.arguments import build_parser
-from tracenet_bench.devices import shipped_profiles
-from tracenet_bench.report_file import read_report, report_to_dict, write_report
-from tracenet_bench.schema import Report
+from tracenet_bench.device.profile import shipped_profiles
+from tracenet_bench.measure import benchmark
+from tracenet_bench.report import html, markdown
+from tracenet_bench.report.file import read_report, report_to_dict, write_report
+from tracenet_bench.report.schema import Report
 
 ARGUMENTS = ("--bundle", "some")
 
@@ -27,7 +29,7 @@ ARGUMENTS = ("--bundle", "some")
 @pytest.fixture
 def measures(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Report]], None]:
     """Sets what is done instead of measuring."""
-    return lambda work: monkeypatch.setattr(measure, "measure", lambda options: work())
+    return lambda work: monkeypatch.setattr(benchmark, "measure", lambda options: work())
 
 
 def never() -> Report:

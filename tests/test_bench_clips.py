@@ -12,17 +12,17 @@ import pytest
 from bench_reports import realistic
 from runtime_fixtures import MACS, NumpyEngine, random_photo, write_tiny_bundle
 
-from tracenet_bench import clips
-from tracenet_bench.clips import ClipOfPhoto, TimedClip, memory_of_clip, read_macs
-from tracenet_bench.configurations import Wanted
-from tracenet_bench.derived import operations_of
-from tracenet_bench.html import html
-from tracenet_bench.markdown import markdown
-from tracenet_bench.report_file import report_from_dict, report_to_dict
-from tracenet_bench.sampling import Sample, Tap
-from tracenet_bench.schema import ClipMemory, Photo
-from tracenet_bench.subjects import plan_subjects
-from tracenet_bench.timed import TimedSubject
+from tracenet_bench.measure import clips
+from tracenet_bench.measure.choice import plan_subjects
+from tracenet_bench.measure.clips import ClipOfPhoto, TimedClip, memory_of_clip, read_macs
+from tracenet_bench.measure.configurations import Wanted
+from tracenet_bench.measure.derived import operations_of
+from tracenet_bench.measure.sampling import Sample, Tap
+from tracenet_bench.measure.timed import TimedSubject
+from tracenet_bench.report.file import report_from_dict, report_to_dict
+from tracenet_bench.report.html import html
+from tracenet_bench.report.markdown import markdown
+from tracenet_bench.report.schema import ClipMemory, Photo
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.graph.program import Program

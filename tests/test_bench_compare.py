@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_bench_reports import few_reports, reports
 
-from tracenet_bench.compare import compare, ratio_of_medians
-from tracenet_bench.comparison import MEMORY_FLOOR, Comparison
-from tracenet_bench.html import html
-from tracenet_bench.schema import Failure, Noise, Photo, Report
+from tracenet_bench.compare.comparison import MEMORY_FLOOR, Comparison
+from tracenet_bench.compare.figures import compare, ratio_of_medians
+from tracenet_bench.report.html import html
+from tracenet_bench.report.schema import Failure, Noise, Photo, Report
 
 
 def verdicts(comparison: Comparison) -> dict[str, str]:

@@ -11,16 +11,17 @@ import pytest
 from PIL import Image
 from runtime_fixtures import MACS, NumpyEngine, random_photo, write_tiny_bundle
 
-from tracenet_bench import cli, corrections, environment, measure, timed
-from tracenet_bench.configurations import Wanted
-from tracenet_bench.corrections import PLACES, correct, place_to_correct
-from tracenet_bench.derived import operations_of
-from tracenet_bench.report_file import read_report
-from tracenet_bench.sampling import Sample, Tap
-from tracenet_bench.schema import Photo
-from tracenet_bench.statistics import paired_ratio
-from tracenet_bench.subjects import plan_subjects
-from tracenet_bench.timed import TimedSubject
+from tracenet_bench import cli
+from tracenet_bench.measure import benchmark, corrections, environment, timed
+from tracenet_bench.measure.choice import plan_subjects
+from tracenet_bench.measure.configurations import Wanted
+from tracenet_bench.measure.corrections import PLACES, correct, place_to_correct
+from tracenet_bench.measure.derived import operations_of
+from tracenet_bench.measure.sampling import Sample, Tap
+from tracenet_bench.measure.statistics import paired_ratio
+from tracenet_bench.measure.timed import TimedSubject
+from tracenet_bench.report.file import read_report
+from tracenet_bench.report.schema import Photo
 from tracenet_runtime import TapSegmenter
 from tracenet_runtime.bundle.files import Bundle
 
@@ -180,7 +181,7 @@ def test_a_report_has_corrections(
 ) -> None:
     monkeypatch.setattr(environment, "WATCHED_SECONDS", 0.01)
     monkeypatch.setattr(timed, "STREAM_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "measure_ceilings", lambda *_: ({1: 1e9}, {1: 1e9}))
+    monkeypatch.setattr(benchmark, "measure_ceilings", lambda *_: ({1: 1e9}, {1: 1e9}))
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(2):

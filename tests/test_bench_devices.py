@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tracenet_bench import devices
-from tracenet_bench.children import result_of
-from tracenet_bench.confine import confine
-from tracenet_bench.constrained import Constraint, ConstraintError
-from tracenet_bench.devices import ProfileError, load_profile, shipped_profiles
-from tracenet_bench.limits import Limits
-from tracenet_bench.session import Worker, WorkerFailed
+from tracenet_bench.device import profile
+from tracenet_bench.device.constrained_process import confine
+from tracenet_bench.device.constraint import Constraint, ConstraintError
+from tracenet_bench.device.limits import Limits
+from tracenet_bench.device.profile import ProfileError, load_profile, shipped_profiles
+from tracenet_bench.measure.children import result_of
+from tracenet_bench.measure.worker import Worker, WorkerFailed
 
 if TYPE_CHECKING:
     from export_fixtures import SmallExport
@@ -163,15 +163,15 @@ def test_a_profile_that_is_not_there(tmp_path: Path) -> None:
 def test_a_wheel_has_the_profiles_where_they_are_looked_for() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     (target,) = wheel["targets"]["wheel"]["force-include"].items()
-    assert target == ("benchmarks/devices", "tracenet_bench/profiles")
-    assert Path(devices.__file__).parent / "profiles" in devices._FOLDERS
+    assert target == ("benchmarks/devices", "tracenet_bench/device/profiles")
+    assert Path(profile.__file__).parent / "profiles" in profile._FOLDERS
 
 
 # Limits
 
 READS_ITS_LIMITS = """
 import json, os, resource, sys
-from tracenet_bench.confine import confine
+from tracenet_bench.device.constrained_process import confine
 confine(**json.loads(sys.argv[1]))
 print(sorted(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_DATA))
 """
@@ -276,7 +276,7 @@ def test_a_load_that_does_not_fit_fails_as_one(small: SmallExport, tmp_path: Pat
         "kind": "bundle", "bundle": str(small.folder), "engine": None, "schedule": "all",
         "canvas": None, "threads": 1,
     }  # fmt: skip
-    command = Limits.of(tiny).command("tracenet_bench.worker")
+    command = Limits.of(tiny).command("tracenet_bench.measure.worker_process")
     with (
         Worker(command, 1, tmp_path / "log") as worker,
         pytest.raises(WorkerFailed) as failed,
@@ -290,7 +290,13 @@ def test_a_load_that_does_not_fit_fails_as_one(small: SmallExport, tmp_path: Pat
 def test_a_system_that_does_not_limit_ends_the_run(tmp_path: Path) -> None:
     """No process can be without any core; that it is not limited is no failure of a bundle."""
     limits = json.dumps({"cores": [], "memory": 1 << 30, "group": None})
-    command = [sys.executable, "-m", "tracenet_bench.confine", limits, "tracenet_bench.worker"]
+    command = [
+        sys.executable,
+        "-m",
+        "tracenet_bench.device.constrained_process",
+        limits,
+        "tracenet_bench.measure.worker_process",
+    ]
     said = "The system does not limit a process to 0 cores and 1073741824 bytes"
     with (
         Worker(command, 1, tmp_path / "log") as worker,
@@ -305,7 +311,7 @@ def test_small_stacks_leave_memory_for_the_rest() -> None:
     """The stack of a thread that is started after them is what RLIMIT_DATA counts."""
     script = """
 import sys
-from tracenet_bench.confine import _use_small_stacks
+from tracenet_bench.device.constrained_process import _use_small_stacks
 def counted():
     (line,) = (v for v in open("/proc/self/status") if v.startswith("VmData"))
     return int(line.split()[1]) << 10
@@ -325,5 +331,5 @@ stop.set()
 
 def test_other_systems_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(devices.TraceNetError, match="on Linux only"):
+    with pytest.raises(profile.TraceNetError, match="on Linux only"):
         Constraint(load_profile(written(tmp_path, MINE)))

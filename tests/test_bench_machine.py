@@ -15,9 +15,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from tracenet_bench import environment, memory, peak, photos
-from tracenet_bench.environment import Activity
-from tracenet_bench.limits import Limits
+from tracenet_bench.device.limits import Limits
+from tracenet_bench.measure import ceilings, environment, memory, photos
+from tracenet_bench.measure.environment import Activity
 from tracenet_runtime.errors import OutputError, PhotoError
 from tracenet_runtime.image.photo import load_photo
 
@@ -120,7 +120,7 @@ def test_git_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_peak_is_that_of_the_process_even_after_it_gave_memory_back() -> None:
     code = (
-        "from tracenet_bench.memory import peak_resident\n"
+        "from tracenet_bench.measure.memory import peak_resident\n"
         "before = peak_resident()\n"
         "held = b'x' * 80_000_000\n"
         "del held\n"
@@ -147,7 +147,7 @@ def test_a_bare_interpreter_is_small_whatever_this_process_holds() -> None:
 TWO_PRODUCTS = """
 import numpy as np, onnxruntime
 from onnx import TensorProto, helper
-from tracenet_bench.models import let_onnxruntime_tell_of_its_arenas
+from tracenet_bench.measure.models import let_onnxruntime_tell_of_its_arenas
 from tracenet_runtime.engines.onnxruntime import session_options
 
 let_onnxruntime_tell_of_its_arenas()
@@ -182,27 +182,27 @@ def test_arenas_that_nobody_spoke_of(tmp_path: Path) -> None:
 
 
 def test_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak, "_SIDE", 64)
-    monkeypatch.setattr(peak, "_COPIED_BYTES", 1 << 16)
-    assert peak.peak_macs_per_second(1) > 0
-    assert peak.bandwidth(2) > 0
+    monkeypatch.setattr(ceilings, "_SIDE", 64)
+    monkeypatch.setattr(ceilings, "_COPIED_BYTES", 1 << 16)
+    assert ceilings.peak_macs_per_second(1) > 0
+    assert ceilings.bandwidth(2) > 0
 
 
 def test_the_product_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak, "_SIDE", 3)
+    monkeypatch.setattr(ceilings, "_SIDE", 3)
     random = np.random.default_rng(0)
     left, right = random.random((2, 3, 3), np.float32)
-    (by_engine,) = peak._matrix_product(left, right, 1)()  # type: ignore[misc]
+    (by_engine,) = ceilings._matrix_product(left, right, 1)()  # type: ignore[misc]
     np.testing.assert_allclose(by_engine, left @ right, rtol=1e-5)
-    monkeypatch.setattr(peak.importlib.util, "find_spec", lambda name: None)
-    np.testing.assert_allclose(peak._matrix_product(left, right, 1)(), left @ right)
+    monkeypatch.setattr(ceilings.importlib.util, "find_spec", lambda name: None)
+    np.testing.assert_allclose(ceilings._matrix_product(left, right, 1)(), left @ right)
 
 
 def test_the_best_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 5.0, 10.0, 12.0, 20.0, 29.0])
-    monkeypatch.setattr(peak, "_ATTEMPTS", 3)
-    monkeypatch.setattr(peak.time, "perf_counter", lambda: next(clock))
-    assert peak.best_seconds(lambda: None) == 2.0
+    monkeypatch.setattr(ceilings, "_ATTEMPTS", 3)
+    monkeypatch.setattr(ceilings.time, "perf_counter", lambda: next(clock))
+    assert ceilings.best_seconds(lambda: None) == 2.0
 
 
 def test_a_ceiling_for_each_number_of_threads(
@@ -212,7 +212,7 @@ def test_a_ceiling_for_each_number_of_threads(
     measures = "import os; print('{\"macs\": 1e9, \"bytes\":', os.environ['OMP_NUM_THREADS'], '}')"
 
     def command(self: Limits, module: str, *arguments: str) -> list[str]:
-        assert module == "tracenet_bench.peak"
+        assert module == "tracenet_bench.measure.ceilings"
         return [
             sys.executable,
             "-c",
@@ -220,7 +220,7 @@ def test_a_ceiling_for_each_number_of_threads(
         ]
 
     monkeypatch.setattr(Limits, "command", command)
-    assert peak.measure_ceilings(Limits(), (2, 4)) == ({2: 1e9}, {2: 2})
+    assert ceilings.measure_ceilings(Limits(), (2, 4)) == ({2: 1e9}, {2: 2})
     said = "the machine's peak is not known with 4 thread(s): no room for it"
     assert said in capsys.readouterr().err
 

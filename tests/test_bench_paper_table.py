@@ -12,22 +12,25 @@ import pytest
 from bench_reports import realistic, subject
 from export_fixtures import few_programs
 
-from tracenet.model import build_network
-from tracenet.scene import generate_scene
-from tracenet_bench import measure, paper_regions, paper_table, paper_windows, timed
-from tracenet_bench.paper_counts import (
+import paper_regions
+import paper_table
+import paper_windows
+from paper_counts import (
     NetworkCounts,
     PlannedNetwork,
     count_by_torch,
     count_network,
     plan_network,
 )
-from tracenet_bench.paper_page import PAPER, PaperTable, paper_page
-from tracenet_bench.paper_regions import taps_per_second, time_regions
-from tracenet_bench.paper_windows import PaperTableError, TimedForm, measure_windows, window_forms
-from tracenet_bench.sampling import Rules, Sample, Samples, Tap, take_samples
-from tracenet_bench.schema import Failure, Measured, Noise, Ratio, Report
-from tracenet_bench.statistics import paired_ratio
+from paper_page import PAPER, PaperTable, paper_page
+from paper_regions import taps_per_second, time_regions
+from paper_windows import PaperTableError, TimedForm, measure_windows, window_forms
+from tracenet.model import build_network
+from tracenet.scene import generate_scene
+from tracenet_bench.measure import benchmark, timed
+from tracenet_bench.measure.sampling import Rules, Sample, Samples, Tap, take_samples
+from tracenet_bench.measure.statistics import paired_ratio
+from tracenet_bench.report.schema import Failure, Measured, Noise, Ratio, Report
 from tracenet_export import check
 from tracenet_export.schedule import captured
 from tracenet_export.trace_report import report_costs, tap_regions
@@ -106,7 +109,7 @@ def test_exact_regions_over_fullnet(
         return taken
 
     monkeypatch.setattr(timed, "STREAM_SECONDS", 0.0)
-    monkeypatch.setattr("tracenet_bench.paper_regions.take_samples", recorded)
+    monkeypatch.setattr("paper_regions.take_samples", recorded)
     taps = [Tap(0, (0, 0)), Tap(0, (255, 383)), Tap(0, (140, 70))]
     times = time_regions(planned, generate_scene(*CANVAS), taps, RULES)
     assert times.steady.keys() == taken.keys()
@@ -254,10 +257,10 @@ def test_tables_are_well_formed() -> None:
 def test_a_whole_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(paper_table, "NETWORKS", ("mobilenetv2-fpn",))
     monkeypatch.setattr(paper_table, "CANVAS", (256, 128))
-    monkeypatch.setattr("tracenet_bench.sampling.Rules", lambda **_: RULES)
+    monkeypatch.setattr("tracenet_bench.measure.sampling.Rules", lambda **_: RULES)
     monkeypatch.setattr(check, "REPLAYED_TAPS", 4)
     monkeypatch.setattr(timed, "STREAM_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "measure_ceilings", lambda *_: ({1: 1e9}, {1: 1e9}))
+    monkeypatch.setattr(benchmark, "measure_ceilings", lambda *_: ({1: 1e9}, {1: 1e9}))
     out = tmp_path / "table.md"
     with few_programs():
         assert paper_table.main(["--taps", "2", "--out", str(out)]) == 0
@@ -291,7 +294,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "reimported"), [("torch", None), ("tqdm.auto", "tracenet_bench.measure")]
+    ("missing", "reimported"), [("torch", None), ("tqdm.auto", "tracenet_bench.measure.benchmark")]
 )
 def test_what_is_not_installed_is_said(
     missing: str,

@@ -18,26 +18,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_bench_reports import few_reports, reports, times
 
-from tracenet_bench import cli, schema
-from tracenet_bench.axes import axis_around, axis_from_zero, axis_of_ratios, time_axis
-from tracenet_bench.compare import compare
-from tracenet_bench.comparison import (
+from tracenet_bench import cli
+from tracenet_bench.compare.comparison import (
     ACCURACY_BOUND,
     MEMORY_BOUND,
     MEMORY_FLOOR,
     SIZE_BOUND,
 )
-from tracenet_bench.environment import WATCHED_SECONDS
-from tracenet_bench.highlights import highlights
-from tracenet_bench.html import html
-from tracenet_bench.markdown import markdown
-from tracenet_bench.noise import BUSY, DRIFT, SPREAD
-from tracenet_bench.sampling import MINIMUM_SECONDS
-from tracenet_bench.scatter import accuracy_plot
-from tracenet_bench.schema import Accuracy, Measured, Memory, Noise, Report
-from tracenet_bench.statistics import MINIMUM_SAMPLES, PASSES
-from tracenet_bench.tables import measured_table, sum_by_stage
-from tracenet_bench.texts import amount, label, number, percent, printable, with_interval
+from tracenet_bench.compare.figures import compare
+from tracenet_bench.measure.environment import WATCHED_SECONDS
+from tracenet_bench.measure.noise import BUSY, DRIFT, SPREAD
+from tracenet_bench.measure.sampling import MINIMUM_SECONDS
+from tracenet_bench.measure.statistics import MINIMUM_SAMPLES, PASSES
+from tracenet_bench.report import schema
+from tracenet_bench.report.axes import axis_around, axis_from_zero, axis_of_ratios, time_axis
+from tracenet_bench.report.highlights import highlights
+from tracenet_bench.report.html import html
+from tracenet_bench.report.markdown import markdown
+from tracenet_bench.report.point_plots import accuracy_plot
+from tracenet_bench.report.schema import Accuracy, Measured, Memory, Noise, Report
+from tracenet_bench.report.tables import measured_table, sum_by_stage
+from tracenet_bench.report.texts import amount, label, number, percent, printable, with_interval
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "bench.md").read_text(encoding="utf-8")
 

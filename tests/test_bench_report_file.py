@@ -12,7 +12,7 @@ from bench_reports import realistic
 from hypothesis import given, settings
 from random_bench_reports import reports
 
-from tracenet_bench.report_file import (
+from tracenet_bench.report.file import (
     ReportError,
     check_writable,
     read_report,
@@ -21,7 +21,7 @@ from tracenet_bench.report_file import (
     write_report,
     write_text,
 )
-from tracenet_bench.schema import SCHEMA_VERSION, Report
+from tracenet_bench.report.schema import SCHEMA_VERSION, Report
 from tracenet_runtime.errors import OutputError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tracenet_bench import sam
-from tracenet_bench.sam import COST_ONLY, CostOnlyError, open_cost_only
+from tracenet_bench.measure import sam
+from tracenet_bench.measure.sam import COST_ONLY, CostOnlyError, open_cost_only
 
 MISSING = [name for name in sam._PACKAGES if importlib.util.find_spec(name) is None]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from tracenet_bench.sampling import (
+from tracenet_bench.measure.sampling import (
     MINIMUM_SECONDS,
     Rules,
     Sample,
@@ -17,15 +17,15 @@ from tracenet_bench.sampling import (
     orders,
     take_samples,
 )
-from tracenet_bench.schema import Failure, Photo
-from tracenet_bench.session import WorkerFailed
-from tracenet_bench.statistics import (
+from tracenet_bench.measure.statistics import (
     MINIMUM_SAMPLES,
     PASSES,
     describe,
     median_interval,
     relative_width,
 )
+from tracenet_bench.measure.worker import WorkerFailed
+from tracenet_bench.report.schema import Failure, Photo
 
 TAPS = [Tap(0, (1, 1)), Tap(0, (2, 2))]
 SLOW = 1000 * MINIMUM_SECONDS / MINIMUM_SAMPLES
@@ -232,7 +232,7 @@ def test_where_all_fail_there_is_nothing_to_wait_for(warm_up: int) -> None:
 
 
 def test_taps_are_uniform_and_on_the_photos_in_turn() -> None:
-    from tracenet_bench.photos import random_taps
+    from tracenet_bench.measure.photos import random_taps
 
     photos = [Photo("a", 3, 5), Photo("b", 1, 1)]
     taps = random_taps(photos, 4000, seed=1)
@@ -245,7 +245,7 @@ def test_taps_are_uniform_and_on_the_photos_in_turn() -> None:
 
 
 def test_photos_are_tapped_at_the_same_places() -> None:
-    from tracenet_bench.photos import random_taps
+    from tracenet_bench.measure.photos import random_taps
 
     taps = random_taps([Photo("a", 100, 200), Photo("a", 300, 600)], 21, seed=0)
     for small, large in zip(taps[0:20:2], taps[1:20:2], strict=True):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracenet_bench.shown import SHOWN_SIDE, shown_size
+from tracenet_bench.measure.shown import SHOWN_SIDE, shown_size
 
 
 def test_small_photos_are_shown_as_they_are() -> None:

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracenet_bench.noise import judge_noise, same_tap_ratios
-from tracenet_bench.schema import Steady
-from tracenet_bench.statistics import (
+from tracenet_bench.measure.noise import judge_noise, same_tap_ratios
+from tracenet_bench.measure.statistics import (
     describe,
     fewest_samples,
     median_interval,
     paired_ratio,
     relative_width,
 )
+from tracenet_bench.report.schema import Steady
 
 times = st.floats(0.01, 1e5)
 samples = st.lists(times, min_size=1, max_size=60)

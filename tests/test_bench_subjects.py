@@ -11,11 +11,11 @@ import pytest
 from export_fixtures import CANVAS, OPEN_CANVAS, WARM_CANVAS, SmallExport
 from runtime_fixtures import random_photo, write_tiny_bundle
 
-from tracenet_bench.configurations import Configuration, SubjectError, Wanted
-from tracenet_bench.models import BundleModel
-from tracenet_bench.schema import Photo
-from tracenet_bench.subjects import plan_subjects
-from tracenet_bench.texts import label
+from tracenet_bench.measure.choice import plan_subjects
+from tracenet_bench.measure.configurations import Configuration, SubjectError, Wanted
+from tracenet_bench.measure.models import BundleModel
+from tracenet_bench.report.schema import Photo
+from tracenet_bench.report.texts import label
 from tracenet_runtime.errors import BundleError, EngineUnavailable, TraceNetError
 
 PHOTO = Photo("photo", 256, 384)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from runtime_fixtures import random_photo, write_tiny_bundle
 
-from tracenet_bench import tap_memory
+from tracenet_bench.measure import tap_memory
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tracenet_bench import timed
-from tracenet_bench.configurations import Configuration
-from tracenet_bench.photos import DecodedPhoto
-from tracenet_bench.sampling import Sample, Tap
-from tracenet_bench.schema import Photo, Subject
-from tracenet_bench.timed import TimedSubject, macs_per_second, measure_memory
+from tracenet_bench.measure import timed
+from tracenet_bench.measure.configurations import Configuration
+from tracenet_bench.measure.photos import DecodedPhoto
+from tracenet_bench.measure.sampling import Sample, Tap
+from tracenet_bench.measure.timed import TimedSubject, macs_per_second, measure_memory
+from tracenet_bench.report.schema import Photo, Subject
 
 SUBJECT = Subject(
     "a", "outside", "a.py:tap", None, None, None, None, {}, None, canvas=None, threads=1

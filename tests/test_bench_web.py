@@ -13,9 +13,10 @@ from page_fixtures import photos as photos
 from PIL import Image
 from runtime_fixtures import random_photo, write_tiny_bundle
 
-from tracenet_bench import clips, web
-from tracenet_bench.clips import PERIOD, SETTLED, ClipOfPhoto
-from tracenet_bench.web_clips import clip_as_picture, next_in_browser, open_in_browser
+from tracenet_bench.measure import clips
+from tracenet_bench.measure.browser import cli
+from tracenet_bench.measure.browser.clips import clip_as_picture, next_in_browser, open_in_browser
+from tracenet_bench.measure.clips import PERIOD, SETTLED, ClipOfPhoto
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_runtime.bundle.files import Bundle
 
@@ -42,10 +43,10 @@ _NOTED = """() => {
 def test_taps_in_the_browser_beside_native_ones(
     photos: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if web.CHROMIUM is None:
+    if cli.CHROMIUM is None:
         give_up("no Chromium is installed: apt-get install chromium")
-    monkeypatch.setattr(web, "BLOCKS", 2)
-    assert web.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
+    monkeypatch.setattr(cli, "BLOCKS", 2)
+    assert cli.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
     first, _, tables = capsys.readouterr().out.strip().partition("\n")
     loaded = float(first.split()[2])
     assert first.startswith("first load: ")
@@ -53,9 +54,9 @@ def test_taps_in_the_browser_beside_native_ones(
     table, note, *_ = tables.split("\n\n")
     headings, rows = read(table)
     assert headings[:4] == ["", "median tap, ms", "Chromium takes times that", "canvas"]
-    assert list(rows) == [web.IN_BROWSER, web.OPEN, web.COLD]
+    assert list(rows) == [cli.IN_BROWSER, cli.OPEN, cli.COLD]
     assert all(0 < float(median.split()[0]) < 10_000 for median, *_ in rows.values())
-    assert rows[web.IN_BROWSER][1] == "-"
+    assert rows[cli.IN_BROWSER][1] == "-"
     assert note.startswith("2 times 2 taps in turn")
 
 
@@ -64,13 +65,13 @@ def test_corrections_in_the_browser_beside_native_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each tap encodes its tile, though each is the whole photo; no correction does."""
-    if web.CHROMIUM is None:
+    if cli.CHROMIUM is None:
         give_up("no Chromium is installed: apt-get install chromium")
-    monkeypatch.setattr(web, "BLOCKS", 2)
+    monkeypatch.setattr(cli, "BLOCKS", 2)
     bundle = write_tiny_bundle(tmp_path / "bundle", guided=True)
     photo = tmp_path / "photo.png"
     Image.fromarray(random_photo(4, 300, 500)).save(photo)
-    assert web.main(["--bundle", str(bundle), "--photo", str(photo), "--taps", "3"]) == 0
+    assert cli.main(["--bundle", str(bundle), "--photo", str(photo), "--taps", "3"]) == 0
     tables = capsys.readouterr().out.partition("\n")[2].strip().split("\n\n")[::2]
     read_tables = [read(table) for table in tables]
     assert [headings[1] for headings, _ in read_tables] == [
@@ -80,26 +81,26 @@ def test_corrections_in_the_browser_beside_native_ones(
     assert tap[3:] == ["canvas", "tap", "encode", "correction", "mask", "other"]
     assert correction[3:] == ["tap", "correction", "mask", "other"]
     assert len(encode) == len(undo) == 3
-    assert list(encoded) == [web.IN_BROWSER, web.OPEN, web.COLD]
-    assert list(corrected) == list(undone) == [web.IN_BROWSER, web.OPEN]
+    assert list(encoded) == [cli.IN_BROWSER, cli.OPEN, cli.COLD]
+    assert list(corrected) == list(undone) == [cli.IN_BROWSER, cli.OPEN]
 
 
 @pytest.mark.usefixtures("built_page")
 def test_frames_in_the_browser_beside_native_ones(
     photos: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if web.CHROMIUM is None:
+    if cli.CHROMIUM is None:
         give_up("no Chromium is installed: apt-get install chromium")
     if Bundle.open(DEFAULT_BUNDLE).manifest.tracking is None:
         give_up("the page's bundle does not track: make page")
-    monkeypatch.setattr(web, "BLOCKS", 2)
-    assert web.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
+    monkeypatch.setattr(cli, "BLOCKS", 2)
+    assert cli.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
     *_, table, note = capsys.readouterr().out.strip().split("\n\n")
     headings, rows = read(table)
     assert headings == ["", "median frame, ms", "Chromium takes times that"]
-    assert list(rows) == [web.IN_BROWSER, web.STREAM]
+    assert list(rows) == [cli.IN_BROWSER, cli.STREAM]
     assert all(0 < float(median.split()[0]) < 10_000 for median, _ in rows.values())
-    assert rows[web.IN_BROWSER][1] == "-"
+    assert rows[cli.IN_BROWSER][1] == "-"
     assert note == "2 times 2 frames in turn, of a stream at 480p with one thing."
 
 
@@ -137,7 +138,7 @@ def test_what_cannot_be_timed_is_one_sentence(
     no_photo = ["--photo", str(tmp_path / "none.jpg")]
     no_bundle = ["--photo", str(photos["coffee"]), "--bundle", str(tmp_path / "none")]
     for arguments, said in ((no_photo, "There is no photo"), (no_bundle, "There is no bundle")):
-        assert web.main(arguments) == 2
+        assert cli.main(arguments) == 2
         shown = capsys.readouterr()
         assert shown.out == ""
         assert shown.err.startswith(f"web: {said}")

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from export_fixtures import SmallExport, calls_of, macs_of
 
-from tracenet_bench import models
-from tracenet_bench.limits import Limits
-from tracenet_bench.photos import DecodedPhoto
-from tracenet_bench.schema import Failure, Photo
-from tracenet_bench.session import Worker, WorkerFailed
-from tracenet_bench.worker import Server
+from tracenet_bench.device.limits import Limits
+from tracenet_bench.measure import models
+from tracenet_bench.measure.photos import DecodedPhoto
+from tracenet_bench.measure.worker import Worker, WorkerFailed
+from tracenet_bench.measure.worker_process import Server
+from tracenet_bench.report.schema import Failure, Photo
 
 PROFILES = Path(__file__).parent.parent / "benchmarks/devices"
-COMMAND = Limits().command("tracenet_bench.worker")
+COMMAND = Limits().command("tracenet_bench.measure.worker_process")
 
 SEGMENT = '''
 """A model that prints, kills itself, runs out of memory or answers, by where it is tapped."""
@@ -239,14 +239,19 @@ def test_nothing_is_imported_before_the_clock_of_a_load(tmp_path: Path) -> None:
     shutil.copy(PROFILES / "helio-x10.toml", profile)
     limited = [Limits()] + [Limits.of(str(profile))] * (sys.platform == "linux")
     for number, limits in enumerate(limited):
-        python, *arguments = limits.command("tracenet_bench.worker")
+        python, *arguments = limits.command("tracenet_bench.measure.worker_process")
         log = tmp_path / f"{number}.log"
         with Worker([python, "-X", "importtime", *arguments], 1, log) as worker:
             worker.start()
             imported = {line.rpartition("|")[2].strip() for line in log.read_text().splitlines()}
             assert "tracenet_bench" in imported
             ours = {name for name in imported if name.startswith("tracenet")}
-            assert ours <= {"tracenet_bench", "tracenet_bench.confine"}
+            assert ours <= {
+                "tracenet_bench",
+                "tracenet_bench.device",
+                "tracenet_bench.device.constrained_process",
+                "tracenet_bench.measure",
+            }
             assert imported.isdisjoint({"numpy", "PIL"})
         limits.close()
 
@@ -254,7 +259,7 @@ def test_nothing_is_imported_before_the_clock_of_a_load(tmp_path: Path) -> None:
 def test_an_outside_model_does_not_pay_for_torch(outside: dict[str, Any]) -> None:
     code = f"""
 import sys
-from tracenet_bench.models import open_model
+from tracenet_bench.measure.models import open_model
 open_model({outside!r})
 print("torch" in sys.modules)
 """

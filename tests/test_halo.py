@@ -30,7 +30,7 @@ from tracenet.evaluation.protocol import TapProtocol
 from tracenet.evaluation.summary import MIOU, summarise
 from tracenet.model import CONFIGS, untrained_network
 from tracenet.rft import Span, capture
-from tracenet_bench import halo_curve
+from tracenet_bench.measure import halo_curve
 from tracenet_export import check, cli
 from tracenet_export.draft import Source
 from tracenet_export.errors import PlanError

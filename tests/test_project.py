@@ -26,7 +26,7 @@ ALLOWED = {
     "tracenet_export": {"tracenet", "tracenet_runtime", "tracenet_export"},
     "tracenet_runtime": {"tracenet_runtime"},
     "tracenet_demo": {"tracenet_runtime", "tracenet_demo"},
-    "tracenet_bench": set(FOLDERS),  # the paper's table exports what it measures
+    "tracenet_bench": set(FOLDERS),  # the halo's curve plans, and the browser opens the page
 }
 
 

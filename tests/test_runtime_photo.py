@@ -334,7 +334,7 @@ def test_memory_per_pixel(tmp_path: Path, name: str, mode: str, most: float) -> 
     exif = Image.Exif()
     exif[0x0112] = 6
     code = (
-        "import sys; from tracenet_bench.memory import peak_resident;"
+        "import sys; from tracenet_bench.measure.memory import peak_resident;"
         "from tracenet_runtime import load_photo; load_photo(sys.argv[1]); print(peak_resident())"
     )
     peaks = []

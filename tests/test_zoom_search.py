@@ -13,9 +13,9 @@ from tracenet.data import DataError
 from tracenet.evaluation.evaluate import score_photo
 from tracenet.evaluation.models import FullNet
 from tracenet.evaluation.protocol import TapProtocol, drawn_taps
-from tracenet.evaluation.zoom_search import Search, build_parser, search
 from tracenet.model import untrained_network
 from tracenet_runtime.image.canvas import Canvas
+from zoom_search import Search, build_parser, search
 
 
 def test_settings_choose_between_looks() -> None:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tracenet_bench.devices import shipped_profiles
+from tracenet_bench.device.profile import shipped_profiles
 from tracenet_runtime.files import is_same_file
 from tracenet_runtime.tool import ToolParser, canvas_size, thread_count, whole_number
 

@@ -13,7 +13,7 @@ from tracenet_runtime.cores import warn_of_threads
 from tracenet_runtime.tool import print_results, run_tool
 
 if TYPE_CHECKING:
-    from tracenet_bench.measure import Options
+    from tracenet_bench.measure.benchmark import Options
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(mistake)
 
     def work() -> int:
-        from tracenet_bench.report_file import check_writable
+        from tracenet_bench.report.file import check_writable
 
         for path in filter(None, (arguments.json, arguments.html)):
             check_writable(path)
@@ -40,11 +40,11 @@ def main(argv: list[str] | None = None) -> int:
 def _bench(arguments: argparse.Namespace, command: tuple[str, ...]) -> int:
     # Imported here so that --help and mistakes on the command line need not wait, and so that what
     # is missing can be said in a sentence.
-    from tracenet_bench.compare import ComparisonError, compare
-    from tracenet_bench.html import html
-    from tracenet_bench.markdown import markdown
-    from tracenet_bench.measure import measure
-    from tracenet_bench.report_file import read_report, write_report, write_text
+    from tracenet_bench.compare.figures import ComparisonError, compare
+    from tracenet_bench.measure.benchmark import measure
+    from tracenet_bench.report.file import read_report, write_report, write_text
+    from tracenet_bench.report.html import html
+    from tracenet_bench.report.markdown import markdown
 
     before = read_report(arguments.compare) if arguments.compare else None
     report = measure(_options(arguments, command))
@@ -70,10 +70,10 @@ def _bench(arguments: argparse.Namespace, command: tuple[str, ...]) -> int:
 
 
 def _options(arguments: argparse.Namespace, command: tuple[str, ...]) -> Options:
-    from tracenet_bench.configurations import Wanted
-    from tracenet_bench.limits import Limits
-    from tracenet_bench.measure import TARGET_INTERVAL, Options
-    from tracenet_bench.sampling import Rules
+    from tracenet_bench.device.limits import Limits
+    from tracenet_bench.measure.benchmark import TARGET_INTERVAL, Options
+    from tracenet_bench.measure.configurations import Wanted
+    from tracenet_bench.measure.sampling import Rules
 
     limits = Limits.of(arguments.device)
     threads = arguments.threads or [limits.threads]
@@ -106,8 +106,8 @@ def _options(arguments: argparse.Namespace, command: tuple[str, ...]) -> Options
 
 
 def _bench_cuts(arguments: argparse.Namespace) -> int:
-    from tracenet_bench.cuts_report import measure_bundle_cuts, readable
-    from tracenet_bench.report_file import write_text
+    from tracenet_bench.measure.cuts_report import measure_bundle_cuts, readable
+    from tracenet_bench.report.file import write_text
 
     threads = next(iter(arguments.threads), 1)
     warn_of_threads(threads)

@@ -1,0 +1,1 @@
+"""What is measured, and how: configurations in processes of their own, in turn."""

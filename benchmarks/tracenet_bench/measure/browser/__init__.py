@@ -1,0 +1,1 @@
+"""Taps and frames in a browser, timed beside the native engine's."""
