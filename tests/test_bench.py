@@ -23,10 +23,11 @@ from tool_checks import assert_one_sentence
 
 from tracenet.scene import generate_scene
 from tracenet_bench import cli
-from tracenet_bench.device.projection import Projected, project_subjects
-from tracenet_bench.measure import accuracy, benchmark, cuts, environment, timed
+from tracenet_bench.device.projection import Projections, project_subjects
+from tracenet_bench.measure import accuracy, benchmark, environment, timed
 from tracenet_bench.measure.accuracy import measure_accuracy
 from tracenet_bench.measure.cuts import BenchError, measure_cuts
+from tracenet_bench.measure.one_program import OneProgram
 from tracenet_bench.measure.statistics import paired_ratio
 from tracenet_bench.report.file import read_report, write_report
 from tracenet_bench.report.schema import Accuracy, Failure, Measured, Report
@@ -363,7 +364,7 @@ def test_a_tap_fits_a_device_or_fails_at_its_stage(
     megabytes: int,
     fits: bool,
 ) -> None:
-    monkeypatch.setattr(benchmark, "project_subjects", lambda subjects, profile: Projected())
+    monkeypatch.setattr(benchmark, "project_subjects", lambda subjects, profile: Projections())
     out = tmp_path / "out.json"
     arguments = [*arguments_for(small, "full"), "--limit-taps", "2", "--json", str(out)]
     assert cli.main([*arguments, "--device", str(profile(tmp_path, megabytes))]) == 0
@@ -495,7 +496,7 @@ def test_one_program_that_differs_is_noticed(
 ) -> None:
     bundle = Bundle.open(small.folder)
     (schedule,) = (v for v in bundle.manifest.schedules if v.name == "warm")
-    run, start, load = cuts._OneProgram.run, cuts._OneProgram._start, onnx.load_model
+    run, start, load = OneProgram.run, OneProgram._start, onnx.load_model
 
     def one_cell_off(self: Any, call: ProgramCall, window: Window, tap: Any) -> tuple[int, int]:
         y, x = start(self, call, window, tap)
@@ -514,9 +515,9 @@ def test_one_program_that_differs_is_noticed(
     if wrong == "weights":
         monkeypatch.setattr(onnx, "load_model", disturbed)
     elif wrong == "cut":
-        monkeypatch.setattr(cuts._OneProgram, "_start", one_cell_off)
+        monkeypatch.setattr(OneProgram, "_start", one_cell_off)
     else:
-        monkeypatch.setattr(cuts._OneProgram, "run", without_numbers)
+        monkeypatch.setattr(OneProgram, "run", without_numbers)
     picture = generate_scene(*WARM_CANVAS)
     with pytest.raises(BenchError, match="the one program gives another p"):
         measure_cuts(bundle, schedule, picture, [(128, 128)], threads=1, warm_up=0)

@@ -13,7 +13,7 @@ from bench_reports import realistic
 from runtime_fixtures import MACS, NumpyEngine, random_photo, write_tiny_bundle
 
 from tracenet_bench.measure import clips
-from tracenet_bench.measure.choice import plan_subjects
+from tracenet_bench.measure.choice import choose_configurations
 from tracenet_bench.measure.clips import ClipOfPhoto, TimedClip, memory_of_clip, read_macs
 from tracenet_bench.measure.configurations import Wanted
 from tracenet_bench.measure.derived import operations_of
@@ -139,11 +139,11 @@ def test_frames_go_with_taps(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Bundle, "open", lambda folder: bundle)
 
     def planned(**asked: Any) -> list[bool]:
-        found = plan_subjects(Wanted((bundle.folder,), **asked), [Photo("a", 300, 500)])
+        found = choose_configurations(Wanted((bundle.folder,), **asked), [Photo("a", 300, 500)])
         return [one.tracks for one in found]
 
     assert planned(schedules=("guided", "zoom")) == [True, False]
-    (one,) = plan_subjects(Wanted((bundle.folder,)), [Photo("a", 300, 500)])
+    (one,) = choose_configurations(Wanted((bundle.folder,)), [Photo("a", 300, 500)])
     worker: Any = FakeWorker()
     subject = TimedSubject(one, worker, [])
     subject._photo = 0

@@ -13,7 +13,7 @@ from runtime_fixtures import MACS, NumpyEngine, random_photo, write_tiny_bundle
 
 from tracenet_bench import cli
 from tracenet_bench.measure import benchmark, corrections, environment, timed
-from tracenet_bench.measure.choice import plan_subjects
+from tracenet_bench.measure.choice import choose_configurations
 from tracenet_bench.measure.configurations import Wanted
 from tracenet_bench.measure.corrections import PLACES, correct, place_to_correct
 from tracenet_bench.measure.derived import operations_of
@@ -128,7 +128,7 @@ class FakeWorker:
 
 
 def test_a_place_is_asked_for_once(bundle: Bundle) -> None:
-    (configuration,) = plan_subjects(Wanted((bundle.folder,)), [Photo("a", 300, 500)])
+    (configuration,) = choose_configurations(Wanted((bundle.folder,)), [Photo("a", 300, 500)])
     worker: Any = FakeWorker()
     subject = TimedSubject(configuration, worker, [])
     subject._photo = 0
@@ -145,7 +145,7 @@ def test_a_place_is_asked_for_once(bundle: Bundle) -> None:
 
 def test_only_a_guided_look_is_corrected(bundle: Bundle) -> None:
     def corrects(**asked: Any) -> bool:
-        (found,) = plan_subjects(Wanted((bundle.folder,), **asked), [Photo("a", 300, 500)])
+        (found,) = choose_configurations(Wanted((bundle.folder,), **asked), [Photo("a", 300, 500)])
         return found.corrects
 
     assert corrects()

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tracenet_bench.device import profile
-from tracenet_bench.device.constrained_process import confine
-from tracenet_bench.device.constraint import Constraint, ConstraintError
-from tracenet_bench.device.limits import Limits
+from tracenet_bench.device.constrained_process import constrain
+from tracenet_bench.device.constraint import Constraint, ConstraintError, Launcher
 from tracenet_bench.device.profile import ProfileError, load_profile, shipped_profiles
 from tracenet_bench.measure.children import result_of
 from tracenet_bench.measure.worker import Worker, WorkerFailed
@@ -167,12 +166,12 @@ def test_a_wheel_has_the_profiles_where_they_are_looked_for() -> None:
     assert Path(profile.__file__).parent / "profiles" in profile._FOLDERS
 
 
-# Limits
+# What a process is constrained to
 
 READS_ITS_LIMITS = """
 import json, os, resource, sys
-from tracenet_bench.device.constrained_process import confine
-confine(**json.loads(sys.argv[1]))
+from tracenet_bench.device.constrained_process import constrain
+constrain(**json.loads(sys.argv[1]))
 print(sorted(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_DATA))
 """
 
@@ -193,9 +192,9 @@ def test_a_process_is_pinned_and_limited(tmp_path: Path, cores: int) -> None:
     assert constraint.memory == 2_000_000_000
     if constraint.memory_by != "rlimit":
         pytest.skip("this system limits memory by cgroup")
-    ended = constrained(READS_ITS_LIMITS, json.dumps(constraint.confinement()))
+    ended = constrained(READS_ITS_LIMITS, json.dumps(constraint.of_one_process()))
     assert ended.stderr == ""
-    pinned = constraint.confinement()["cores"]
+    pinned = constraint.of_one_process()["cores"]
     assert len(pinned) == constraint.cores
     assert ended.stdout.strip() == f"{pinned} (2000000000, 2000000000)"
     assert sorted(os.sched_getaffinity(0)) == here
@@ -229,7 +228,7 @@ def test_cores_that_are_one_in_truth_come_last(
     for count, cores in pinned.items():
         path = written(tmp_path, MINE.replace("cores = 3", f"cores = {count - 1}"))
         constraint = Constraint(load_profile(path), topology=tmp_path)
-        assert constraint.confinement()["cores"] == cores
+        assert constraint.of_one_process()["cores"] == cores
 
 
 def test_a_group_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,9 +249,9 @@ def test_a_group_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (parent / "cgroup.subtree_control").write_text("cpu memory pids")
     assert constraint.memory_by == "cgroup"
     monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: None)
-    limits, other = constraint.confinement(), constraint.confinement()
+    limits, other = constraint.of_one_process(), constraint.of_one_process()
     assert limits["group"] != other["group"]  # whatever ran before, and with what number
-    confine(**limits)
+    constrain(**limits)
     group = Path(limits["group"])
     assert group.parent == parent
     of_another = parent / "tracenet-bench-1"
@@ -276,7 +275,7 @@ def test_a_load_that_does_not_fit_fails_as_one(small: SmallExport, tmp_path: Pat
         "kind": "bundle", "bundle": str(small.folder), "engine": None, "schedule": "all",
         "canvas": None, "threads": 1,
     }  # fmt: skip
-    command = Limits.of(tiny).command("tracenet_bench.measure.worker_process")
+    command = Launcher.of(tiny).command("tracenet_bench.measure.worker_process")
     with (
         Worker(command, 1, tmp_path / "log") as worker,
         pytest.raises(WorkerFailed) as failed,

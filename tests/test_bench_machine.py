@@ -15,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tracenet_bench.device.limits import Limits
+from tracenet_bench.device.constraint import Launcher
 from tracenet_bench.measure import ceilings, environment, memory, photos
 from tracenet_bench.measure.environment import Activity
 from tracenet_runtime.errors import OutputError, PhotoError
@@ -211,7 +211,7 @@ def test_a_ceiling_for_each_number_of_threads(
     """One that cannot be measured within a device's limits is left out."""
     measures = "import os; print('{\"macs\": 1e9, \"bytes\":', os.environ['OMP_NUM_THREADS'], '}')"
 
-    def command(self: Limits, module: str, *arguments: str) -> list[str]:
+    def command(self: Launcher, module: str, *arguments: str) -> list[str]:
         assert module == "tracenet_bench.measure.ceilings"
         return [
             sys.executable,
@@ -219,8 +219,8 @@ def test_a_ceiling_for_each_number_of_threads(
             measures if arguments == ("2",) else "import sys; sys.exit('no room for it')",
         ]
 
-    monkeypatch.setattr(Limits, "command", command)
-    assert ceilings.measure_ceilings(Limits(), (2, 4)) == ({2: 1e9}, {2: 2})
+    monkeypatch.setattr(Launcher, "command", command)
+    assert ceilings.measure_ceilings(Launcher(), (2, 4)) == ({2: 1e9}, {2: 2})
     said = "the machine's peak is not known with 4 thread(s): no room for it"
     assert said in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import pytest
 from export_fixtures import CANVAS, OPEN_CANVAS, WARM_CANVAS, SmallExport
 from runtime_fixtures import random_photo, write_tiny_bundle
 
-from tracenet_bench.measure.choice import plan_subjects
+from tracenet_bench.measure.choice import choose_configurations
 from tracenet_bench.measure.configurations import Configuration, SubjectError, Wanted
 from tracenet_bench.measure.models import BundleModel
 from tracenet_bench.report.schema import Photo
@@ -22,7 +22,7 @@ PHOTO = Photo("photo", 256, 384)
 
 
 def plan(small: SmallExport, **asked: Any) -> list[Configuration]:
-    return plan_subjects(Wanted(**({"bundles": (small.folder,)} | asked)), [PHOTO])
+    return choose_configurations(Wanted(**({"bundles": (small.folder,)} | asked)), [PHOTO])
 
 
 def renamed(small: SmallExport, folder: Path, **names: str) -> Path:
@@ -70,9 +70,9 @@ def test_the_photo_decides(small: SmallExport) -> None:
     assert found.model["schedule"] is None
     wide = Photo("wide", 128, 1024)
     wanted = Wanted(bundles=(small.folder,))
-    (found,) = plan_subjects(wanted, [wide])
+    (found,) = choose_configurations(wanted, [wide])
     assert (found.subject.schedule, found.subject.canvas) == ("P3", OPEN_CANVAS)
-    (found,) = plan_subjects(wanted, [PHOTO, wide])
+    (found,) = choose_configurations(wanted, [PHOTO, wide])
     assert (found.subject.schedule, found.subject.canvas) == (None, None)
     assert "by photo any canvas" in found.name
 
@@ -251,7 +251,7 @@ def test_a_zoom_is_one_subject_on_both_canvases(tmp_path: Path) -> None:
     }  # fmt: skip
     folder = write_tiny_bundle(tmp_path / "bundle", rule)
     for asked in ({}, {"schedules": ("zoom",)}):
-        (found,) = plan_subjects(Wanted(bundles=(folder,), **asked), [PHOTO])
+        (found,) = choose_configurations(Wanted(bundles=(folder,), **asked), [PHOTO])
         assert (found.subject.schedule, found.subject.canvas) == ("zoom", None)
         assert " zoom 64x96+" in found.name
     model = BundleModel(

@@ -14,7 +14,7 @@ from PIL import Image
 from runtime_fixtures import random_photo, write_tiny_bundle
 
 from tracenet_bench.measure import clips
-from tracenet_bench.measure.browser import cli
+from tracenet_bench.measure.browser import cli, turns
 from tracenet_bench.measure.browser.clips import clip_as_picture, next_in_browser, open_in_browser
 from tracenet_bench.measure.clips import PERIOD, SETTLED, ClipOfPhoto
 from tracenet_demo.cli import DEFAULT_BUNDLE
@@ -45,7 +45,7 @@ def test_taps_in_the_browser_beside_native_ones(
 ) -> None:
     if cli.CHROMIUM is None:
         give_up("no Chromium is installed: apt-get install chromium")
-    monkeypatch.setattr(cli, "BLOCKS", 2)
+    monkeypatch.setattr(turns, "BLOCKS", 2)
     assert cli.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
     first, _, tables = capsys.readouterr().out.strip().partition("\n")
     loaded = float(first.split()[2])
@@ -54,9 +54,9 @@ def test_taps_in_the_browser_beside_native_ones(
     table, note, *_ = tables.split("\n\n")
     headings, rows = read(table)
     assert headings[:4] == ["", "median tap, ms", "Chromium takes times that", "canvas"]
-    assert list(rows) == [cli.IN_BROWSER, cli.OPEN, cli.COLD]
+    assert list(rows) == [turns.IN_BROWSER, turns.OPEN, turns.COLD]
     assert all(0 < float(median.split()[0]) < 10_000 for median, *_ in rows.values())
-    assert rows[cli.IN_BROWSER][1] == "-"
+    assert rows[turns.IN_BROWSER][1] == "-"
     assert note.startswith("2 times 2 taps in turn")
 
 
@@ -67,7 +67,7 @@ def test_corrections_in_the_browser_beside_native_ones(
     """Each tap encodes its tile, though each is the whole photo; no correction does."""
     if cli.CHROMIUM is None:
         give_up("no Chromium is installed: apt-get install chromium")
-    monkeypatch.setattr(cli, "BLOCKS", 2)
+    monkeypatch.setattr(turns, "BLOCKS", 2)
     bundle = write_tiny_bundle(tmp_path / "bundle", guided=True)
     photo = tmp_path / "photo.png"
     Image.fromarray(random_photo(4, 300, 500)).save(photo)
@@ -81,8 +81,8 @@ def test_corrections_in_the_browser_beside_native_ones(
     assert tap[3:] == ["canvas", "tap", "encode", "correction", "mask", "other"]
     assert correction[3:] == ["tap", "correction", "mask", "other"]
     assert len(encode) == len(undo) == 3
-    assert list(encoded) == [cli.IN_BROWSER, cli.OPEN, cli.COLD]
-    assert list(corrected) == list(undone) == [cli.IN_BROWSER, cli.OPEN]
+    assert list(encoded) == [turns.IN_BROWSER, turns.OPEN, turns.COLD]
+    assert list(corrected) == list(undone) == [turns.IN_BROWSER, turns.OPEN]
 
 
 @pytest.mark.usefixtures("built_page")
@@ -93,14 +93,14 @@ def test_frames_in_the_browser_beside_native_ones(
         give_up("no Chromium is installed: apt-get install chromium")
     if Bundle.open(DEFAULT_BUNDLE).manifest.tracking is None:
         give_up("the page's bundle does not track: make page")
-    monkeypatch.setattr(cli, "BLOCKS", 2)
+    monkeypatch.setattr(turns, "BLOCKS", 2)
     assert cli.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
     *_, table, note = capsys.readouterr().out.strip().split("\n\n")
     headings, rows = read(table)
     assert headings == ["", "median frame, ms", "Chromium takes times that"]
-    assert list(rows) == [cli.IN_BROWSER, cli.STREAM]
+    assert list(rows) == [turns.IN_BROWSER, turns.STREAM]
     assert all(0 < float(median.split()[0]) < 10_000 for median, _ in rows.values())
-    assert rows[cli.IN_BROWSER][1] == "-"
+    assert rows[turns.IN_BROWSER][1] == "-"
     assert note == "2 times 2 frames in turn, of a stream at 480p with one thing."
 
 
@@ -141,5 +141,5 @@ def test_what_cannot_be_timed_is_one_sentence(
         assert cli.main(arguments) == 2
         shown = capsys.readouterr()
         assert shown.out == ""
-        assert shown.err.startswith(f"web: {said}")
+        assert shown.err.startswith(f"browser: {said}")
         assert len(shown.err.splitlines()) == 1

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from export_fixtures import SmallExport, calls_of, macs_of
 
-from tracenet_bench.device.limits import Limits
+from tracenet_bench.device.constraint import Launcher
 from tracenet_bench.measure import models
 from tracenet_bench.measure.photos import DecodedPhoto
 from tracenet_bench.measure.worker import Worker, WorkerFailed
@@ -23,7 +23,7 @@ from tracenet_bench.measure.worker_process import Server
 from tracenet_bench.report.schema import Failure, Photo
 
 PROFILES = Path(__file__).parent.parent / "benchmarks/devices"
-COMMAND = Limits().command("tracenet_bench.measure.worker_process")
+COMMAND = Launcher().command("tracenet_bench.measure.worker_process")
 
 SEGMENT = '''
 """A model that prints, kills itself, runs out of memory or answers, by where it is tapped."""
@@ -237,7 +237,7 @@ def test_nothing_is_imported_before_the_clock_of_a_load(tmp_path: Path) -> None:
     """Limited to a device or not: of ours what limits and reads commands, and no other package."""
     profile = tmp_path / "phone.toml"
     shutil.copy(PROFILES / "helio-x10.toml", profile)
-    limited = [Limits()] + [Limits.of(str(profile))] * (sys.platform == "linux")
+    limited = [Launcher()] + [Launcher.of(str(profile))] * (sys.platform == "linux")
     for number, limits in enumerate(limited):
         python, *arguments = limits.command("tracenet_bench.measure.worker_process")
         log = tmp_path / f"{number}.log"

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from paper_counts import NetworkCounts, Size
 from paper_windows import TimedForm
-from tracenet_bench.report.condition_tables import environment_table
-from tracenet_bench.report.conditions import conditions_sentence
+from tracenet_bench.report.conditions import conditions_sentence, environment_table
 from tracenet_bench.report.markdown import escape, noise_warning, table_markdown
 from tracenet_bench.report.schema import Report
 from tracenet_bench.report.tables import Row, Table

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paper_counts import EVERY_LEVEL, FULLNET, LEVELS
-from tracenet_bench.device.limits import Limits
+from tracenet_bench.device.constraint import Launcher
 from tracenet_bench.measure.benchmark import Options, measure
 from tracenet_bench.measure.configurations import Size, Wanted
 from tracenet_bench.measure.sampling import Rules
@@ -63,7 +63,7 @@ def measure_windows(
         threads=(threads,),
         baselines=(LEVELS, EVERY_LEVEL),
     )
-    report = measure(Options(wanted, photo, (), taps, 1, rules, Limits(), tuple(command)))
+    report = measure(Options(wanted, photo, (), taps, 1, rules, Launcher(), tuple(command)))
     for one in report.measured:
         if one.failure is not None:
             raise PaperTableError(

@@ -70,14 +70,16 @@ def _bench(arguments: argparse.Namespace, command: tuple[str, ...]) -> int:
 
 
 def _options(arguments: argparse.Namespace, command: tuple[str, ...]) -> Options:
-    from tracenet_bench.device.limits import Limits
+    from tracenet_bench.device.constraint import Launcher
     from tracenet_bench.measure.benchmark import TARGET_INTERVAL, Options
     from tracenet_bench.measure.configurations import Wanted
     from tracenet_bench.measure.sampling import Rules
 
-    limits = Limits.of(arguments.device)
-    threads = arguments.threads or [limits.threads]
-    warn_of_threads(max(threads), None if limits.constraint is None else limits.constraint.cores)
+    launcher = Launcher.of(arguments.device)
+    threads = arguments.threads or [launcher.threads]
+    warn_of_threads(
+        max(threads), None if launcher.constraint is None else launcher.constraint.cores
+    )
     return Options(
         wanted=Wanted(
             bundles=tuple(arguments.bundle),
@@ -100,13 +102,13 @@ def _options(arguments: argparse.Namespace, command: tuple[str, ...]) -> Options
             limit_seconds=arguments.limit_seconds,
             seed=arguments.seed,
         ),
-        limits=limits,
+        launcher=launcher,
         command=("tracenet-bench", *command),
     )
 
 
 def _bench_cuts(arguments: argparse.Namespace) -> int:
-    from tracenet_bench.measure.cuts_report import measure_bundle_cuts, readable
+    from tracenet_bench.measure.cuts import measure_bundle_cuts, readable
     from tracenet_bench.report.file import write_text
 
     threads = next(iter(arguments.threads), 1)

@@ -1,8 +1,8 @@
-"""Limits its own process, for good, and then runs a module in it.
+"""Constrains its own process, for good, and then runs a module in it.
 
-``python -m tracenet_bench.device.constrained_process LIMITS MODULE [ARGUMENT ...]``; LIMITS is what
-``constrained.Constraint.confinement`` gives, as JSON. It imports nothing but the standard library,
-so that the module begins with nothing imported.
+``python -m tracenet_bench.device.constrained_process CONSTRAINT MODULE [ARGUMENT ...]``;
+CONSTRAINT is what ``constraint.Constraint.of_one_process`` gives, as JSON. It imports nothing but
+the standard library, so that the module begins with nothing imported.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _STACK_BYTES = 1 << 20
 """Of a new thread, as on Android; glibc's own choice on Linux is 8 MB."""
 
 
-def confine(cores: Collection[int], memory: int, group: str | None) -> None:
-    """Limit this process; before an engine is imported, which starts threads.
+def constrain(cores: Collection[int], memory: int, group: str | None) -> None:
+    """Constrain this process; before an engine is imported, which starts threads.
 
     Args:
         cores: numbers of those that it may use.
@@ -69,14 +69,14 @@ def _use_small_stacks() -> None:
 
 
 def main() -> int:
-    """Run the module, or say in one sentence why this process cannot be limited."""
-    limits, sys.argv = json.loads(sys.argv[1]), sys.argv[2:]
+    """Run the module, or say in one sentence why this process cannot be constrained."""
+    constraint, sys.argv = json.loads(sys.argv[1]), sys.argv[2:]
     try:
-        confine(**limits)
+        constrain(**constraint)
     except (OSError, ValueError) as error:
         print(
-            f"The system does not limit a process to {len(limits['cores'])} cores and "
-            f"{limits['memory']} bytes ({error}); leave --device out, or measure elsewhere.",
+            f"The system does not limit a process to {len(constraint['cores'])} cores and "
+            f"{constraint['memory']} bytes ({error}); leave --device out, or measure elsewhere.",
             file=sys.stderr,
         )
         return REFUSED

@@ -13,6 +13,7 @@ as small as a phone's, which is why they are made so. On one thread it counts 23
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tracenet_bench.device.profile import Profile
+from tracenet_bench.device.profile import Profile, load_profile
 from tracenet_bench.report.schema import Device
 from tracenet_runtime.errors import TraceNetError
 
@@ -81,8 +82,8 @@ class Constraint:
             memory_by=self.memory_by,
         )
 
-    def confinement(self) -> dict[str, Any]:
-        """The limits of one more process: JSON-ready arguments of ``confine.confine``."""
+    def of_one_process(self) -> dict[str, Any]:
+        """Of one more: JSON-ready arguments of ``constrained_process.constrain``."""
         parent, group = self._parent_group(), None
         if parent is not None:
             group = parent / f"tracenet-bench-{secrets.token_hex(8)}"
@@ -133,3 +134,44 @@ class Constraint:
             return None
         writable = os.access(parent, os.W_OK) and os.access(members, os.W_OK)
         return parent if limits_memory and writable else None
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Starts every process that measures: as it is, or constrained to a device.
+
+    Attributes:
+        profile: name or file of the device's profile, None for no constraint.
+        constraint: what that comes to on this machine.
+    """
+
+    profile: str | None = None
+    constraint: Constraint | None = None
+
+    @classmethod
+    def of(cls, profile: str | None) -> Launcher:
+        """Raises ``TraceNetError`` where there is no such profile, or no way to constrain."""
+        return cls(profile, None if profile is None else Constraint(load_profile(profile)))
+
+    @property
+    def threads(self) -> int:
+        """As many as a device has cores; one where nothing is constrained."""
+        return 1 if self.constraint is None else self.constraint.cores
+
+    @property
+    def device(self) -> Device | None:
+        """For the report."""
+        return None if self.constraint is None else self.constraint.device
+
+    def command(self, module: str, *arguments: str) -> list[str]:
+        """Runs one of our modules in one process."""
+        python = [sys.executable, "-m"]
+        if self.constraint is not None:
+            constraint = json.dumps(self.constraint.of_one_process())
+            python += ["tracenet_bench.device.constrained_process", constraint]
+        return [*python, module, *arguments]
+
+    def close(self) -> None:
+        """Remove the control groups of processes that have ended."""
+        if self.constraint is not None:
+            self.constraint.close()

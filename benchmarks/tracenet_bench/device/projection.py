@@ -22,7 +22,7 @@ from tracenet_runtime.strategies.zoom import ZOOM
 
 
 @dataclass(frozen=True)
-class Projected:
+class Projections:
     """What a report says of projections; ``calibration`` is that which fits worst."""
 
     projections: tuple[Projection, ...] = ()
@@ -30,7 +30,7 @@ class Projected:
     calibration: Calibration | None = None
 
 
-def project_subjects(subjects: Sequence[Subject], profile: str) -> Projected:
+def project_subjects(subjects: Sequence[Subject], profile: str) -> Projections:
     """What taps of bundles would take on a device, and why not, of each where that cannot be said.
 
     ``profile`` is a device's name or file.
@@ -52,7 +52,7 @@ def project_subjects(subjects: Sequence[Subject], profile: str) -> Projected:
             continue
         projections += [Projection(**one) for one in found["projections"]]
         calibrations.append(Calibration(**found["calibration"]))
-    return Projected(
+    return Projections(
         projections=tuple(projections),
         not_projected=tuple(
             NotProjected(v.name, reasons[v.name]) for v in subjects if v.name in reasons

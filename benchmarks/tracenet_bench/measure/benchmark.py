@@ -10,12 +10,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from tracenet_bench.device.limits import Limits
-from tracenet_bench.device.projection import Projected, project_subjects
+from tracenet_bench.device.constraint import Launcher
+from tracenet_bench.device.projection import Projections, project_subjects
 from tracenet_bench.measure import timed
 from tracenet_bench.measure.accuracy import AccuracyError, check_accuracy, measure_accuracy
 from tracenet_bench.measure.ceilings import measure_ceilings
-from tracenet_bench.measure.choice import plan_subjects
+from tracenet_bench.measure.choice import choose_configurations
 from tracenet_bench.measure.configurations import Configuration, Wanted
 from tracenet_bench.measure.derived import ratios_of, with_figures
 from tracenet_bench.measure.environment import Activity, describe_environment
@@ -54,7 +54,7 @@ class Options:
         taps: different ones.
         accuracy_taps: per instance, where the photos are annotated.
         rules: when a configuration has been timed long enough.
-        limits: of every process that measures.
+        launcher: of every process that measures.
         command: the command line, for the report.
     """
 
@@ -64,7 +64,7 @@ class Options:
     taps: int
     accuracy_taps: int
     rules: Rules
-    limits: Limits
+    launcher: Launcher
     command: tuple[str, ...]
 
 
@@ -76,7 +76,7 @@ def measure(options: Options) -> Report:
     """
     before = Activity.now()
     with ExitStack() as stack:
-        stack.callback(options.limits.close)
+        stack.callback(options.launcher.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tracenet-bench-"))
         return _Bench(options, Path(folder), before).run()
 
@@ -98,10 +98,10 @@ class _Bench:
         self.photos = decode_photos(paths, options.megapixels, self.folder)
         photos = tuple(one.photo for one in self.photos)
         self.taps = random_taps(photos, max(options.taps, len(photos)), rules.seed)
-        configurations = plan_subjects(options.wanted, photos)
+        configurations = choose_configurations(options.wanted, photos)
         if is_annotated(options.photos):
             check_accuracy()
-        peak, bandwidth = measure_ceilings(options.limits, options.wanted.threads)
+        peak, bandwidth = measure_ceilings(options.launcher, options.wanted.threads)
         for one in configurations:
             self.measured[one.name] = Measured(one.subject, bundle_size=_bundle_size(one))
         self._measure_memory(configurations)
@@ -131,7 +131,7 @@ class _Bench:
                 limit_seconds=rules.limit_seconds,
                 stream_seconds=timed.STREAM_SECONDS,
             ),
-            device=options.limits.device,
+            device=options.launcher.device,
             measured=tuple(self.measured.values()),
             ratios=ratios_of(configurations, self.measured, len(self.taps), rules.seed),
             noise=judge_noise(steady, len(self.taps), environment.busy_before),
@@ -148,7 +148,7 @@ class _Bench:
 
     def _start(self, one: Configuration) -> Worker:
         log = self.folder / f"{len(list(self.folder.glob('*.log')))}.log"
-        command = self.options.limits.command("tracenet_bench.measure.worker_process")
+        command = self.options.launcher.command("tracenet_bench.measure.worker_process")
         return Worker(command, one.subject.threads, log)
 
     def _measure_memory(self, configurations: Sequence[Configuration]) -> None:
@@ -200,17 +200,17 @@ class _Bench:
             except AccuracyError as error:
                 self._note(one.name, no_accuracy=str(error))
 
-    def _project(self) -> Projected:
-        """Of what fails under the device's limits, too."""
-        profile = self.options.limits.profile
+    def _project(self) -> Projections:
+        """Of what fails under the device's launcher, too."""
+        profile = self.options.launcher.profile
         if profile is None:
-            return Projected()
+            return Projections()
         return project_subjects([v.subject for v in self.measured.values()], profile)
 
     def _refuse_nothing(self) -> None:
         """On a machine that is not limited, a report of failures alone is a mistake of the user."""
         failures = [(name, v.failure) for name, v in self.measured.items() if v.failure]
-        if self.options.limits.constraint is None and not any(
+        if self.options.launcher.constraint is None and not any(
             v.steady for v in self.measured.values()
         ):
             name, failure = failures[0]

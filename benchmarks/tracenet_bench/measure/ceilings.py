@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from tracenet_bench.device.limits import Limits
+from tracenet_bench.device.constraint import Launcher
 from tracenet_bench.measure.children import ChildFailedError, result_of
 
 Floats = npt.NDArray[np.float32]
@@ -68,7 +68,7 @@ def best_seconds(work: Callable[[], object]) -> float:
 
 
 def measure_ceilings(
-    limits: Limits, threads: Sequence[int]
+    launcher: Launcher, threads: Sequence[int]
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Multiply-adds and bytes per second by number of threads, in a process for each.
 
@@ -80,7 +80,9 @@ def measure_ceilings(
     macs, copied = {}, {}
     for count in threads:
         try:
-            found = result_of(limits.command("tracenet_bench.measure.ceilings", str(count)), count)
+            found = result_of(
+                launcher.command("tracenet_bench.measure.ceilings", str(count)), count
+            )
         except ChildFailedError as failed:
             tqdm.write(
                 f"the machine's peak is not known with {count} thread(s): {failed}", file=sys.stderr

@@ -13,7 +13,7 @@ from tracenet_runtime.engines import all_engines, engine_for, why_unavailable
 from tracenet_runtime.errors import EngineUnavailable
 
 
-def plan_subjects(wanted: Wanted, photos: Sequence[Photo]) -> list[Configuration]:
+def choose_configurations(wanted: Wanted, photos: Sequence[Photo]) -> list[Configuration]:
     """The configurations, the bundles' own first; ``photos`` decide where no canvas is named.
 
     Nothing is loaded yet, but bundles are checked, and that they have what is asked of them.

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from tracenet_bench.measure.shown import shown_size
+from tracenet_bench.measure.shown import Photo, show
 from tracenet_runtime.answer.correction import Run
 from tracenet_runtime.answer.result import TapResult
 from tracenet_runtime.graph.schedule import Choice
@@ -19,29 +16,7 @@ from tracenet_runtime.strategies.guided import Guided
 PLACES = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75), (0.5, 0.5))
 """Of a tile, as shares of its width and height: the middles of its quarters, and its own."""
 
-Photo = npt.NDArray[np.uint8]
 At = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An answer with its mask as a phone shows it: milliseconds in all, and those of the mask."""
-
-    answer: TapResult
-    mask: npt.NDArray[np.bool_]
-    milliseconds: float
-    paste: float
-
-
-def show(ask: Callable[[], TapResult | None], photo: Photo) -> Shown:
-    """Ask for an answer and write its mask in :func:`shown_size`, timed."""
-    began = time.perf_counter()
-    answer = ask()
-    answered = time.perf_counter()
-    assert answer is not None  # what is undone is not the first gesture
-    mask = answer.mask_at(*shown_size(photo.shape[0], photo.shape[1]))
-    ended = time.perf_counter()
-    return Shown(answer, mask, 1000 * (ended - began), 1000 * (ended - answered))
 
 
 @dataclass(frozen=True)

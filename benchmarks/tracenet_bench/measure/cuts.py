@@ -1,13 +1,8 @@
-"""What the cuts between programs cost, against one ONNX program that holds the same work.
-
-The one program is put together from the bundle's own: the same nodes and weights, with a Slice at
-every cut, whose starts are inputs. It serves every tap, like the programs it is made of.
-"""
+"""What the cuts between programs cost, against one ONNX program that holds the same work."""
 
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnx.compose
-import onnxruntime
-from onnx import ModelProto, TensorProto, helper
 from tqdm.auto import tqdm
 
+from tracenet_bench.measure.one_program import OneProgram
+from tracenet_bench.measure.photos import random_taps
+from tracenet_bench.report.schema import Photo
+from tracenet_runtime.bundle.choice import choose_strategy
 from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import EngineSettings, load_engine
-from tracenet_runtime.engines.onnxruntime import session_options
 from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.graph.arrays import Array, PlacedArray
 from tracenet_runtime.graph.executor import Executor
@@ -35,8 +29,9 @@ from tracenet_runtime.graph.schedule import (
     ProgramCall,
     Role,
     Schedule,
-    Window,
 )
+from tracenet_runtime.image.canvas import Canvas
+from tracenet_runtime.image.photo import load_photo
 
 _TOLERANCE = 1e-4
 
@@ -112,7 +107,7 @@ def measure_cuts(
         )
         # Nothing of the tap phase ahead of the tap: the one program has all of it.
         encoded = executor.encode(image, {}, one_tap=True)
-        one = _OneProgram(bundle, schedule, calls, left, size, threads)
+        one = OneProgram(bundle, schedule, calls, left, size, threads)
         pairs = []
         rounds = [*(taps[i % len(taps)] for i in range(warm_up)), *taps]
         for tap in tqdm(rounds, unit="tap", desc=f"cuts, {name}"):
@@ -133,6 +128,54 @@ def measure_cuts(
             )
         )
     return costs
+
+
+def measure_bundle_cuts(
+    folder: Path,
+    schedule_name: str | None,
+    canvas_size: tuple[int, int] | None,
+    photo_path: Path | None,
+    threads: int,
+    count: int,
+    warm_up: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The figures of :func:`measure_cuts`, with their conditions.
+
+    JSON-ready. Without a schedule, the first that serves the canvas; without a photo, the golden
+    one.
+    """
+    bundle = Bundle.open(folder)
+    schedule = choose_strategy(bundle.manifest, schedule_name, canvas_size).schedules[0]
+    height, width = canvas_size or schedule.canvas
+    photo = load_photo(photo_path or bundle.golden_photo)
+    canvas, placement = Canvas(height, width, bundle.manifest.pad_value).fit(photo)
+    taps = random_taps([Photo("photo", *photo.shape[:2])], count, seed)
+    on_canvas = [placement.to_canvas(*tap.at) for tap in taps]
+    costs = measure_cuts(bundle, schedule, canvas, on_canvas, threads, warm_up)
+    return {
+        "bundle": str(folder),
+        "schedule": schedule.name,
+        "canvas": [height, width],
+        "threads": threads,
+        "taps": count,
+        "cuts": [cost.to_dict() for cost in costs],
+    }
+
+
+def readable(report: dict[str, Any]) -> str:
+    """The same in lines."""
+    height, width = report["canvas"]
+    lines = [
+        f"{report['bundle']}, {report['schedule']} on {height}x{width}, onnxruntime, "
+        f"{report['threads']} thread(s), {report['taps']} taps"
+    ]
+    lines += [
+        f"{cost['mask_window']:>6}: {cost['calls']} programs {cost['cut_ms']:.1f} ms, as one "
+        f"program {cost['one_program_ms']:.1f} ms: the cuts cost {cost['cost_of_cuts']:.1%}"
+        for cost in report["cuts"]
+    ]
+    return "\n".join(lines)
 
 
 def _cut_calls(graph: Graph) -> dict[str, list[ProgramCall]]:
@@ -170,100 +213,3 @@ def _compare(outputs: Mapping[str, npt.NDArray[Any]], arrays: Mapping[str, Array
                 f"the one program gives another {name}, so their times cannot be compared; export "
                 "the bundle again"
             )
-
-
-class _OneProgram:
-    """The calls of a schedule as one ONNX model, on ONNX Runtime."""
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        schedule: Schedule,
-        calls: Sequence[ProgramCall],
-        outputs: Sequence[str],
-        size: tuple[int, int],
-        threads: int,
-    ) -> None:
-        self._calls = calls
-        self._key_stride = schedule.key_stride
-        self._rows = schedule.starts(*size)
-        self._made = {window.array: call for call in calls for window in call.outputs}
-        self._outputs = outputs
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "one.onnx")
-            onnx.save_model(self._build(bundle), path, save_as_external_data=True)
-            self._session = onnxruntime.InferenceSession(
-                path, session_options(threads), providers=["CPUExecutionProvider"]
-            )
-
-    def run(self, arrays: Mapping[str, Array], tap: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
-        """The arrays that are left at the end, for a tap (x, y) on the canvas."""
-        feeds: dict[str, npt.NDArray[Any]] = {}
-        for number, call in enumerate(self._calls):
-            for window in call.inputs:
-                start = self._start(call, window, tap)
-                maker = self._made.get(window.array)
-                if maker is None:
-                    cut = arrays[window.array].cut(*start, window.height, window.width)
-                    feeds[_value(number, window)] = np.ascontiguousarray(cut, np.float32)
-                else:
-                    made = next(w for w in maker.outputs if w.array == window.array)
-                    array_start = self._start(maker, made, tap)
-                    feeds[f"{_value(number, window)}_start"] = np.subtract(
-                        start, array_start, dtype=np.int64
-                    )
-        values = self._session.run(None, feeds)
-        return dict(zip(self._outputs, values, strict=True))
-
-    def _start(self, call: ProgramCall, window: Window, tap: tuple[int, int]) -> tuple[int, int]:
-        x, y = (pixel // self._key_stride for pixel in tap)
-        return (
-            window.step * int(self._rows[call.origin_y][y]),
-            window.step * int(self._rows[call.origin_x][x]),
-        )
-
-    def _build(self, bundle: Bundle) -> ModelProto:
-        nodes: list[onnx.NodeProto] = []
-        initializers = [helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])]
-        inputs: list[onnx.ValueInfoProto] = []
-        values: dict[str, str] = {}
-        opsets: dict[str, int] = {}
-        ir_version = 0
-        for number, call in enumerate(self._calls):
-            part = onnx.load_model(bundle.program_files.path(call.program))
-            part = onnx.compose.add_prefix(part, _prefix(number))
-            ir_version = part.ir_version
-            opsets |= {opset.domain: opset.version for opset in part.opset_import}
-            known = {value.name: value for value in part.graph.input}
-            for window in call.inputs:
-                value = _value(number, window)
-                if window.array not in values:
-                    inputs.append(known[value])
-                    continue
-                start, end, size = (f"{value}_{what}" for what in ("start", "end", "size"))
-                inputs.append(helper.make_tensor_value_info(start, TensorProto.INT64, [2]))
-                initializers.append(
-                    helper.make_tensor(size, TensorProto.INT64, [2], [window.height, window.width])
-                )
-                nodes.append(helper.make_node("Add", [start, size], [end]))
-                nodes.append(
-                    helper.make_node("Slice", [values[window.array], start, end, "axes"], [value])
-                )
-            nodes += part.graph.node
-            initializers += part.graph.initializer
-            values |= {window.array: _value(number, window) for window in call.outputs}
-        outputs = [
-            helper.make_tensor_value_info(values[name], TensorProto.FLOAT, None)
-            for name in self._outputs
-        ]
-        graph = helper.make_graph(nodes, "one_program", inputs, outputs, initializers)
-        opset_imports = [helper.make_opsetid(*opset) for opset in opsets.items()]
-        return helper.make_model(graph, opset_imports=opset_imports, ir_version=ir_version)
-
-
-def _prefix(number: int) -> str:
-    return f"call{number}_"
-
-
-def _value(number: int, window: Window) -> str:
-    return f"{_prefix(number)}{window.name}"

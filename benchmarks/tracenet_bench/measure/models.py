@@ -10,14 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet_bench.measure.clips import TimedClip, memory_of_clip
-from tracenet_bench.measure.corrections import (
-    Shown,
-    Took,
-    correct,
-    place_to_correct,
-    show,
-    stages_of,
-)
+from tracenet_bench.measure.corrections import Took, correct, place_to_correct, stages_of
+from tracenet_bench.measure.shown import Shown, show
 from tracenet_runtime.bundle.choice import choose_strategy
 from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.engines import EngineSettings, LoadedEngine, engine_for, load_engine

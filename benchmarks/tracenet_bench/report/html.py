@@ -9,9 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tracenet_bench.compare.comparison import Comparison
 from tracenet_bench.report import (
-    condition_tables,
     conditions,
-    missing_tables,
     operations,
     point_plots,
     row_plots,
@@ -38,9 +36,7 @@ def html(report: Report, comparison: Comparison | None = None) -> str:
             comparison=comparison,
             numbers=point_plots.numbers(report),
             conditions=conditions,
-            condition_tables=condition_tables,
             highlights=highlights,
-            missing_tables=missing_tables,
             operations=operations,
             row_plots=row_plots,
             point_plots=point_plots,

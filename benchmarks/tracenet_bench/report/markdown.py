@@ -9,7 +9,6 @@ from tracenet_bench.report.conditions import (
     constrained_sentence,
     projected_sentence,
 )
-from tracenet_bench.report.missing_tables import not_projected_table, not_scored_table
 from tracenet_bench.report.operations import clip_memory_table, clip_table, operation_table
 from tracenet_bench.report.schema import Report
 from tracenet_bench.report.tables import (
@@ -17,6 +16,8 @@ from tracenet_bench.report.tables import (
     Table,
     failure_table,
     measured_table,
+    not_projected_table,
+    not_scored_table,
     program_table,
     projection_table,
     ratio_table,

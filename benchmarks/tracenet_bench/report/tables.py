@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracenet_bench.report.conditions import size
 from tracenet_bench.report.schema import Measured, Report
 from tracenet_bench.report.texts import (
     NONE,
@@ -16,6 +15,7 @@ from tracenet_bench.report.texts import (
     number,
     percent,
     printable,
+    size,
     with_interval,
 )
 
@@ -187,6 +187,18 @@ def failure_table(report: Report) -> Table:
     )
 
 
+def not_scored_table(report: Report) -> Table:
+    """What has no accuracy though the photos are annotated."""
+    return Table(
+        ("not scored", "because"),
+        tuple(
+            Row(label(it.subject), (printable(it.no_accuracy),))
+            for it in report.measured
+            if it.no_accuracy is not None
+        ),
+    )
+
+
 def projection_table(report: Report) -> Table:
     """What the engine's part of a tap would take elsewhere."""
     labels = {it.subject.name: label(it.subject) for it in report.measured}
@@ -203,6 +215,18 @@ def projection_table(report: Report) -> Table:
                 ),
             )
             for it in report.projections
+        ),
+    )
+
+
+def not_projected_table(report: Report) -> Table:
+    """What has no projection though there is a device."""
+    labels = {it.subject.name: label(it.subject) for it in report.measured}
+    return Table(
+        ("not projected", "because"),
+        tuple(
+            Row(labels.get(it.subject, printable(it.subject)), (printable(it.reason),))
+            for it in report.not_projected
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tracenet_bench.report.schema import Interval, Subject
+from tracenet_bench.report.schema import Interval, Photo, Subject
 
 NONE = "-"
 """Stands in a table where there is no figure."""
@@ -71,6 +71,11 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in spaced
     )
+
+
+def size(photo: Photo) -> str:
+    """``4032 x 3024``: width first, as photos are spoken of."""
+    return f"{photo.width} x {photo.height}"
 
 
 def label(subject: Subject) -> str:

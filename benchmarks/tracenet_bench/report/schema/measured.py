@@ -1,8 +1,4 @@
-"""What a benchmark reports, as frozen dataclasses; docs/bench.md explains every field.
-
-:mod:`tracenet_bench.report.file` converts them to and from JSON. All times are milliseconds, all
-sizes bytes, unless a name says otherwise; intervals are (low, high) at 95 %.
-"""
+"""What was measured of each configuration, and ratios of two."""
 
 from __future__ import annotations
 
@@ -10,82 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 3
-
 Interval = tuple[float, float]
 Kind = Literal["bundle", "outside", "cost-only"]
 OperationName = Literal["encode", "correction", "undo", "frame", "frame_of_three", "fusion"]
-
-
-@dataclass(frozen=True)
-class Environment:
-    """The machine and the software.
-
-    Attributes:
-        measured_at: when the measuring ended: ISO 8601, UTC, to the second.
-        cpu: the processor's name, None where the system does not say.
-        logical_cores, physical_cores: of the machine; of those, ``usable_cores`` may be used.
-        governor: the frequency governor, None where the system does not say.
-        memory: of the machine.
-        system: name and release of the operating system.
-        versions: of the packages that figures depend on, those that are installed, and Python.
-        commit: of the source tree, None where it is none; ``modified`` if it has local changes.
-        busy_before: share of all cores' time that was taken before anything was measured.
-        load_before, load_after: the one-minute load average at both ends, None where unknown.
-        peak_macs_per_second: measured, fp32, by number of threads.
-        bandwidth: measured, bytes per second read and written, by number of threads.
-    """
-
-    measured_at: str
-    cpu: str | None
-    logical_cores: int
-    physical_cores: int | None
-    usable_cores: int
-    governor: str | None
-    memory: int
-    system: str
-    versions: Mapping[str, str]
-    commit: str | None
-    modified: bool | None
-    busy_before: float
-    load_before: float | None
-    load_after: float | None
-    peak_macs_per_second: Mapping[int, float]
-    bandwidth: Mapping[int, float]
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo that was tapped: its ``source`` (a file's name, or how it was made) and size."""
-
-    source: str
-    height: int
-    width: int
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What all configurations had in common.
-
-    Attributes:
-        photos: in the order in which they were tapped.
-        taps: different taps, uniform over the photos.
-        seed: of the taps and the bootstrap.
-        warm_up: taps before the first counted one, on every photo at least one.
-        target_interval: width of the median's interval, high - low, as a share of the median, below
-            which a configuration has been timed long enough.
-        limit_taps, limit_seconds: of each configuration, counted taps alone, whatever its interval.
-        stream_seconds: that throughput was measured over, or longer where its taps took longer.
-    """
-
-    photos: tuple[Photo, ...]
-    taps: int
-    seed: int
-    warm_up: int
-    target_interval: float
-    limit_taps: int
-    limit_seconds: float
-    stream_seconds: float
 
 
 @dataclass(frozen=True)
@@ -283,93 +206,3 @@ class Ratio:
     ratio: float
     interval: Interval
     macs: float | None
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Whether the machine was quiet enough to compare, and if not, why not, in sentences."""
-
-    quiet: bool
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Projection:
-    """What a tap would take on a device, by a roofline over the programs' operators.
-
-    Attributes:
-        subject: name of the configuration.
-        device: the profile's name.
-        milliseconds: projected, not measured: the engine's part of a cold tap with the largest
-            mask window.
-        compute_bound: share of it that arithmetic bounds, projected; the rest is bound by memory
-            or is what the engine takes for each operator besides.
-        fits: weights and the largest live activations, by their sizes, not measured, are within
-            what an app may take on the device.
-    """
-
-    subject: str
-    device: str
-    milliseconds: float
-    compute_bound: float
-    fits: bool
-
-
-@dataclass(frozen=True)
-class NotProjected:
-    """A configuration, by its name, for which there is no projection, and why, in a sentence."""
-
-    subject: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The roofline against this machine: median over programs of |projected / measured - 1|.
-
-    Each program is projected by a model that was fitted to the others only; ``worst`` is the
-    program that this is worst for, ``programs`` how many there are.
-    Of several bundles, that of the one with the largest median.
-    """
-
-    error: float
-    worst: float
-    programs: int
-
-
-@dataclass(frozen=True)
-class Device:
-    """The profile that taps were constrained to: nothing here is a projection.
-
-    Attributes:
-        profile: its name.
-        profile_cores: how many cores it has for this.
-        cores: the processes were pinned to as many; fewer where this machine has no more.
-        profile_memory: how much memory it has.
-        memory: limit on each process, a share of that which this benchmark chose, and how it was
-            set (``cgroup`` or ``rlimit``).
-    """
-
-    profile: str
-    profile_cores: int
-    cores: int
-    profile_memory: int
-    memory: int
-    memory_by: Literal["cgroup", "rlimit"]
-
-
-@dataclass(frozen=True)
-class Report:
-    """All of it."""
-
-    schema: int
-    command: tuple[str, ...]
-    environment: Environment
-    conditions: Conditions
-    device: Device | None
-    measured: tuple[Measured, ...]
-    ratios: tuple[Ratio, ...]
-    noise: Noise
-    projections: tuple[Projection, ...]
-    not_projected: tuple[NotProjected, ...]
-    calibration: Calibration | None
