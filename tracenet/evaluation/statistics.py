@@ -82,6 +82,8 @@ def bootstrap_intervals(
     weights = np.ones_like(values) if weights is None else weights
     sums = np.zeros((photos, 2 * values.shape[1]))
     np.add.at(sums, photo, np.column_stack([values * weights, weights]))
+    # scipy.stats.bootstrap gives the same, but no interval where one draw lacks a column, and holds
+    # every photo of every draw where sums weighted by how often a photo is drawn will do.
     random = np.random.default_rng(seed)
     means = []
     for start in range(0, RESAMPLES, _RESAMPLES_AT_ONCE):
