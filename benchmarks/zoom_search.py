@@ -1,6 +1,5 @@
 """How the zoom's rule was chosen: every setting of it, on photos that were held out of training.
 
-Run it with ``python benchmarks/zoom_search.py --data photos/train --held-out 20``.
 Looks are FullNet's, which the replay equals, so that nothing has to be exported for a setting.
 """
 
@@ -26,20 +25,23 @@ from tracenet.evaluation.metrics import Mask, Truth
 from tracenet.evaluation.models import run_on_canvas
 from tracenet.evaluation.protocol import Tap, TapProtocol
 from tracenet.model import (
-    COARSEST_STRIDE,
     TraceNet,
     answer_taps,
+    check_canvas,
     load_checkpoint,
     shipped_checkpoint,
 )
-from tracenet.options import DEFAULT_NETWORK
-from tracenet_runtime.contract import MAX_SIDE
+from tracenet.options import DEFAULT_NETWORK, add_held_out
+from tracenet_runtime.arguments import canvas_side, tap_count, thread_count
 from tracenet_runtime.cores import default_threads, warn_of_threads
 from tracenet_runtime.image.canvas import Canvas
 from tracenet_runtime.image.geometry import Box
 from tracenet_runtime.image.mask import place_mask
 from tracenet_runtime.strategies.rules import ZoomRule
-from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
+
+EXAMPLE = """example:
+  python benchmarks/zoom_search.py --data photos/train --held-out 20"""
 
 _RULE = ZoomRule(0, 0, extent=1.0, enlarge=4.0, gain=1e-9, inside=0.8, trust=0.0)
 """Always a second look, which always answers; the search sets the rest."""
@@ -181,27 +183,21 @@ def _look_twice(
     return row
 
 
-def _side(text: str) -> int:
-    """An argparse type: the side of a canvas, in pixels."""
-    side = whole_number(COARSEST_STRIDE, MAX_SIDE)(text)
-    if side % COARSEST_STRIDE:
-        raise argparse.ArgumentTypeError(f"{text} is no multiple of {COARSEST_STRIDE}")
-    return side
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = ToolParser(prog="python benchmarks/zoom_search.py", description=__doc__)
+    parser = ToolParser(
+        prog="python benchmarks/zoom_search.py", description=__doc__ or "", epilog=EXAMPLE
+    )
     parser.add_argument("--checkpoint", type=Path, help=f"default: the shipped {DEFAULT_NETWORK}")
     parser.add_argument("--data", type=Path, required=True, help="folder with index.jsonl")
+    add_held_out(parser, "every Nth photo only")
+    parser.add_argument("--taps", type=tap_count, default=3, help="per instance")
     parser.add_argument(
-        "--held-out", type=whole_number(2), metavar="N", help="every Nth photo only"
+        "--first", type=canvas_side, nargs="+", default=[256, 384], help="sides of canvases"
     )
-    parser.add_argument("--taps", type=whole_number(1, 1000), default=3, help="per instance")
     parser.add_argument(
-        "--first", type=_side, nargs="+", default=[256, 384], help="sides of canvases"
+        "--tile", type=canvas_side, nargs="+", default=[256], help="likewise, of tiles"
     )
-    parser.add_argument("--tile", type=_side, nargs="+", default=[256], help="sides of canvases")
     parser.add_argument("--threads", type=thread_count, default=default_threads())
     parser.add_argument("--json", action="store_true", help="print every setting as JSON")
     return parser
@@ -212,6 +208,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def work() -> None:
+        for side in (*arguments.first, *arguments.tile):
+            check_canvas(side, side)
         warn_of_threads(arguments.threads)
         torch.set_num_threads(arguments.threads)
         network = load_checkpoint(arguments.checkpoint or shipped_checkpoint(DEFAULT_NETWORK))

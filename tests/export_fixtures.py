@@ -89,10 +89,8 @@ def export_small(folder: Path) -> SmallExport:
         '{"schema_version": 0, "files": {"of_another_time.bin": {}}}'
     )
     (out / "of_another_time.bin").write_bytes(b"old")
-    # A canvas that is no multiple of 128 is padded to one.
-    height, width = CANVAS[0] - 6, CANVAS[1] - 127
     arguments = [
-        "--checkpoint", str(checkpoint), "--canvas", f"{height}x{width}",
+        "--checkpoint", str(checkpoint), "--canvas", f"{CANVAS[0]}x{CANVAS[1]}",
         "--schedule", "all", f"P3@{OPEN_CANVAS[0]}x{OPEN_CANVAS[1]}", f"warm@{WARM_CANVAS[0]}",
         "full", "--threads", "1", "--out", str(out), "--json",
     ]  # fmt: skip

@@ -421,7 +421,10 @@ def test_two_processes_score_what_one_does(
         (["--checkpoint", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--bundle", "nowhere"], "no bundle folder at nowhere"),
         (["--bundle", "nowhere", "--schedule", "all"], "no bundle folder at nowhere"),
-        (["--canvas", "100"], "--canvas 100x100 does not fit; give multiples of 128"),
+        (
+            ["--canvas", "100"],
+            "100x100 does not fit the network; give multiples of 128",
+        ),
         (["--model", "nowhere.py:segment"], "nowhere.py does not exist"),
         (["--taps-from", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
     ],

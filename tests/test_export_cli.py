@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tool_checks import assert_one_sentence
 
 import tracenet_export
-from tracenet.model import DEFAULT_CANVAS, LEVELS, Level, untrained_network
+from tracenet.model import DEFAULT_CANVAS, LEVELS, CanvasError, Level, untrained_network
 from tracenet_export import check, cli
 from tracenet_export.errors import ExportError
 from tracenet_export.recipes.levels import LADDER, Levels
@@ -198,8 +198,6 @@ def test_an_export_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ("640", (640, 640)),
         ("640x640", (640, 640)),
         ("1536x2048", (1536, 2048)),
-        ("1x129", (128, 256)),
-        ("250x257", (256, 384)),
         ("16384", (16384, 16384)),
     ],
 )
@@ -209,7 +207,15 @@ def test_canvas(text: str, canvas: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "640x", "0", "00x640", "640x0", "-1", "6.4", "16385"])
 def test_no_canvas(text: str) -> None:
-    with pytest.raises(ExportError, match=r"is no canvas; give height x width"):
+    with pytest.raises(ExportError, match=r"is no canvas; give a side or HEIGHTxWIDTH"):
+        parse_canvas(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fitting"), [("1x129", "128x256"), ("250", "256x256"), ("16383", "16384x16384")]
+)
+def test_a_canvas_that_does_not_fit_is_refused(text: str, fitting: str) -> None:
+    with pytest.raises(CanvasError, match=f"give multiples of 128, such as {fitting}"):
         parse_canvas(text)
 
 
@@ -337,7 +343,7 @@ def test_without_a_schedule_a_bundle_zooms_or_has_the_canvas_that_is_named() -> 
 
 def test_each_schedule_has_its_canvas() -> None:
     requests = requests_of(
-        "--canvas", "1x257", "--schedule", "all", "warm@640", "P3-P5@1536x2048", "warm",
+        "--canvas", "128x384", "--schedule", "all", "warm@640", "P3-P5@1536x2048", "warm",
     )  # fmt: skip
     assert [(request.name, request.canvas) for request in requests] == [
         ("all", (128, 384)),
@@ -352,7 +358,7 @@ def test_each_schedule_has_its_canvas() -> None:
     [
         (["zoom"], [("all", 256)], (0, 0)),
         (["zoom@384"], [("all", 384), ("all", 256)], (0, 1)),
-        (["warm", "zoom@300"], [("warm", 512), ("all", 384), ("all", 256)], (1, 2)),
+        (["warm", "zoom@384"], [("warm", 512), ("all", 384), ("all", 256)], (1, 2)),
         (["all@256", "P4", "zoom@512"], [("all", 256), ("P4", 512), ("all", 512)], (2, 0)),
         (["zoom@384", "all@384"], [("all", 384), ("all", 256)], (0, 1)),
     ],
@@ -397,8 +403,8 @@ def test_windows_that_save_little_are_left_out() -> None:
     [
         (["all", "all"], "all"),
         (["all", "P3-P7"], "all"),
-        (["warm", "all@512x512", "warm@500"], "warm"),
-        (["P3-P5@256", "P3,P4,P5@129x200"], "P3-P5"),
+        (["warm", "all@512x512", "warm@512"], "warm"),
+        (["P3-P5@256", "P3,P4,P5@256x256"], "P3-P5"),
     ],
 )
 def test_a_schedule_given_twice(
@@ -449,7 +455,11 @@ def test_a_readable_report(
         (["--checkpoint", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--untrained", "--model", "r18-fpn"], "there is no network 'r18-fpn'"),
         (["--model", "r101-fpn"], "no weights are shipped for 'r101-fpn'"),
-        (["--canvas", "wide"], "'wide' is no canvas"),
+        (
+            ["--canvas", "600"],
+            "600x600 does not fit the network; give multiples of 128",
+        ),
+        (["--schedule", "all@600"], "a canvas of 600x600 does not fit the network"),
         (["--windows", "some"], "'some' is no mask window"),
         (["--schedule", "P9"], "'P9' is no level"),
         (["--schedule", "all", "warm,P3"], "'WARM' is no level"),
@@ -457,7 +467,7 @@ def test_a_readable_report(
         (["--schedule", "warm/input"], "'WARM/INPUT' is no level"),
         (["--schedule", "@640"], "'' is no level"),
         (["--schedule", "all@640@640"], "'640@640' is no canvas"),
-        (["--schedule", "P3@wide"], "'wide' is no canvas; give height x width"),
+        (["--schedule", "P3@wide"], "'wide' is no canvas; give a side or HEIGHTxWIDTH"),
         (["--schedule", "P5@0"], "'0' is no canvas"),
         (["--schedule", "P5", "--windows", "8"], "multiples of 32 px"),
         (["--target", "tflite"], "there is no target 'tflite'"),
@@ -489,7 +499,12 @@ def test_a_wrong_place_is_refused_before_the_work(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--threads", "0"], ["--untrained", "--checkpoint", "some.safetensors"]]
+    "arguments",
+    [
+        ["--threads", "0"],
+        ["--canvas", "wide"],
+        ["--untrained", "--checkpoint", "some.safetensors"],
+    ],
 )
 def test_mistakes_that_argparse_finds(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:

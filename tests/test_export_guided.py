@@ -251,8 +251,8 @@ def test_requests_by_name() -> None:
     assert isinstance(parse_requests()[1], ZoomRule)
     with pytest.raises(ExportError, match="one `zoom` or `guided`"):
         parse_requests(["zoom", "guided"])
-    with pytest.raises(ExportError, match="give guided@640"):
-        parse_requests(["guided"], canvas="640")
+    with pytest.raises(ExportError, match="give guided@640x640"):
+        parse_requests(["guided"], canvas=(640, 640))
 
 
 def test_a_network_without_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

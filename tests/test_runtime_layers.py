@@ -9,7 +9,7 @@ import tracenet_runtime
 
 ROOT = Path(tracenet_runtime.__file__).parent
 BASE = {"contract", "errors", "timing"}
-TOOLS = {"cores", "files", "streams", "text", "tool"}
+TOOLS = {"arguments", "cores", "files", "streams", "text", "tool"}
 
 BELOW = {
     "image": {"base"},

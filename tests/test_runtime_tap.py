@@ -24,12 +24,12 @@ from tracenet_runtime import (
 from tracenet_runtime import cli as cli_module
 from tracenet_runtime.answer import look as look_module
 from tracenet_runtime.answer.replay import Replay
+from tracenet_runtime.arguments import canvas_size, thread_count
 from tracenet_runtime.cli import main
 from tracenet_runtime.graph.schedule import Choice
 from tracenet_runtime.image.overlay import overlay_bands
 from tracenet_runtime.image.picture_file import BAND_ROWS, write_jpeg, write_png
 from tracenet_runtime.image.rle import encode_rle
-from tracenet_runtime.tool import canvas_size, thread_count
 
 
 @pytest.fixture(scope="module")
@@ -391,7 +391,7 @@ def test_cli_errors_are_one_line_and_exit_2(
         ["a.png", "--at", "1,2", "--threads", "1025"],
         ["a.png", "--at", "1,2", "--threads", "9" * 5000],
         ["a.png", "--at", "1,2", "--compute-units", "tpu"],
-        ["a.png", "--at", "1,2", "--canvas", "640"],
+        ["a.png", "--at", "1,2", "--canvas", "640x"],
         ["a.png", "--at", "1,2", "--canvas", "640x0"],
         ["a.png", "--at", "1,2", "--canvas", "640x16385"],
         ["a.png", "--at", "1,2", "--canvas", "-640x640"],
@@ -409,6 +409,7 @@ def test_argument_types() -> None:
     assert thread_count("1024") == 1024
     assert canvas_size("1536x2048") == (1536, 2048)
     assert canvas_size("1x16384") == (1, 16384)
+    assert canvas_size("640") == (640, 640)
 
 
 def test_cli_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,7 +102,7 @@ PRINTS = """
 import sys
 from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
-parser = ToolParser(prog="tool", description="Segments \\u5c71 by a tap.")
+parser = ToolParser(prog="tool", description="Segments \\u5c71 by a tap.", epilog="example")
 parser.add_argument("kept")
 kept = parser.parse_args().kept
 

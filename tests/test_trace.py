@@ -307,7 +307,7 @@ def test_the_true_box_chooses_the_window(small: SmallExport, side: int, windows:
 
 # The picture
 
-QUICK = ["--model", "r50-fpn", "--canvas", "100x130", "--levels", "P4", "--window", "16"]
+QUICK = ["--model", "r50-fpn", "--canvas", "128x256", "--levels", "P4", "--window", "16"]
 
 
 @pytest.fixture(scope="module")
@@ -412,16 +412,14 @@ def test_the_picture_is_not_the_photo(photo: Path, capsys: pytest.CaptureFixture
     [
         (["--levels", "P2"], "'P2' is no level; give some of P3,P4,P5,P6,P7"),
         (["--model", "vgg"], "there is no network 'vgg'; choose one of r50-fpn"),
-        (["--canvas", "640by480"], "'640by480' is no canvas"),
-        (["--canvas", "0"], "'0' is no canvas"),
+        (["--canvas", "640x480"], "multiples of 128, such as 640x512"),
         (["--window", "12"], "'12' is no mask window"),
         (["--window", "64,128"], "--window takes one window"),
         (["--schedule", "cold"], "'COLD' is no level"),
         (["--data", "nowhere"], "index.jsonl does not exist"),
         (["--levels", "P5", "--window", "8"], "multiples of 32 px"),
-        (["--canvas", "128", "--at", "128,5"], "The tap (128, 5) is outside the photo"),
-        (["--canvas", "128", "--at", "5,-1"], "The tap (5, -1) is outside the photo"),
-        (["--canvas", "128", "--at", "5"], "--at '5' is no tap"),
+        (["--canvas", "128", "--at", "128,5"], "The tap (128.0, 5.0) is outside the photo"),
+        (["--canvas", "128", "--at", "5,-1"], "The tap (5.0, -1.0) is outside the photo"),
         (["--photo", "nowhere.jpg"], "no photo at nowhere.jpg"),
     ],
 )
@@ -429,9 +427,12 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], said
     assert_one_sentence(trace_cli.main, arguments, said, capsys)
 
 
-def test_no_taps() -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--taps", "0"], ["--at", "5"], ["--canvas", "640by480"], ["--canvas", "0"]]
+)
+def test_mistakes_that_argparse_finds(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        trace_cli.main(["--taps", "0"])
+        trace_cli.main(arguments)
     assert caught.value.code == 2
 
 

@@ -62,7 +62,7 @@ def test_photos_without_things_are_one_sentence() -> None:
         search(network, Scenes([]), taps=1, firsts=[128], tiles=[128])
 
 
-@pytest.mark.parametrize("side", ["100", "0", "x", "129"])
+@pytest.mark.parametrize("side", ["0", "x", "16385"])
 def test_sides_that_are_no_canvas(side: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["--data", str(Path()), "--first", side])

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracenet_runtime.arguments import tap_count, thread_count
 from tracenet_runtime.cores import warn_of_threads
-from tracenet_runtime.tool import ToolParser, run_tool, thread_count, whole_number
+from tracenet_runtime.tool import ToolParser, run_tool
 
 if TYPE_CHECKING:
     from paper_counts import PlannedNetwork, Size
@@ -34,7 +35,6 @@ def build_parser() -> argparse.ArgumentParser:
         description="Reproduce Table 3 of the paper (arXiv 2406.14874) on this machine: "
         "multiply-adds, latency and throughput of TraceNet beside FullNet. Random weights.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--out",
@@ -44,9 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="the page, in Markdown (default: %(default)s)",
     )
     parser.add_argument("--threads", type=thread_count, default=1, help="default: %(default)s")
-    parser.add_argument(
-        "--taps", type=whole_number(1, 100_000), default=10, help="random ones (default: 10)"
-    )
+    parser.add_argument("--taps", type=tap_count, default=10, help="random ones (default: 10)")
     return parser
 
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
 from tracenet_bench.device.profile import shipped_profiles
+from tracenet_runtime.arguments import (
+    CANVAS,
+    canvas_size,
+    comma_separated,
+    number,
+    positive_number,
+    seed,
+    tap_count,
+    thread_count,
+    whole_number,
+)
 from tracenet_runtime.files import is_same_file
-from tracenet_runtime.tool import ToolParser, canvas_size, thread_count, whole_number
+from tracenet_runtime.image.photo import MAX_PIXELS
+from tracenet_runtime.tool import ToolParser
 
 EXAMPLE = """examples:
   tracenet-bench --bundle out/bundle
@@ -23,26 +34,6 @@ EXAMPLE = """examples:
 A baseline FILE.py:NAME runs the code that it names."""
 
 TOLERANCE = 0.05
-_MOST_MEGAPIXELS = 200
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
-def _megapixels(text: str) -> list[float]:
-    sizes = [_positive(part) for part in text.split(",")]
-    if max(sizes) > _MOST_MEGAPIXELS:
-        raise argparse.ArgumentTypeError(
-            f"{max(sizes):g} is more than {_MOST_MEGAPIXELS} megapixels"
-        )
-    return sizes
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,7 +43,6 @@ def build_parser() -> argparse.ArgumentParser:
         description="Measure taps: time, memory and accuracy, each configuration in processes of\n"
         "its own, all of them in turn. The report goes to standard output as Markdown.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what is measured; of what is given several times, each")
 
@@ -62,7 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
     several("--bundle", type=Path, required=True, metavar="DIR")
     several("--engine", help="default: that of the bundle's target")
     several("--schedule", help="default: chosen by the photo")
-    several("--canvas", type=canvas_size, metavar="HxW")
+    several(
+        "--canvas",
+        type=canvas_size,
+        metavar="CANVAS",
+        help=f"a {CANVAS} that the bundle serves (default: chosen by the photo)",
+    )
     several("--threads", type=thread_count, help="default: 1; with --device, its cores")
     against = parser.add_argument_group("what it is compared with")
     against.add_argument(
@@ -80,11 +75,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="has the baseline's schedule, on the engine of its own target (default: the bundles)",
     )
-    against.add_argument("--baseline-canvas", type=canvas_size, metavar="HxW")
+    against.add_argument(
+        "--baseline-canvas", type=canvas_size, metavar="CANVAS", help=CANVAS + " of --baseline"
+    )
     against.add_argument("--compare", type=Path, metavar="OLD.json", help="report of another run")
     against.add_argument(
         "--tolerance",
-        type=_positive,
+        type=positive_number,
         help=f"of --compare: share by which a median may grow (default: {TOLERANCE})",
     )
     against.add_argument(
@@ -103,8 +100,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     how.add_argument(
         "--megapixels",
-        type=_megapixels,
-        default=[],
+        type=comma_separated(number(above=0, most=MAX_PIXELS / 1e6)),
+        default=(),
         metavar="N[,N]",
         help="bring the first photo to these sizes",
     )
@@ -118,12 +115,12 @@ def build_parser() -> argparse.ArgumentParser:
             help=f"{meaning} (default: {default:g})",
         )
 
-    setting("--taps", whole_number(1, 100_000), 20, "different ones, at random places")
+    setting("--taps", tap_count, 20, "different ones, at random places")
     setting("--accuracy-taps", whole_number(1, 1000), 5, "on each annotated instance")
     setting("--warm-up", whole_number(0, 100_000), 3, "uncounted taps; at least one per photo")
     setting("--limit-taps", whole_number(1, 1_000_000), 1000, "counted taps, at most")
-    setting("--limit-seconds", _positive, 120.0, "of counted taps, at most")
-    setting("--seed", whole_number(0), 0, "of taps and intervals")
+    setting("--limit-seconds", positive_number, 120.0, "of counted taps, at most")
+    setting("--seed", seed, 0, "of taps and intervals")
     how.add_argument(
         "--device",
         metavar="PROFILE",

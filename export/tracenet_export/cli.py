@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tracenet.options import DEFAULT_NETWORK
+from tracenet_runtime.arguments import CANVAS, canvas_size, positive_share, thread_count
 from tracenet_runtime.cores import default_threads
-from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
 EXAMPLE = """examples:
   tracenet-export --target onnx --out out/bundle
@@ -25,7 +26,6 @@ def build_parser() -> argparse.ArgumentParser:
         prog="tracenet-export",
         description="Export TraceNet as fixed-size crop tiles with their receptive-field table.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--model",
@@ -42,8 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--canvas",
-        help="height x width of what the network sees, or one side; padded to multiples of 128 "
-        "(default: 512x512; `zoom` and `guided` have canvases of their own)",
+        type=canvas_size,
+        help=f"what the network sees: a {CANVAS} in multiples of 128 pixels (default: 512; `zoom` "
+        "and `guided` have canvases of their own)",
     )
     parser.add_argument(
         "--target", default="onnx", help="onnx, coreml or litert (default: %(default)s)"
@@ -81,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--halo",
-        type=halo_share,
+        type=positive_share,
         default=1.0,
         metavar="F",
         help="share of the halo that windows keep of what the answers depend on, above 0; below 1 "
@@ -114,17 +115,6 @@ def main(argv: list[str] | None = None) -> int:
         print_results(json.dumps(report) if arguments.json else _readable(report))
 
     return run_tool("tracenet-export", "export", work, lambda: "stopped; nothing was written")
-
-
-def halo_share(text: str) -> float:
-    """An argparse type: a share above 0 and at most 1."""
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share above 0 and at most 1")
-    return share
 
 
 def _export(arguments: argparse.Namespace) -> dict[str, Any]:

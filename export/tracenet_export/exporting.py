@@ -26,7 +26,7 @@ from tracenet_export.draft import Draft, Source
 from tracenet_export.errors import ExportError
 from tracenet_export.guided_report import guided_macs
 from tracenet_export.replacing import check_replaceable
-from tracenet_export.requests import parse_requests
+from tracenet_export.requests import Size, parse_requests
 from tracenet_export.schedule import SchedulePlan, captured, plan_schedule, tap_macs
 from tracenet_export.targets import Target, open_target
 from tracenet_export.tracking import with_tracking
@@ -48,7 +48,7 @@ def export(
     target: str = "onnx",
     precision: str | None = None,
     schedules: Sequence[str] = (),
-    canvas: str | None = None,
+    canvas: Size | None = None,
     windows: str | None = None,
     halo: float = 1.0,
     calibration: PathLike | None = None,
@@ -64,7 +64,7 @@ def export(
         target, precision: one of ``TARGETS`` and its precisions, by default its first.
         schedules: such as ``zoom``, ``all``, ``P3-P5@640x640``; by default ``zoom``, or ``all`` on
             a canvas that is named.
-        canvas: ``640`` or ``1536x2048``, of schedules that name none.
+        canvas: height and width of schedules that name none, multiples of 128.
         windows: mask windows, ``64,128,all``; by default those that the levels can need.
         halo: the share of the halo that windows keep; 1 is exact.
         calibration: a folder of photos of the kind that users tap, where the precision needs them.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, LEVELS, Level
+from tracenet.model import DEFAULT_CANVAS, LEVELS, Level, check_canvas
 from tracenet_export.errors import ExportError
 from tracenet_export.recipes.cropped import INPUT_ONLY, Cropped
 from tracenet_export.recipes.full import Full
@@ -15,7 +16,7 @@ from tracenet_export.recipes.levels import Levels
 from tracenet_export.recipes.recipe import Ladder, Recipe
 from tracenet_export.recipes.warm import Warm
 from tracenet_export.zoom import FIRST_CANVAS, TILE_CANVAS, guided_rule, zoom_rule
-from tracenet_runtime.contract import MAX_SIDE
+from tracenet_runtime.arguments import canvas_size
 from tracenet_runtime.strategies.rules import SingleRule, StrategyRule
 from tracenet_runtime.strategies.step import GUIDED
 from tracenet_runtime.strategies.zoom import ZOOM
@@ -111,7 +112,7 @@ def parse_levels(text: str) -> tuple[Level, ...]:
 
 def parse_requests(
     schedules: Sequence[str] = (),
-    canvas: str | None = None,
+    canvas: Size | None = None,
     windows: str | None = None,
     halo: float = 1.0,
     default: str = ZOOM,
@@ -121,15 +122,18 @@ def parse_requests(
     Args:
         schedules: such as ``guided``, ``zoom``, ``all``, ``P3@640x640``; by default the default, or
             ``all`` on a canvas that is named.
-        canvas: of schedules that name none, see ``parse_canvas``.
+        canvas: height and width of schedules that name none; the shipped weights' by default.
         windows: see ``parse_windows``.
         halo: see ``parse_schedule``.
         default: ``zoom`` or ``guided``.
 
     Raises:
         ExportError: a schedule, canvas or window is none, or a schedule is given twice.
+        CanvasError: a canvas does not fit the network.
     """
     ladder = parse_windows(windows)
+    if canvas:
+        check_canvas(*canvas)
     requests: list[ScheduleRequest] = []
     zooms: list[tuple[str, ScheduleRequest, ScheduleRequest]] = []
     for text in schedules or (["all"] if canvas else [default]):
@@ -140,7 +144,8 @@ def parse_requests(
             closer = parse_schedule(_TILES[name], TILE_CANVAS, ladder, halo)
             zooms.append((name, look, closer))
             continue
-        request = parse_schedule(name, parse_canvas(own if at else canvas), ladder, halo)
+        size = parse_canvas(own) if at else canvas or DEFAULT_CANVAS
+        request = parse_schedule(name, size, ladder, halo)
         if any((r.name, r.canvas) == (request.name, request.canvas) for r in requests):
             raise ExportError(f"{text!r} asks a second time for {request.name}; leave one out")
         requests.append(request)
@@ -149,7 +154,7 @@ def parse_requests(
     if zooms and not requests and canvas:
         raise ExportError(
             f"`{zooms[0][0]}` has canvases of its own; leave --canvas out, or give "
-            f"{zooms[0][0]}@{canvas} for its first look"
+            f"{zooms[0][0]}@{canvas[0]}x{canvas[1]} for its first look"
         )
     if not zooms:
         return requests, SingleRule(tuple(range(len(requests))))
@@ -159,24 +164,19 @@ def parse_requests(
     return requests, rule(requests.index(look), requests.index(closer))
 
 
-def parse_canvas(text: str | None) -> tuple[int, int]:
-    """``640`` or ``1536x2048`` -> height, width, padded to multiples of the coarsest stride.
-
-    Nothing gives the shipped weights' canvas.
+def parse_canvas(text: str) -> Size:
+    """``640`` or ``1536x2048`` -> height, width.
 
     Raises:
-        ExportError: it is neither, or larger than a bundle may say.
+        ExportError: it is neither.
+        CanvasError: it does not fit the network.
     """
-    if text is None:
-        return DEFAULT_CANVAS
-    match = re.fullmatch(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", text)
-    sides = [int(side) for side in (match[1], match[2] or match[1])] if match else [0]
-    if not 0 < min(sides) <= max(sides) <= MAX_SIDE:
-        raise ExportError(
-            f"{text!r} is no canvas; give height x width, as in 640x640, at most {MAX_SIDE} each"
-        )
-    height, width = (-(-side // COARSEST_STRIDE) * COARSEST_STRIDE for side in sides)
-    return height, width
+    try:
+        size = canvas_size(text)
+    except argparse.ArgumentTypeError as error:
+        raise ExportError(str(error)) from None
+    check_canvas(*size)
+    return size
 
 
 def parse_windows(text: str | None) -> tuple[int | None, ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracenet.options import DEFAULT_NETWORK
-from tracenet_runtime.tool import ToolParser, print_results, run_tool, whole_number
+from tracenet_runtime.arguments import CANVAS, canvas_size, point, tap_count
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +31,17 @@ def build_parser() -> argparse.ArgumentParser:
         prog="tracenet-trace",
         description="Count a tap's multiply-adds: FullNet, exact regions, planned windows.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--model",
         default=DEFAULT_NETWORK,
         help="configuration, such as r50-fpn (default: %(default)s)",
     )
-    parser.add_argument("--canvas", help="height x width, or one side (default: 512x512)")
+    parser.add_argument(
+        "--canvas",
+        type=canvas_size,
+        help=f"what the network sees: a {CANVAS} in multiples of 128 pixels (default: 512)",
+    )
     parser.add_argument(
         "--schedule",
         "--levels",
@@ -58,12 +62,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--taps",
-        type=whole_number(1, 100_000),
+        type=tap_count,
         default=25,
         help="per instance of --data (default: 25)",
     )
-    parser.add_argument("--at", help="X,Y of the tap for --picture, pixels of the photo, or of "
-                        "the canvas without one (default: the centre)")  # fmt: skip
+    parser.add_argument(
+        "--at",
+        type=point,
+        metavar="X,Y",
+        help="the tap for --picture, in pixels of the photo, or of the canvas without one "
+        "(default: the centre)",
+    )
     parser.add_argument("--photo", type=Path, help="what --picture shows")
     parser.add_argument("--picture", type=Path, help="PNG with the regions of each stage")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -84,16 +93,17 @@ def main(argv: list[str] | None = None) -> int:
 def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
     # Imported here so that --help and mistakes on the command line need not wait for torch.
     from tracenet.data import FolderDataset
-    from tracenet.model import build_network
+    from tracenet.model import DEFAULT_CANVAS, build_network, check_canvas
     from tracenet_export.errors import ExportError
     from tracenet_export.plan_report import report_plan
-    from tracenet_export.requests import parse_canvas, parse_schedule, parse_windows
+    from tracenet_export.requests import parse_schedule, parse_windows
     from tracenet_export.schedule import captured, plan_schedule
     from tracenet_export.trace_boxes import report_by_true_box
     from tracenet_export.trace_report import report_costs
     from tracenet_runtime.files import is_same_file
 
-    canvas = parse_canvas(arguments.canvas)
+    canvas = arguments.canvas or DEFAULT_CANVAS
+    check_canvas(*canvas)
     windows = parse_windows(arguments.window)
     if len(windows) != 1:
         raise ExportError("--window takes one window, as in 256")
@@ -155,18 +165,11 @@ def _scene_and_tap(
     arguments: argparse.Namespace, canvas: tuple[int, int], pad_value: tuple[int, int, int]
 ) -> tuple[Any, tuple[int, int]]:
     from tracenet.scene import generate_scene
-    from tracenet_export.errors import ExportError
     from tracenet_runtime.image.canvas import Canvas
     from tracenet_runtime.image.photo import load_photo
 
     photo = load_photo(arguments.photo) if arguments.photo else generate_scene(*canvas)
-    at = (photo.shape[1] // 2, photo.shape[0] // 2)
-    if arguments.at:
-        try:
-            x, y = (int(part) for part in arguments.at.split(","))
-        except ValueError:
-            raise ExportError(f"--at {arguments.at!r} is no tap; give X,Y in pixels") from None
-        at = (x, y)
+    at = arguments.at or (photo.shape[1] // 2, photo.shape[0] // 2)
     pixels, placement = Canvas(*canvas, pad_value).fit(photo)
     return pixels, placement.to_canvas(*at)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from tracenet_demo.assets import read_assets
 from tracenet_demo.errors import DemoError
 from tracenet_demo.server import DemoServer
-from tracenet_runtime.tool import ToolParser, print_results, run_tool, whole_number
+from tracenet_runtime.arguments import whole_number
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
 PAGE = Path(__file__).parent / "page"
 """The built page, part of the wheel."""
@@ -39,7 +40,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="tracenet-demo",
         description="Serve a page that segments the thing under a tap, computed in the browser.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--bundle",

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tracenet_runtime.answer.prompt import Tap
 from tracenet_runtime.answer.result import TapResult
+from tracenet_runtime.arguments import CANVAS, canvas_size
 from tracenet_runtime.cli_engine import (
     add_bundle,
     add_engine_settings,
@@ -28,7 +29,7 @@ from tracenet_runtime.image.photo import load_photo
 from tracenet_runtime.image.picture_file import BAND_ROWS, JPEG_SIDE, Writer, write_jpeg, write_png
 from tracenet_runtime.image.pixels import Photo
 from tracenet_runtime.segmenter import TapSegmenter
-from tracenet_runtime.tool import ToolParser, canvas_size, output_file, print_results, run_tool
+from tracenet_runtime.tool import ToolParser, output_file, print_results, run_tool
 
 _MASK_FORMATS = (".png",)
 _OVERLAY_FORMATS: dict[str, Writer] = {
@@ -61,7 +62,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="tracenet-tap",
         description="Segment the thing under a tap on a photo, and correct its mask.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photo", metavar="PHOTO", type=Path, help="the photo")
     add_gestures(parser, "in the order given; after the first, each corrects the mask")
@@ -75,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--canvas",
         type=canvas_size,
-        metavar="HxW",
-        help="the size that the photo is fitted to, without a zoom (default: that which suits the "
-        "photo)",
+        metavar="CANVAS",
+        help=f"the size that the photo is fitted to, without a zoom: a {CANVAS} that the bundle "
+        "serves (default: that which suits the photo)",
     )
     add_engine_settings(parser)
     parser.add_argument(

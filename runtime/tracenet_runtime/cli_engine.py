@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from tracenet_runtime.arguments import thread_count
 from tracenet_runtime.cores import default_threads
 from tracenet_runtime.engines import COMPUTE_UNITS, ENGINES, EngineReport, all_engines
-from tracenet_runtime.tool import thread_count
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,6 @@
 """Gestures on the command line, in the order given."""
 
 import argparse
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from tracenet_runtime.answer.marks import Point
 from tracenet_runtime.answer.prompt import Bounds, Gesture, Scribble, Tap
+from tracenet_runtime.arguments import numbers, point
 from tracenet_runtime.image.photo import load_photo
 
 Given = Gesture | Path
@@ -64,15 +64,15 @@ def load_mask(path: Path) -> npt.NDArray[np.bool_]:
 
 
 def _tap(text: str) -> Tap:
-    return Tap(_point(text))
+    return Tap(point(text))
 
 
 def _negative_tap(text: str) -> Tap:
-    return Tap(_point(text), positive=False)
+    return Tap(point(text), positive=False)
 
 
 def _box(text: str) -> Bounds:
-    x0, y0, x1, y1 = _numbers(text, "X0,Y0,X1,Y1", 4)
+    x0, y0, x1, y1 = numbers(text, "X0,Y0,X1,Y1")
     return Bounds((x0, y0, x1, y1))
 
 
@@ -83,24 +83,5 @@ def _scribble(text: str) -> Scribble:
             f"{text!r} is not '+W:X,Y X,Y ...' or '-W:X,Y X,Y ...', a width and the line's points"
         )
     sign, width, points = parts.groups()
-    (wide,) = _numbers(width, "W", 1)
-    return Scribble(tuple(_point(point) for point in points.split()), wide, sign == "+")
-
-
-def _point(text: str) -> Point:
-    x, y = _numbers(text, "X,Y", 2)
-    return x, y
-
-
-def _numbers(text: str, form: str, count: int) -> list[float]:
-    words = {1: "a number", 2: "two numbers", 4: "four numbers"}[count]
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {form}, {words}")
-    if not all(map(math.isfinite, numbers)):
-        finite = words.replace("a number", "a finite number").replace(" numbers", " finite numbers")
-        raise argparse.ArgumentTypeError(f"{text!r} is not {form}, {finite}")
-    return numbers
+    (wide,) = numbers(width, "W")
+    return Scribble(tuple(map(point, points.split())), wide, sign == "+")

@@ -115,7 +115,20 @@ def _discard(stream: TextIO) -> None:
 
 
 class ToolParser(argparse.ArgumentParser):
-    """Says how a tool is called, as safely as it prints its results."""
+    """Says how a tool is called, as safely as it prints its results.
+
+    Options are named in full: a new one would give the beginning of an old one another meaning.
+    """
+
+    def __init__(self, *, prog: str, description: str, epilog: str) -> None:
+        """``epilog`` stands below the options as it is, examples first."""
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
 
     def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
         """Print the help, on standard output unless another is given; ends where it cannot."""

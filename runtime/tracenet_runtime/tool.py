@@ -1,12 +1,7 @@
-"""What the command-line tools share: arguments of the same form, and how they end.
+"""How the command-line tools end: one sentence for a mistake, no traceback, and an exit code."""
 
-They end with one sentence for a mistake, no traceback, and an exit code.
-"""
-
-import argparse
 import contextlib
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,7 +11,6 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, BinaryIO, Self
 
-from tracenet_runtime.contract import MAX_SIDE
 from tracenet_runtime.cores import ThreadsWarning
 from tracenet_runtime.errors import OutputError, TraceNetError, is_out_of_memory
 from tracenet_runtime.files import replacing
@@ -30,45 +24,14 @@ from tracenet_runtime.streams import (
 
 __all__ = [
     "ToolParser",
-    "canvas_size",
     "not_installed",
     "output_file",
     "print_results",
     "run_tool",
     "say",
-    "thread_count",
-    "whole_number",
 ]
 
 _OURS = ("tracenet", "tracenet_export", "tracenet_runtime", "tracenet_bench")
-
-
-def whole_number(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
-    """An argparse type: a whole number in decimal digits, both bounds included."""
-    bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-
-    def number(text: str) -> int:
-        value = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
-        if value < minimum or (maximum is not None and value > maximum):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {bounds}")
-        return value
-
-    return number
-
-
-thread_count = whole_number(1, 1024)
-"""An argparse type: a number of threads."""
-
-
-def canvas_size(text: str) -> tuple[int, int]:
-    """An argparse type: ``HxW``, such as ``640x480``, as (height, width) in pixels."""
-    sides = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
-    height, width = map(int, sides.groups()) if sides else (0, 0)
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not HEIGHTxWIDTH in pixels, each from 1 to {MAX_SIDE}, such as 640x480"
-        )
-    return height, width
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracenet_runtime.answer.prompt import Bounds, Tap
+from tracenet_runtime.arguments import whole_number
 from tracenet_runtime.cli_engine import (
     add_bundle,
     add_engine_settings,
@@ -24,7 +25,7 @@ from tracenet_runtime.files import check_writing, is_same_file
 from tracenet_runtime.image.geometry import Size
 from tracenet_runtime.image.rle import encode_rle
 from tracenet_runtime.segmenter import TapSegmenter
-from tracenet_runtime.tool import ToolParser, output_file, print_results, run_tool, whole_number
+from tracenet_runtime.tool import ToolParser, output_file, print_results, run_tool
 from tracenet_runtime.tracking.results import FrameResult
 from tracenet_runtime.video import VideoSession
 
@@ -72,7 +73,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="tracenet-track",
         description="Mark things on frames of a clip, and find them in all of its frames.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "clip", metavar="CLIP", type=Path, help="the clip: MP4, MOV, WebM or others"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 
-from tracenet.options import DEFAULT_NETWORK, SEED, add_photo_sources
-from tracenet_runtime.cores import default_threads
-from tracenet_runtime.image.photo import MAX_PIXELS
-from tracenet_runtime.tool import (
-    ToolParser,
+from tracenet.options import DEFAULT_NETWORK, add_held_out, add_photo_sources
+from tracenet_runtime.arguments import (
+    CANVAS,
+    canvas_side,
     canvas_size,
-    print_results,
-    run_tool,
+    number,
+    seed,
+    tap_count,
     thread_count,
     whole_number,
 )
+from tracenet_runtime.cores import default_threads
+from tracenet_runtime.image.photo import MAX_PIXELS
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
 EXAMPLE = """examples:
   tracenet-eval --data photos/val
@@ -45,25 +47,6 @@ _OF_PHOTOS = (
 """Options that clips cannot be scored with."""
 
 
-def _side(text: str) -> int:
-    return canvas_size(f"{text}x{text}")[0]
-
-
-def _canvas(text: str) -> tuple[int, int]:
-    return canvas_size(text if "x" in text else f"{text}x{text}")
-
-
-def _megapixels(text: str) -> float:
-    most = MAX_PIXELS / 1e6
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 up to {most:g}")
-    return value
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = ToolParser(
@@ -71,7 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
         description="Score one-tap masks by mIoU-T and mTA (arXiv 2406.14874), how many clicks "
         "correct them, or by J and F how well they are carried through clips.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what is scored")
     what.add_argument(
@@ -106,9 +88,9 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--engine", help="of --bundle (default: that of its target)")
     how.add_argument(
         "--canvas",
-        type=_canvas,
-        help="one side or HEIGHTxWIDTH of the canvas that it computes on, without a zoom (default: "
-        "512; of --bundle: chosen by each photo)",
+        type=canvas_size,
+        help=f"what it computes on, without a zoom: a {CANVAS} in multiples of 128 pixels, of "
+        "--bundle one that it serves (default: 512; of --bundle: chosen by each photo)",
     )
     how.add_argument(
         "--threads",
@@ -117,15 +99,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="not of --model (default: %(default)s)",
     )
     photos = parser.add_argument_group("photos")
-    photos.add_argument(
-        "--held-out",
-        type=whole_number(2),
-        metavar="N",
-        help="only those that tracenet-train --hold-out N does not train on, every Nth",
-    )
+    add_held_out(photos, "only every Nth, which tracenet-train --held-out N does not train on")
     photos.add_argument(
         "--enlarge",
-        type=_megapixels,
+        type=number(above=0, most=MAX_PIXELS / 1e6),
         metavar="MEGAPIXELS",
         help="photos that have fewer are enlarged to so many, with their masks, before they are "
         "tapped",
@@ -140,7 +117,8 @@ def build_parser() -> argparse.ArgumentParser:
     photos.add_argument(
         "--held-back",
         action="store_true",
-        help="only those of --clips that tracenet-train --task video does not train on",
+        help="only those of --clips that tracenet-train never trains on: every fifth of a set, "
+        "without a number to name",
     )
     taps = parser.add_argument_group("taps and clicks")
     taps.add_argument(
@@ -152,19 +130,19 @@ def build_parser() -> argparse.ArgumentParser:
         "of its things, or they are painted over for some frames, or scribbles on the worst frame "
         "in eight rounds (default: first-mask)",
     )
-    taps.add_argument("--taps", type=whole_number(1, 100_000), help="per instance (default: 25)")
+    taps.add_argument("--taps", type=tap_count, help="per instance (default: 25)")
     taps.add_argument(
         "--max-clicks",
         type=whole_number(1, 1000),
         help="per instance, of --protocol clicks (default: 20)",
     )
-    taps.add_argument("--seed", type=SEED, default=0, help="of taps and intervals (default: 0)")
+    taps.add_argument("--seed", type=seed, default=0, help="of taps and intervals (default: 0)")
     taps.add_argument(
         "--taps-from", type=Path, metavar="TAPS.jsonl", help="the taps of another evaluation"
     )
     taps.add_argument(
         "--scored-canvas",
-        type=_side,
+        type=canvas_side,
         metavar="SIDE",
         help="an instance is scored if it covers at least 200 pixels of a square canvas of this "
         "side, whatever canvas the answer is computed on (default: 640)",

@@ -36,7 +36,7 @@ from tracenet.evaluation.scoring import Scoring
 from tracenet.evaluation.tap_scoring import TapScoring
 from tracenet.evaluation.tapping_again import TappingAgain
 from tracenet.evaluation.taps_file import FileTaps
-from tracenet.model import COARSEST_STRIDE, DEFAULT_CANVAS, load_checkpoint, shipped_checkpoint
+from tracenet.model import DEFAULT_CANVAS, check_canvas, load_checkpoint, shipped_checkpoint
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_runtime.bundle.records import MANIFEST_NAME
 from tracenet_runtime.cores import warn_of_threads
@@ -182,10 +182,7 @@ def _network(arguments: argparse.Namespace) -> tuple[TapModel, Input]:
     warn_of_threads(arguments.threads)
     torch.set_num_threads(arguments.threads)
     height, width = arguments.canvas or DEFAULT_CANVAS
-    if height % COARSEST_STRIDE or width % COARSEST_STRIDE:
-        raise TraceNetError(
-            f"--canvas {height}x{width} does not fit; give multiples of {COARSEST_STRIDE}"
-        )
+    check_canvas(height, width)
     canvas = Canvas(height, width, network.pad_value)
     model = RegionReplay(network, canvas) if arguments.replay else FullNet(network, canvas)
     settings = {

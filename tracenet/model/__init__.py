@@ -19,8 +19,10 @@ from tracenet.model.config import (
     CONFIGS,
     DEFAULT_CANVAS,
     LEVELS,
+    CanvasError,
     Level,
     TraceNetConfig,
+    check_canvas,
 )
 from tracenet.model.fullnet import TapAnswers, answer_taps
 from tracenet.model.mask_head import MaskHead, MaskProbability
@@ -33,6 +35,7 @@ __all__ = [
     "CONFIGS",
     "DEFAULT_CANVAS",
     "LEVELS",
+    "CanvasError",
     "CheckpointError",
     "Level",
     "MaskHead",
@@ -42,6 +45,7 @@ __all__ = [
     "TraceNetConfig",
     "answer_taps",
     "build_network",
+    "check_canvas",
     "check_weights",
     "checkpoint_licence",
     "load_checkpoint",

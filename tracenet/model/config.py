@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from tracenet_runtime.errors import TraceNetError
+
 BackboneName = Literal["resnet50", "resnet101", "mobilenetv2", "shufflenetv2", "shufflenetv2-1.5x"]
 NeckName = Literal["fpn", "ghost-pan"]
 MaskStride = Literal[4, 8]
@@ -40,6 +42,24 @@ LEVELS: tuple[Level, ...] = tuple(
 
 COARSEST_STRIDE = LEVELS[-1].stride
 """Canvas heights and widths are multiples of this (128)."""
+
+
+class CanvasError(TraceNetError):
+    """The network cannot compute on a canvas of this size."""
+
+
+def check_canvas(height: int, width: int) -> None:
+    """Raise ``CanvasError`` unless both sides are multiples of the coarsest stride.
+
+    A side is never rounded: the answers, and what they cost, are those of the canvas named.
+    """
+    if height % COARSEST_STRIDE or width % COARSEST_STRIDE:
+        fitting = [-(-side // COARSEST_STRIDE) * COARSEST_STRIDE for side in (height, width)]
+        raise CanvasError(
+            f"a canvas of {height}x{width} does not fit the network; give multiples of "
+            f"{COARSEST_STRIDE}, such as {fitting[0]}x{fitting[1]}"
+        )
+
 
 DEFAULT_CANVAS = (512, 512)
 """Height and width of a single look."""

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from tracenet_runtime.errors import TraceNetError
 from tracenet_runtime.text import read_text
+from tracenet_runtime.tool import ToolParser
 
 SHIPPED = Path(__file__).parent / "configs"
 
@@ -18,7 +19,7 @@ class ConfigError(TraceNetError):
     """A configuration file is missing or damaged, or says what no option takes."""
 
 
-class FileParser(argparse.ArgumentParser):
+class FileParser(ToolParser):
     """Raises ``ConfigError`` where argparse ends the program."""
 
     def error(self, message: str) -> NoReturn:

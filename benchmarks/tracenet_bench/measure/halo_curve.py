@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracenet_runtime.arguments import CANVAS, canvas_size, positive_share, thread_count
 from tracenet_runtime.cores import default_threads, warn_of_threads
-from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
 if TYPE_CHECKING:
     from tracenet.data import PhotoDataset
@@ -183,19 +184,23 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = ToolParser(
         prog="python -m tracenet_bench.measure.halo_curve",
-        description=__doc__,
+        description=__doc__ or "",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", help="configuration (default: the shipped one)")
     parser.add_argument("--untrained", action="store_true", help="random weights")
     parser.add_argument(
         "--schedule", nargs="+", default=["all"], metavar="NAME[@CANVAS]", help="default: all"
     )
-    parser.add_argument("--canvas", help="as tracenet-export's")
+    parser.add_argument("--canvas", type=canvas_size, help=f"{CANVAS}, as tracenet-export's")
     parser.add_argument("--windows", help="as tracenet-export's")
     parser.add_argument(
-        "--halo", nargs="+", type=_share, required=True, metavar="F", help="above 0, at most 1"
+        "--halo",
+        nargs="+",
+        type=positive_share,
+        required=True,
+        metavar="F",
+        help="above 0, at most 1",
     )
     parser.add_argument(
         "--accuracy",
@@ -239,13 +244,6 @@ def _run(arguments: argparse.Namespace) -> None:
         if arguments.json
         else "\n".join(map(curve_table, curves))
     )
-
-
-def _share(text: str) -> float:
-    """An argparse type: a share above 0 and at most 1."""
-    from tracenet_export.cli import halo_share
-
-    return halo_share(text)
 
 
 if __name__ == "__main__":

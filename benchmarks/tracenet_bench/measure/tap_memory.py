@@ -72,7 +72,6 @@ def build_parser() -> argparse.ArgumentParser:
         description="Measure the memory of tracenet-tap, mask and overlay included, by the photo's "
         "size and kind.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bundle", type=Path, default=Path("out/bundle"), metavar="DIR")
     parser.add_argument(

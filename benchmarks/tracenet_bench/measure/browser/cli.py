@@ -37,7 +37,8 @@ from tracenet_bench.measure.corrections import place_to_correct
 from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_runtime import TapSegmenter, TraceNetError, load_photo
-from tracenet_runtime.tool import ToolParser, print_results, run_tool, thread_count, whole_number
+from tracenet_runtime.arguments import tap_count, thread_count
+from tracenet_runtime.tool import ToolParser, print_results, run_tool
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -69,15 +70,12 @@ def build_parser() -> argparse.ArgumentParser:
         description="Time taps, corrections and frames of clips in Chromium beside ONNX Runtime's "
         "on this machine.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--bundle", type=Path, default=DEFAULT_BUNDLE, metavar="DIR", help="default: the page's own"
     )
     parser.add_argument("--photo", type=Path, required=True, metavar="FILE")
-    parser.add_argument(
-        "--taps", type=whole_number(1, 1000), default=10, help="random ones (default: 10)"
-    )
+    parser.add_argument("--taps", type=tap_count, default=10, help="random ones (default: 10)")
     parser.add_argument("--threads", type=thread_count, default=1, help="default: %(default)s")
     return parser
 
