@@ -91,7 +91,7 @@ def run(small: SmallExport, tmp_path_factory: pytest.TempPathFactory) -> Run:
     arguments = (
         "--bundle", str(small.folder), "--schedule", "all", "--baseline", f"fullnet,{model}",
         "--photos", str(photos), "--taps", "3", "--warm-up", "1", "--limit-taps", "7",
-        "--json", str(folder / "out.json"), "--html", str(folder / "out.html"),
+        "--out", str(folder / "out.json"), "--html", str(folder / "out.html"),
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timed, "STREAM_SECONDS", 0.0)
@@ -237,7 +237,7 @@ def test_a_regression_is_exit_code_1(
 def test_sizes_of_a_photo_and_numbers_of_threads(small: SmallExport, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     arguments = [*arguments_for(small, "P3"), "--megapixels", "0.01,0.04", "--threads", "1", "2"]
-    assert cli.main([*arguments, "--limit-taps", "1", "--json", str(out)]) == 0
+    assert cli.main([*arguments, "--limit-taps", "1", "--out", str(out)]) == 0
     report = read_report(out)
     assert [v.height * v.width / 1e6 for v in report.conditions.photos] == pytest.approx(
         [0.01, 0.04], rel=0.05
@@ -271,7 +271,7 @@ def test_baselines_that_fail_are_reported_beside_what_does_not(
     bundle = unloadable(small, tmp_path / "bundle")
     out = tmp_path / "out.json"
     arguments = [
-        *arguments_for(small, "warm"), "--limit-taps", "2", "--json", str(out),
+        *arguments_for(small, "warm"), "--limit-taps", "2", "--out", str(out),
         "--baseline", f"full,{tmp_path}/model.py:dies", "--baseline-bundle", str(bundle),
     ]  # fmt: skip
     assert cli.main(arguments) == 0
@@ -295,7 +295,7 @@ def test_where_nothing_can_be_measured_there_is_no_report(
     small: SmallExport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle, out = unloadable(small, tmp_path / "bundle"), tmp_path / "out.json"
-    arguments = ["--bundle", str(bundle), "--schedule", "full", "--json", str(out)]
+    arguments = ["--bundle", str(bundle), "--schedule", "full", "--out", str(out)]
     assert_one_sentence(cli.main, arguments, "fails (load): The program", capsys)
     assert not out.exists()
 
@@ -335,7 +335,7 @@ def test_ctrl_c_leaves_no_process_and_no_file(
 
     monkeypatch.setattr(benchmark, "take_samples", stopped)
     out, page = tmp_path / "out.json", tmp_path / "out.html"
-    arguments = [*arguments_for(small, "warm"), "--json", str(out), "--html", str(page)]
+    arguments = [*arguments_for(small, "warm"), "--out", str(out), "--html", str(page)]
     assert cli.main(arguments) == 130
     assert workers() == []
     assert list(tmp_path.iterdir()) == []
@@ -366,7 +366,7 @@ def test_a_tap_fits_a_device_or_fails_at_its_stage(
 ) -> None:
     monkeypatch.setattr(benchmark, "project_subjects", lambda subjects, profile: Projections())
     out = tmp_path / "out.json"
-    arguments = [*arguments_for(small, "full"), "--limit-taps", "2", "--json", str(out)]
+    arguments = [*arguments_for(small, "full"), "--limit-taps", "2", "--out", str(out)]
     assert cli.main([*arguments, "--device", str(profile(tmp_path, megabytes))]) == 0
     report = read_report(out)
     assert report.device is not None
@@ -413,7 +413,7 @@ def annotated(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("_quick")
 def test_accuracy_on_annotated_photos(small: SmallExport, annotated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    arguments = [*arguments_for(small, "warm"), "--photos", str(annotated), "--json", str(out)]
+    arguments = [*arguments_for(small, "warm"), "--photos", str(annotated), "--out", str(out)]
     assert cli.main([*arguments, "--accuracy-taps", "2", "--limit-taps", "1"]) == 0
     report = read_report(out)
     assert [photo.source for photo in report.conditions.photos] == ["0.jpg", "1.jpg"]
@@ -442,7 +442,7 @@ def test_what_cannot_be_scored_is_measured_all_the_same(
     (tmp_path / "model.py").write_text(SEGMENT)
     out = tmp_path / "out.json"
     arguments = [
-        *arguments_for(small, "warm"), "--photos", str(annotated), "--json", str(out),
+        *arguments_for(small, "warm"), "--photos", str(annotated), "--out", str(out),
         "--baseline", f"{tmp_path}/model.py:segment", "--accuracy-taps", "1", "--limit-taps", "1",
     ]  # fmt: skip
     assert cli.main(arguments) == 0
@@ -525,7 +525,7 @@ def test_one_program_that_differs_is_noticed(
 
 def test_cuts_as_json(small: SmallExport, tmp_path: Path) -> None:
     out = tmp_path / "cuts.json"
-    assert cli.main([*arguments_for(small, "all"), "--cuts", "--json", str(out)]) == 0
+    assert cli.main([*arguments_for(small, "all"), "--cuts", "--out", str(out)]) == 0
     report = json.loads(out.read_text())
     assert report["bundle"] == str(small.folder)
     assert (report["schedule"], report["canvas"]) == ("all", list(CANVAS))
@@ -571,7 +571,7 @@ def test_cuts_on_another_canvas(small: SmallExport, capsys: pytest.CaptureFixtur
         (["--engine", "warp"], "no engine 'warp'"),
         (["--device", "nothing"], "no device profile 'nothing'; name one of "),
         (["--compare", "nowhere.json"], "nowhere.json cannot be read"),
-        (["--json", "no/folder.json"], "no does not exist; make it, or name another file"),
+        (["--out", "no/folder.json"], "no does not exist; make it, or name another file"),
         (["--html", "."], ". is a folder; name a file in it"),
     ],
 )

@@ -39,7 +39,7 @@ def never() -> Report:
 @pytest.mark.parametrize(
     ("option", "name", "said"),
     [
-        ("--json", f"{'x' * 251}.json", "cannot be written: File name too long"),
+        ("--out", f"{'x' * 251}.json", "cannot be written: File name too long"),
         ("--html", f"{'x' * 251}.html", "cannot be written: File name too long"),
         ("--compare", "old.json", "steady.samples are not times above zero"),
     ],
@@ -54,19 +54,19 @@ def test_nothing_is_measured_that_would_be_lost(
 
 
 def test_one_file_is_not_written_over_the_other(tmp_path: Path, capsys: Any) -> None:
-    same = ["--json", str(tmp_path / "out"), "--html", str(tmp_path / "no" / ".." / "out")]
+    same = ["--out", str(tmp_path / "out"), "--html", str(tmp_path / "no" / ".." / "out")]
     with pytest.raises(SystemExit) as caught:
         cli.main([*ARGUMENTS, *same])
     assert caught.value.code == 2
-    assert "--json and --html name the same file; name two" in capsys.readouterr().err
+    assert "--out and --html name the same file; name two" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("gone", ["json", "html"])
+@pytest.mark.parametrize("gone", ["out", "html"])
 def test_what_was_measured_is_printed_though_it_cannot_be_written(
     measures: Any, tmp_path: Path, capsys: Any, gone: str
 ) -> None:
     """A folder vanishes in the meantime; the file in the other is written."""
-    files = {kind: tmp_path / kind / "out" for kind in ("json", "html")}
+    files = {kind: tmp_path / kind / "out" for kind in ("out", "html")}
     for file in files.values():
         file.parent.mkdir()
 
@@ -96,7 +96,7 @@ def test_what_was_measured_is_written_though_it_cannot_be_shown(
     monkeypatch.setattr(module, module.__name__.rpartition(".")[2], broken)
     out, page = tmp_path / "out.json", tmp_path / "out.html"
     with pytest.raises(RuntimeError):
-        cli.main([*ARGUMENTS, "--json", str(out), "--html", str(page)])
+        cli.main([*ARGUMENTS, "--out", str(out), "--html", str(page)])
     assert read_report(out) == realistic()
     assert page.exists() == (module is markdown)
 

@@ -189,7 +189,7 @@ def test_a_report_has_corrections(
     out = tmp_path / "out.json"
     arguments = ["--photos", str(photos), "--taps", "3", "--warm-up", "0", "--limit-taps", "7"]
     arguments += ["--bundle", str(bundle.folder), "--schedule", "guided", "zoom"]
-    assert cli.main([*arguments, "--json", str(out)]) == 0
+    assert cli.main([*arguments, "--out", str(out)]) == 0
     guided, zoom = read_report(out).measured
     assert zoom.steady is not None
     assert zoom.operations == ()

@@ -134,7 +134,7 @@ def test_list_targets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         lambda name: None if name in ("ai_edge_litert", "litert_torch") else find_spec(name),
     )
     monkeypatch.setattr(sys, "platform", "linux")
-    assert cli.main(["--list-targets", "--json"]) == 0
+    assert cli.main(["targets", "--json"]) == 0
     targets = {target["target"]: target for target in json.loads(capsys.readouterr().out)}
     assert list(targets) == ["onnx", "coreml", "litert"]
     assert targets["onnx"]["missing"] is None
@@ -150,7 +150,7 @@ def test_list_targets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert (own["engine"], own["own"]) == ("coreml", True)
     assert "does not run on this system" in own["missing"]
     assert reference == {"engine": "coreml-reference", "own": False, "missing": None}
-    assert cli.main(["--list-targets"]) == 0
+    assert cli.main(["targets"]) == 0
     shown = capsys.readouterr().out
     for name, target in targets.items():
         assert f"{name}: " in shown

@@ -110,7 +110,7 @@ def test_shares(
     window_share: float,
 ) -> None:
     arguments = ["--model", name, "--canvas", "x".join(map(str, canvas))]
-    arguments += ["--schedule", schedule, "--window", window]
+    arguments += ["--levels", schedule, "--window", window]
     report = run_json(trace_cli.main, arguments, capsys)
     assert report["model"] == name
     assert report["canvas"] == {"height": canvas[0], "width": canvas[1]}
@@ -139,13 +139,8 @@ def test_shares(
             assert last > first
 
 
-def test_levels_and_schedule_are_two_names_of_one_option() -> None:
-    parse = trace_cli.build_parser().parse_args
-    assert parse(["--levels", "P3,P4"]) == parse(["--schedule", "P3,P4"]) != parse([])
-
-
 def test_a_tap_on_an_encoded_photo(capsys: pytest.CaptureFixture[str]) -> None:
-    report = run_json(trace_cli.main, ["--schedule", "warm"], capsys)
+    report = run_json(trace_cli.main, ["--levels", "warm"], capsys)
     assert (report["model"], report["schedule"]) == (DEFAULT_NETWORK, "warm")
     assert report["canvas"] == {"height": 512, "width": 512}
     assert report["window"] == "all"
@@ -166,7 +161,7 @@ def test_a_tap_on_an_encoded_photo(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_mean_share_with_the_window_of_the_true_box(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = ["--model", "r50-fpn", "--canvas", "640x640", "--schedule", "all"]
+    arguments = ["--model", "r50-fpn", "--canvas", "640x640", "--levels", "all"]
     arguments += ["--data", str(SHARED_PHOTOS), "--taps", "5"]
     report = run_json(trace_cli.main, arguments, capsys)["by_true_box"]
     assert 0.3 < report["share_mean"] <= 0.48
@@ -357,7 +352,7 @@ def test_readable_extras(
     small: SmallExport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_folder(tmp_path / "photos", [scene_map(72, 100, seed=1, things=2)])
-    arguments = ["--canvas", "128x256", "--schedule", "warm", "--data", str(data), "--taps", "3"]
+    arguments = ["--canvas", "128x256", "--levels", "warm", "--data", str(data), "--taps", "3"]
     assert trace_cli.main(arguments) == 0
     said = capsys.readouterr().out
     assert "once per photo" in said
@@ -366,7 +361,7 @@ def test_readable_extras(
 
 def test_photos_without_anything_to_tap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_folder(tmp_path / "photos", [np.zeros((64, 64), np.uint8)])
-    arguments = ["--canvas", "128", "--schedule", "warm", "--data", str(data)]
+    arguments = ["--canvas", "128", "--levels", "warm", "--data", str(data)]
     assert_one_sentence(
         trace_cli.main, arguments, "no instance of at least 200 pixels to tap", capsys
     )
@@ -415,7 +410,7 @@ def test_the_picture_is_not_the_photo(photo: Path, capsys: pytest.CaptureFixture
         (["--canvas", "640x480"], "multiples of 128, such as 640x512"),
         (["--window", "12"], "'12' is no mask window"),
         (["--window", "64,128"], "--window takes one window"),
-        (["--schedule", "cold"], "'COLD' is no level"),
+        (["--levels", "cold"], "'COLD' is no level"),
         (["--data", "nowhere"], "index.jsonl does not exist"),
         (["--levels", "P5", "--window", "8"], "multiples of 32 px"),
         (["--canvas", "128", "--at", "128,5"], "The tap (128.0, 5.0) is outside the photo"),

@@ -52,7 +52,7 @@ def arguments(folder: Path, out: Path, *more: str) -> list[str]:
         "--precision": "no",
         "--steps": 2,
     }
-    return [str(part) for pair in common.items() for part in pair] + list(more)
+    return [str(part) for pair in common.items() for part in pair] + ["--json", *more]
 
 
 @pytest.mark.usefixtures("_tiny_default")
@@ -82,7 +82,7 @@ def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_scores_of_photos_that_are_held_out(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    held_out = ["--hold-out", "3", "--precision", "no"]
+    held_out = ["--held-out", "3", "--precision", "no"]
     plain = arguments(folder, tmp_path / "plain", *held_out)
     scored = arguments(folder, tmp_path / "scored", *held_out, "--score-every", "2")
     assert cli.main(plain) == cli.main(scored) == 0
@@ -152,7 +152,7 @@ def test_command_refuses_in_a_sentence(
         ["--steps", "-3"],
         ["--steps", "many"],
         ["--save-every", "0"],
-        ["--score-every", "0", "--hold-out", "3"],
+        ["--score-every", "0", "--held-out", "3"],
         ["--score-every", "2"],
         ["--workers", "-1"],
         ["--seed", "-1"],

@@ -42,8 +42,9 @@ leaky-steps = 4
 rounded-steps = 2
 canvas = [320, 640]
 pixels = 0.5
-hold-out = 20
-taps = "centre"
+held-out = 20
+tap-at = "centre"
+json = true
 copy-paste = 0.25
 tiles = "320:0.7,640:0.35"
 precision = "no"
@@ -77,8 +78,9 @@ PARSED = {
     "rounded_steps": 2,
     "canvas": (320, 640),
     "pixels": 0.5,
-    "hold_out": 20,
-    "taps": "centre",
+    "held_out": 20,
+    "tap_at": "centre",
+    "json": True,
     "copy_paste": 0.25,
     "tiles": {320: 0.7, 640: 0.35},
     "precision": "no",
@@ -156,7 +158,7 @@ def test_tiles_of_canvases_that_are_not_drawn(capsys: pytest.CaptureFixture[str]
         (["--task", "fusion", "--init", "d", "--lengths", "4,2"], "--lengths of 3 at least"),
         (["--lengths", "3"], "--lengths is for --task video and fusion"),
         (["--task", "clicks", "--init", "d", "--lengths", "5"], "--lengths is for --task video"),
-        (["--score-every", "5"], "--score-every needs --hold-out"),
+        (["--score-every", "5"], "--score-every needs --held-out"),
     ],
 )
 def test_options_that_need_others(
@@ -193,7 +195,7 @@ def test_options_that_need_others(
         ('model = ["a", "b"]', "unrecognized arguments: b"),
         ("data = 3", "data must be a string, not 3"),
         ("model = false", "model must be a string, not False"),
-        ("taps = 3", "argument --taps: invalid choice"),
+        ("tap-at = 3", "argument --tap-at: invalid choice"),
         ("resume = 1", "argument --resume: "),
         ('tiles = "320"', "'320' is not SIDE:SHARE"),
         ('tiles = "320:2"', "'2' is not a number from 0 to 1"),
@@ -281,7 +283,7 @@ def test_a_run_from_a_file(
         'tiles = "160:0.5"\n'
     )
     out = tmp_path / "run"
-    assert cli.main(["--config", str(config), "--out", str(out), "--steps", "2"]) == 0
+    assert cli.main(["--config", str(config), "--out", str(out), "--steps", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 2
     saved = json.loads((out / "state" / "run.json").read_text())
     optimization = {

@@ -25,7 +25,7 @@ from tracenet_runtime.tool import ToolParser
 EXAMPLE = """examples:
   tracenet-bench --bundle out/bundle
   tracenet-bench --bundle out/r50 --schedule all P3-P5 --baseline fullnet,cropped,edgetam \\
-      --json out/r50.json --html out/r50.html
+      --out out/r50.json --html out/r50.html
   tracenet-bench --bundle out/int8 --baseline all --baseline-bundle out/fp32 --threads 2
   tracenet-bench --bundle out/bundle --photos photos/val --compare out/before.json
   tracenet-bench --bundle out/bundle --device phone.toml
@@ -128,15 +128,20 @@ def build_parser() -> argparse.ArgumentParser:
         f"take there: {', '.join(shipped_profiles())}, or the path of a .toml file",
     )
     results = parser.add_argument_group("results")
-    results.add_argument("--json", type=Path, metavar="FILE", help="all of the report")
+    results.add_argument("--out", type=Path, metavar="FILE.json", help="all of the report, as JSON")
     results.add_argument("--html", type=Path, metavar="FILE", help="one page with plots")
+    results.add_argument(
+        "--json",
+        action="store_true",
+        help="print all of the report as JSON; what --compare says goes to standard error",
+    )
     return parser
 
 
 def find_mistake(arguments: argparse.Namespace) -> str | None:
     """What is wrong with options that do not go together, in a sentence."""
-    if arguments.json and arguments.html and is_same_file(arguments.json, arguments.html):
-        return "--json and --html name the same file; name two"
+    if arguments.out and arguments.html and is_same_file(arguments.out, arguments.html):
+        return "--out and --html name the same file; name two"
     if (arguments.baseline_canvas or arguments.baseline_bundle) and not arguments.baseline:
         return "--baseline-canvas and --baseline-bundle are for --baseline; name that too"
     if arguments.tolerance and not arguments.compare:

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         from tracenet_bench.report.file import check_writable
 
-        for path in filter(None, (arguments.json, arguments.html)):
+        for path in filter(None, (arguments.out, arguments.html)):
             check_writable(path)
         if arguments.cuts:
             return _bench_cuts(arguments)
@@ -42,7 +42,7 @@ def _bench(arguments: argparse.Namespace, command: tuple[str, ...]) -> int:
     # is missing can be said in a sentence.
     from tracenet_bench.compare.figures import ComparisonError, compare
     from tracenet_bench.measure.benchmark import measure
-    from tracenet_bench.report.file import read_report, write_report, write_text
+    from tracenet_bench.report.file import read_report, report_to_dict, write_report, write_text
     from tracenet_bench.report.html import html
     from tracenet_bench.report.markdown import markdown
 
@@ -51,13 +51,15 @@ def _bench(arguments: argparse.Namespace, command: tuple[str, ...]) -> int:
     # What was measured must not be lost: each file is written whatever becomes of the other, and
     # of what is printed, which nobody may be reading any more.
     with ExitStack() as kept:
-        if arguments.json:
-            kept.callback(write_report, arguments.json, report)
+        if arguments.out:
+            kept.callback(write_report, arguments.out, report)
         compared = compare(before, report, arguments.tolerance or TOLERANCE) if before else None
         if arguments.html:
             kept.callback(lambda: write_text(arguments.html, html(report, compared)))
-        print_results(markdown(report))
-        if compared is not None:
+        print_results(json.dumps(report_to_dict(report)) if arguments.json else markdown(report))
+        if compared is not None and arguments.json:
+            print(compared.markdown(), file=sys.stderr)
+        elif compared is not None:
             print_results(compared.markdown())
     if compared is None:
         return 0
@@ -124,10 +126,10 @@ def _bench_cuts(arguments: argparse.Namespace) -> int:
         arguments.seed,
     )
     try:
-        print_results(readable(report))
+        print_results(json.dumps(report) if arguments.json else readable(report))
     finally:
-        if arguments.json:
-            write_text(arguments.json, f"{json.dumps(report, indent=2)}\n")
+        if arguments.out:
+            write_text(arguments.out, f"{json.dumps(report, indent=2)}\n")
     return 0
 
 

@@ -17,14 +17,19 @@ EXAMPLE = """examples:
   tracenet-export --target onnx --out out/bundle
   tracenet-export --target litert --precision int8 --calibration photos --out out/litert-int8
   tracenet-export --schedule zoom all warm P3-P5@1536x2048 --out out/bundle
-  tracenet-export --checkpoint runs/first/network.safetensors --schedule full --out out/full"""
+  tracenet-export --checkpoint runs/first/network.safetensors --schedule full --out out/full
+  tracenet-export targets"""
+
+TARGETS_EXAMPLE = """example:
+  tracenet-export targets --json"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = ToolParser(
         prog="tracenet-export",
-        description="Export TraceNet as fixed-size crop tiles with their receptive-field table.",
+        description="Export TraceNet as fixed-size crop tiles with their receptive-field table; "
+        "`tracenet-export targets` lists what this machine can convert and check.",
         epilog=EXAMPLE,
     )
     parser.add_argument(
@@ -55,11 +60,6 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="photos of the kind that users tap, to choose the scales of int8 for onnx and litert",
-    )
-    parser.add_argument(
-        "--list-targets",
-        action="store_true",
-        help="say what can be converted and checked on this machine, and what is missing",
     )
     parser.add_argument(
         "--schedule",
@@ -102,19 +102,39 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; the report goes to stdout. Returns the exit code."""
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["targets"]:
+        return _list_targets(words[1:])
+    arguments = build_parser().parse_args(words)
 
     def work() -> None:
-        if arguments.list_targets:
-            from tracenet_export.targets_report import list_targets, targets_table
-
-            targets = list_targets()
-            print_results(json.dumps(targets) if arguments.json else targets_table(targets))
-            return
         report = _export(arguments)
         print_results(json.dumps(report) if arguments.json else _readable(report))
 
     return run_tool("tracenet-export", "export", work, lambda: "stopped; nothing was written")
+
+
+def targets_parser() -> argparse.ArgumentParser:
+    """The command line of ``tracenet-export targets``."""
+    parser = ToolParser(
+        prog="tracenet-export targets",
+        description="Say what can be converted and checked on this machine, and what is missing.",
+        epilog=TARGETS_EXAMPLE,
+    )
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    return parser
+
+
+def _list_targets(words: list[str]) -> int:
+    arguments = targets_parser().parse_args(words)
+
+    def work() -> None:
+        from tracenet_export.targets_report import list_targets, targets_table
+
+        targets = list_targets()
+        print_results(json.dumps(targets) if arguments.json else targets_table(targets))
+
+    return run_tool("tracenet-export", "export", work)
 
 
 def _export(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -122,7 +142,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
     from tracenet_export.exporting import export
 
     options = vars(arguments)
-    return export(**{name: options[name] for name in options.keys() - {"json", "list_targets"}})
+    return export(**{name: options[name] for name in options.keys() - {"json"}})
 
 
 def _readable(report: dict[str, Any]) -> str:

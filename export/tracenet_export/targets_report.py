@@ -1,4 +1,4 @@
-"""What this machine can convert and check: `tracenet-export --list-targets`."""
+"""What this machine can convert and check: `tracenet-export targets`."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = """examples:
   tracenet-trace --model r50-fpn --canvas 640x640 --levels P3,P4,P5 --window 256 --json
-  tracenet-trace --model r50-fpn --canvas 1536x2048 --schedule P3-P5 --calls
-  tracenet-trace --model r50-fpn --schedule all --data photos/val
+  tracenet-trace --model r50-fpn --canvas 1536x2048 --levels P3-P5 --calls
+  tracenet-trace --model r50-fpn --levels all --data photos/val
   tracenet-trace --canvas 1536x2048 --photo cat.jpg --at 700,500 --picture trace.png"""
 
 
@@ -43,7 +43,6 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"what the network sees: a {CANVAS} in multiples of 128 pixels (default: 512)",
     )
     parser.add_argument(
-        "--schedule",
         "--levels",
         default="all",
         help="`all`, levels to ask as P3,P4,P5 or P3-P5, `warm` or `full` (default: all)",
@@ -107,7 +106,7 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
     windows = parse_windows(arguments.window)
     if len(windows) != 1:
         raise ExportError("--window takes one window, as in 256")
-    request = parse_schedule(arguments.schedule, canvas, windows)
+    request = parse_schedule(arguments.levels, canvas, windows)
     picture, photo = arguments.picture, arguments.photo
     if picture and photo and is_same_file(picture, photo):
         raise ExportError(f"{picture} is the photo itself; give another --picture")
@@ -129,7 +128,7 @@ def _trace(arguments: argparse.Namespace) -> dict[str, Any]:
         **report_plan(tap_plan, window).to_dict(),
     }
     if photos is not None:
-        ladder = plan_schedule(graphs, parse_schedule(arguments.schedule, canvas))
+        ladder = plan_schedule(graphs, parse_schedule(arguments.levels, canvas))
         report["by_true_box"] = report_by_true_box(ladder, photos, arguments.taps).to_dict()
     if picture:
         _save_picture(picture, tap_plan, window, pixels, tap, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from tracenet.options import DEFAULT_NETWORK
@@ -14,7 +15,7 @@ from tracenet_runtime.tool import print_results, run_tool, say
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; prints a JSON summary on stdout. Returns the exit code."""
+    """Entry point; the summary goes to stdout. Returns the exit code."""
     try:
         arguments = parse_options(argv)
     except ConfigError as error:
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         summary = _run(arguments)
         if summary is not None:
-            print_results(json.dumps(summary))
+            print_results(json.dumps(summary) if arguments.json else _readable(summary))
 
     def stopped() -> str:
         resumable = (arguments.out / "state").exists()
@@ -69,9 +70,9 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
     if photos.problems and PartialState().is_main_process:
         print(photos.problems, file=sys.stderr)
     held_out = None
-    if arguments.hold_out:
-        held_out = HeldOut(photos, arguments.hold_out, training=False)
-        photos = HeldOut(photos, arguments.hold_out, training=True)
+    if arguments.held_out:
+        held_out = HeldOut(photos, arguments.held_out, training=False)
+        photos = HeldOut(photos, arguments.held_out, training=True)
     set_seed(arguments.seed)  # of the weights that start at random
     if arguments.init:
         network = load_checkpoint(arguments.init)
@@ -140,12 +141,20 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any] | None:
         taps = TapInputs(
             pixels=round(arguments.pixels * 1e6),
             canvas_sizes=arguments.canvas,
-            tap_region=arguments.taps,
+            tap_region=arguments.tap_at,
             copy_paste=copy_paste,
             tiles=TileAugmentation(shares=arguments.tiles),
         )
         summary = learn(network, TapTask(photos, taps, network.pad_value, held_out))
     return summary if PartialState().is_main_process else None
+
+
+def _readable(summary: Mapping[str, Any]) -> str:
+    losses = ", ".join(f"{name} {value:.4f}" for name, value in summary["losses"].items())
+    return (
+        f"{summary['steps']} steps in {summary['seconds']:.1f} s, "
+        f"{summary['images_per_second']:.2f} images a second; mean losses: {losses}"
+    )
 
 
 if __name__ == "__main__":

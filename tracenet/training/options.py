@@ -65,8 +65,8 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
         )
     if options["score_every"] and options["task"] in OF_CLIPS and not options["clips"]:
         parser.error("--score-every needs --clips, of which some are kept to be scored")
-    if options["score_every"] and options["task"] not in OF_CLIPS and not options["hold_out"]:
-        parser.error("--score-every needs --hold-out, which keeps photos to be scored")
+    if options["score_every"] and options["task"] not in OF_CLIPS and not options["held_out"]:
+        parser.error("--score-every needs --held-out, which keeps photos to be scored")
     if options["task"] in STARTING and not options["init"]:
         parser.error(f"--task {options['task']} needs --init, {STARTING[options['task']]}")
     if options["clips"] and options["task"] not in OF_CLIPS:

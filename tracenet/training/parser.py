@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tracenet.options import DEFAULT_NETWORK, add_photo_sources
+from tracenet.options import DEFAULT_NETWORK, add_held_out, add_photo_sources
 from tracenet_runtime.arguments import (
     canvas_size,
     comma_separated,
@@ -130,14 +130,9 @@ def build_parser(kind: type[ToolParser] = ToolParser) -> ToolParser:
         metavar="SET=W",
         help="draw photos of this set of --data W times as often; repeatable",
     )
+    add_held_out(parser, "keep every Nth photo out of training, for tracenet-eval --held-out N")
     parser.add_argument(
-        "--hold-out",
-        type=whole_number(2),
-        metavar="N",
-        help="keep every Nth photo out of training, for tracenet-eval --held-out N",
-    )
-    parser.add_argument(
-        "--taps",
+        "--tap-at",
         choices=["anywhere", "centre"],
         default="anywhere",
         help="where on a thing training taps (default: anywhere on it)",
@@ -168,10 +163,11 @@ def build_parser(kind: type[ToolParser] = ToolParser) -> ToolParser:
         "--score-every",
         type=whole_number(1),
         metavar="K",
-        help="score some of the photos of --hold-out, or the clips that are kept, every K steps "
+        help="score some of the photos of --held-out, or the clips that are kept, every K steps "
         "(default: never)",
     )
     parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser
 
 

@@ -134,7 +134,7 @@ class CorrectionTask:
             DataError: there is nothing to score.
         """
         if self._held_out is None:
-            raise DataError("no photos are held out to be scored; give --hold-out")
+            raise DataError("no photos are held out to be scored; give --held-out")
         inputs = CorrectionInputs(
             own=1, coarse=0, empty=0, wrong=0, perturbed=0, carried=0,
             augmentation=Augmentation((1.0, 1.0), 0.0),

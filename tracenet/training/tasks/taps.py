@@ -71,7 +71,7 @@ class TapTask:
             DataError: there is nothing to score.
         """
         if self._held_out is None:
-            raise DataError("no photos are held out to be scored; give --hold-out")
+            raise DataError("no photos are held out to be scored; give --held-out")
         photos = self._held_out
         model = FullNet(network, Canvas(*DEFAULT_CANVAS, network.pad_value))
         protocol = TapProtocol(taps=SCORED_TAPS)
