@@ -490,6 +490,15 @@ def test_nothing_is_written_over_what_is_read(
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_a_refusal_leaves_no_folders(
+    tracks: None, tmp_path: Path, bundle: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").mkdir()
+    arguments = ["--at", "500,3", "--bundle", str(bundle), "--out", str(tmp_path / "a/b/c/masks")]
+    assert_one_sentence(main, [str(clip), *arguments], "is outside the photo", capsys)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a"]
+
+
 @pytest.mark.parametrize("arguments", [["--overlay", "none/a.webm"], ["--out", "CLIP/masks"]])
 def test_what_cannot_be_written_is_told_before_the_work(
     tmp_path: Path, clip: Path, arguments: list[str], capsys: pytest.CaptureFixture[str],

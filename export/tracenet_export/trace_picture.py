@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracenet.rft import Rect
-from tracenet_runtime.files import replacing
+from tracenet_runtime.files import replacing, with_parents
 
 
 def save_trace_picture(
@@ -67,6 +67,5 @@ def save_trace_picture(
     axes.set_ylim(height - 0.5, -0.5)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, facecolor="0.8")
     FigureCanvasAgg(figure)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
+    with with_parents(path), replacing(path) as file:
         figure.savefig(file, format="png")

@@ -41,6 +41,24 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def with_parents(path: Path) -> Iterator[None]:
+    """Within it the folders are there that lead to ``path``; those made for it go if it fails.
+
+    Raises:
+        OSError: they cannot be made.
+    """
+    new = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):  # somebody else has put something there
+            for folder in new:
+                folder.rmdir()
+        raise
+
+
+@contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """A folder beside ``path`` that takes its place when the block ends well, and else vanishes.
 
@@ -51,7 +69,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         OSError: it cannot be written.
     """
     path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with with_parents(path), _beside(path) as folder:
+        yield folder
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
     # Its name without that of `path`, which may be as long as a name can be.
     folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
     old = folder.with_name(f"{folder.name}-old")

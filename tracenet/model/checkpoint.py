@@ -25,7 +25,7 @@ from tracenet.model.guided import GUIDE_STRIDES
 from tracenet.model.network import TraceNet
 from tracenet.scene import generate_scene
 from tracenet_runtime.errors import TraceNetError, refuse_if_out_of_memory
-from tracenet_runtime.files import replacing
+from tracenet_runtime.files import replacing, with_parents
 
 SHIPPED = Path(__file__).parent.parent / "weights"
 """Where the checkpoints live that come with the package."""
@@ -139,9 +139,9 @@ def save_checkpoint(
         return tensor.detach().cpu().contiguous().to(tensor.dtype if keep else torch.float16)
 
     tensors = {name: stored(name, tensor) for name, tensor in network.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
     description = {"network": network.config.to_dict(), "licence": licence}
-    with replacing(path.with_suffix(".json")) as beside, replacing(path) as file:
+    beside_path = path.with_suffix(".json")
+    with with_parents(path), replacing(beside_path) as beside, replacing(path) as file:
         beside.write(f"{json.dumps(description, indent=2)}\n".encode())
         # Not `save_file`, which makes files that only their owner can read.
         file.write(save(tensors))
