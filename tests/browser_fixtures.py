@@ -12,6 +12,9 @@ from playwright.sync_api import sync_playwright
 
 from tracenet_bench.measure.browser.cli import CHROMIUM
 
+PATIENCE = 240_000
+"""Milliseconds: a busy machine may take long, which is not what is tested."""
+
 
 def give_up(reason: str) -> NoReturn:
     """Skip; but where changes are judged, what was not tested must not pass."""
@@ -26,6 +29,6 @@ def browser() -> Iterator[Any]:
         found = CHROMIUM or driver.chromium.executable_path
         if not Path(found).exists():
             give_up("no Chromium is installed: apt-get install chromium")
-        browser = driver.chromium.launch(executable_path=found)
+        browser = driver.chromium.launch(executable_path=found, timeout=PATIENCE)
         yield browser
         browser.close()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser_fixtures import give_up
+from browser_fixtures import PATIENCE, give_up
 from demo_fixtures import serving
 from PIL import Image
 from skimage import data
@@ -30,9 +30,6 @@ PHONE = {
 }
 SLOWED = 4
 """How many times slower than this machine a phone's CPU is taken to be."""
-
-PATIENCE = 60_000
-"""Milliseconds: a busy machine may take long, which is not what is tested."""
 
 READY_FOR_TAPS = "Tap a thing in the photo."
 

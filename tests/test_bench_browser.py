@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from bench_reports import PHONE, changed, hostile, measured, realistic, steady
+from browser_fixtures import PATIENCE
 from browser_fixtures import browser as browser
 from hypothesis import example, given, settings
 from random_bench_reports import reports
@@ -26,8 +27,7 @@ class Opened:
         file.write_text(content, encoding="utf-8")
         size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
         self.context = browser.new_context(viewport=size, color_scheme=scheme, offline=True)
-        # A busy machine may take long to start a page, which is not what is tested.
-        self.context.set_default_timeout(120_000)
+        self.context.set_default_timeout(PATIENCE)
         self.page = self.context.new_page()
         self.said: list[str] = []
         self.requests: list[str] = []

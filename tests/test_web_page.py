@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser_fixtures import PATIENCE
 from browser_fixtures import browser as browser
-from page_fixtures import PATIENCE, READY_FOR_TAPS, SLOWED, Open, Opened
+from page_fixtures import READY_FOR_TAPS, SLOWED, Open, Opened
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
