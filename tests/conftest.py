@@ -36,9 +36,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
     return export_small(tmp_path_factory.mktemp("small"))
 
 
+_FIRST = {"test_training.py": 0, "test_targets.py": 1}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that fork come first: litert-torch brings JAX, whose threads do not survive a fork.
 
-    Of two processes one begins with them, too.
+    Of two processes one begins with them, and the other with a file of long exports: were it among
+    the last, one process would wait for it.
     """
-    items.sort(key=lambda item: item.path.name != "test_training.py")
+    items.sort(key=lambda item: _FIRST.get(item.path.name, len(_FIRST)))
