@@ -14,10 +14,18 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from torch.utils.flop_counter import FlopCounterMode
 
-from tracenet_bench.device import operators, roofline
-from tracenet_bench.device.operators import KINDS, Operator, Roof, RooflineError, Work, work_of
+from tracenet_bench.device import roofline
 from tracenet_bench.device.profile import Cluster, Profile, Source
 from tracenet_bench.device.roofline import Roofline, calibrate, fitted
+from tracenet_bench.device.work import (
+    KINDS,
+    Operator,
+    Roof,
+    RooflineError,
+    Work,
+    work_of,
+    work_of_bundle,
+)
 from tracenet_runtime.bundle.files import Bundle
 
 if TYPE_CHECKING:
@@ -195,13 +203,13 @@ def phone(**changes: Any) -> Profile:
 def planted(small: SmallExport) -> tuple[Roofline, Any, Bundle]:
     bundle = Bundle.open(small.folder)
     (schedule,) = (v for v in bundle.manifest.schedules if v.name == "all")
-    works = operators.work_of_bundle(bundle, schedule.graph.programs())
+    works = work_of_bundle(bundle, schedule.graph.programs())
     return fitted(works, planted_seconds(works), ROOF, threads=1), schedule, bundle
 
 
 def test_multiply_adds_are_those_of_the_manifest(small: SmallExport) -> None:
     bundle = Bundle.open(small.folder)
-    works = operators.work_of_bundle(bundle, bundle.manifest.programs)
+    works = work_of_bundle(bundle, bundle.manifest.programs)
     for name, program in bundle.manifest.programs.items():
         assert sum(operator.macs for operator in works[name].operators) == program.macs
 
@@ -257,7 +265,7 @@ def test_bundles_that_are_not_projected(
     bundle = Bundle.open(small.folder)
     other = replace(bundle, manifest=replace(bundle.manifest, **changes))
     with pytest.raises(RooflineError, match=said):
-        operators.work_of_bundle(other, bundle.manifest.programs)
+        work_of_bundle(other, bundle.manifest.programs)
 
 
 def test_every_program_is_timed_on_the_engine(
@@ -265,7 +273,7 @@ def test_every_program_is_timed_on_the_engine(
 ) -> None:
     """With a clock that gives each what a planted model would, and this machine's roof planted."""
     bundle = Bundle.open(small.folder)
-    works = operators.work_of_bundle(bundle, bundle.manifest.programs)
+    works = work_of_bundle(bundle, bundle.manifest.programs)
     planted = planted_seconds(works)
     ran = []
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 from tqdm.auto import tqdm
 
-from tracenet_bench.device.operators import KINDS, Kind, Roof, RooflineError, Work, work_of_bundle
 from tracenet_bench.device.profile import Profile
+from tracenet_bench.device.work import KINDS, Kind, Roof, RooflineError, Work, work_of_bundle
 from tracenet_bench.measure.ceilings import bandwidth, best_seconds, peak_macs_per_second
 from tracenet_bench.report.schema import Calibration, Projection
 from tracenet_runtime.bundle.files import Bundle

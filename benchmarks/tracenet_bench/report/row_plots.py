@@ -2,6 +2,10 @@
 
 Here is what stands where; the template draws it as SVG that follows the page's width. Positions
 along x are per cent of the plot: on a phone bars get shorter, and texts stay as large as they are.
+
+No library draws it. A drawing by matplotlib is scaled as a whole, so that its texts are too small
+on a phone; a second one for phones makes the page several times as large, and neither breaks a long
+name into lines nor moves numbers apart that would cover each other.
 """
 
 from __future__ import annotations
