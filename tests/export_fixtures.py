@@ -79,6 +79,14 @@ def few_programs() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def few_frames() -> Iterator[None]:
+    """Clips of 6 frames in the exporter's check, which run each program of clips all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check, "CLIP_FRAMES", 6)
+        yield
+
+
 def export_small(folder: Path) -> SmallExport:
     """Export through the command line, in place of a bundle of another time."""
     checkpoint = folder / "network.safetensors"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from export_fixtures import calls_of, few_programs
+from export_fixtures import calls_of, few_frames, few_programs
 from skimage import data
 
 from tracenet.model import (
@@ -69,7 +69,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     save_checkpoint(network, folder / "network.safetensors", licence="none")
     out, stdout = folder / "bundle", io.StringIO()
     arguments = ["--checkpoint", str(folder / "network.safetensors"), "--threads", "1", "--json"]
-    with few_programs(), pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout):
+    with (
+        few_programs(),
+        few_frames(),
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(stdout),
+    ):
         patch.setattr(check, "REPLAYED_TAPS", 8)
         assert cli.main([*arguments, "--out", str(out)]) == 0
     return Exported(out, network, json.loads(stdout.getvalue()))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from export_fixtures import few_programs
+from export_fixtures import few_frames, few_programs
 from scenes import TINY
 from torch import nn
 
@@ -96,9 +96,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         "--checkpoint", str(folder / "network.safetensors"), "--schedule", "all@128",
         "--threads", "1", "--json", "--out", str(out),
     ]  # fmt: skip
-    with few_programs(), pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout):
+    with (
+        few_programs(),
+        few_frames(),
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(stdout),
+    ):
         patch.setattr(check, "REPLAYED_TAPS", 8)
-        patch.setattr(check, "CLIP_FRAMES", 6)
         patch.setattr(check, "_CLIPS", 1)
         assert cli.main(arguments) == 0
     return Exported(out, network, json.loads(stdout.getvalue()))

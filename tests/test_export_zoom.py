@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from export_fixtures import few_frames
 from skimage import data
 
 from tracenet.model import TraceNet, answer_taps, load_checkpoint, shipped_checkpoint
@@ -23,7 +24,8 @@ def first(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="module")
 def segmenter(first: int, tmp_path_factory: pytest.TempPathFactory) -> TapSegmenter:
     folder = tmp_path_factory.mktemp("zoom") / "bundle"
-    assert main(["--schedule", f"zoom@{first}", "--threads", "1", "--out", str(folder)]) == 0
+    with few_frames():
+        assert main(["--schedule", f"zoom@{first}", "--threads", "1", "--out", str(folder)]) == 0
     return TapSegmenter.load(folder, threads=1)
 
 

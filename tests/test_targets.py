@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -12,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from export_fixtures import few_programs
+from export_fixtures import few_frames, few_programs
 from PIL import Image
 from tool_checks import assert_one_sentence, run_json
 
 from tracenet_export import cli
 from tracenet_export.calibration import FEWEST_PHOTOS
+from tracenet_export.clips import CLIP_FRAMES
 from tracenet_export.photos import parity_photos
 from tracenet_export.targets import TARGETS
 from tracenet_runtime import TapSegmenter
@@ -57,7 +59,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Exportin
     folder = tmp_path_factory.mktemp("bundles")
     return functools.cache(
         lambda target, precision: export(
-            folder / f"{target}-{precision}", photos, target, precision
+            folder / f"{target}-{precision}",
+            photos,
+            target,
+            precision,
+            whole_clips=(target, precision) not in QUICK,
         )
     )
 
@@ -68,14 +74,16 @@ def expected(exported: Exporting) -> TapSegmenter:
     return TapSegmenter.load(exported("onnx", "fp32")[0], threads=1)
 
 
-def export(out: Path, photos: Path, target: str, precision: str) -> tuple[Path, dict[str, Any]]:
+def export(
+    out: Path, photos: Path, target: str, precision: str, *, whole_clips: bool
+) -> tuple[Path, dict[str, Any]]:
     arguments = [
         "--target", target, "--precision", precision, "--schedule", "P4-P5", "--canvas", "256",
         "--windows", "64", "--threads", "1", "--out", str(out), "--json",
     ]  # fmt: skip
     if (target, precision) in CALIBRATED:
         arguments += ["--calibration", str(photos)]
-    with few_programs():
+    with few_programs(), contextlib.nullcontext() if whole_clips else few_frames():
         assert cli.main(arguments) == 0
     return out, json.loads((out / "parity.json").read_text())
 
@@ -112,6 +120,7 @@ def test_parity(made: tuple[str, str, Path, dict[str, Any]]) -> None:
     assert replay["taps"] == 64
     assert replay["iou_mean"] >= limits.iou_mean
     assert replay["iou_p5"] >= (limits.iou_p5 or 0.0)
+    assert parity["clips"]["frame_iou_mean"] >= limits.frame_iou
     errors = [e["max"] for p in parity["programs"].values() for e in p["outputs"].values()]
     assert 0 < max(errors) <= limits.program_error
     if precision != "fp32":  # so that a precision is not another one under its name
@@ -125,6 +134,17 @@ def test_parity(made: tuple[str, str, Path, dict[str, Any]]) -> None:
     assert ("not run on coreml" in manifest.checked_by) == (target == "coreml")
     layouts = {program.layout for program in manifest.programs.values()}
     assert layouts == {"NHWC" if target == "litert" else "NCHW"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "precision"), sorted(QUICK))
+def test_whole_clips(target: str, precision: str, photos: Path, tmp_path: Path) -> None:
+    """Differences add up from frame to frame, which the few frames of the others do not show."""
+    pytest.importorskip(PACKAGES[target])
+    _, parity = export(tmp_path / "bundle", photos, target, precision, whole_clips=True)
+    limits = TARGETS[target].precisions[precision].limits
+    assert parity["clips"]["iou_mean"] >= limits.clip_iou
+    assert parity["clips"]["frames"] == 2 * CLIP_FRAMES
 
 
 def test_the_litert_analyzer_finds_what_the_report_says(exported: Exporting) -> None:
