@@ -383,7 +383,9 @@ def test_training(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ]
     broken = {"image_id": 0, "segmentation": [[1, 2, 3]]}
     path = write_json(tmp_path, [*annotations, broken], images=images)
-    arguments = f"{source} {path} {tmp_path} --out {tmp_path / 'run'} --canvas 160 --workers 0"
+    arguments = (
+        f"{source} {path} {tmp_path} --out {tmp_path / 'run'} --canvas 160 --workers 0 --json"
+    )
     small = f"--pixels {2 * 160 * 160 / 1e6} --precision no --steps 2"
     assert cli.main(f"{arguments} {small}".split()) == 0
     shown = capsys.readouterr()

@@ -337,7 +337,7 @@ def test_shares_that_are_none(
     with pytest.raises(SystemExit) as stopped:
         main(["--halo", share])
     assert stopped.value.code == 2
-    assert "is no share above 0 and at most 1" in capsys.readouterr().err
+    assert "is not a number above 0 up to 1" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
