@@ -151,7 +151,7 @@ def test_frames_of_a_clip(tmp_path: Path) -> None:
 def test_cut_to_another_scene(tmp_path: Path) -> None:
     (clip,) = open_clips(write_clips(tmp_path, ["a"]))
     plain = ClipScene(clip, (0, 1), 1, False, (1.0, 1.0, 1.0), PAD)
-    scene = Interrupted(plain, plain, {1})
+    scene = Interrupted(plain, {1}, plain)
     whole = SquareTile(0, 0, 120)
     assert (scene.show(0, whole, 64)[1] == THING).any()
     rgb, labels = scene.show(1, whole, 64)
@@ -208,7 +208,8 @@ def test_cut_to_a_scene_of_another_shape(
     scenes = [
         ClipScene(clip, (0, 1), 1, False, (1.0, 1.0, 1.0), PAD) for clip in open_clips(root)
     ]  # fmt: skip
-    scene = Interrupted(*(scenes if tall else scenes[::-1]), {1})
+    shown, other = scenes if tall else scenes[::-1]
+    scene = Interrupted(shown, {1}, other)
     height, width = scene.size
     length = max(20.0, side * max(height, width))
     tile = SquareTile(x * max(0.0, width - length), y * max(0.0, height - length), length)

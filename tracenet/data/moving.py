@@ -50,17 +50,10 @@ class MovingScene(Protocol):
 
 
 @dataclass(frozen=True)
-class Interrupted:
-    """A scene of which some frames are cut to another, where the thing is not seen.
-
-    Attributes:
-        scene: the scene.
-        other: the other; its frame 0 is shown.
-        frames: which frames are cut; not the first.
-    """
+class _Changed:
+    """A scene of which some frames, not the first, show something else."""
 
     scene: MovingScene
-    other: MovingScene
     frames: Set[int]
 
     @property
@@ -72,6 +65,19 @@ class Interrupted:
     def box(self) -> Box:
         """See :class:`MovingScene`."""
         return self.scene.box
+
+
+@dataclass(frozen=True)
+class Interrupted(_Changed):
+    """A scene of which some frames are cut to another, where the thing is not seen.
+
+    Attributes:
+        scene: the scene.
+        frames: which frames are cut; not the first.
+        other: the other; its frame 0 is shown.
+    """
+
+    other: MovingScene
 
     def show(self, frame: int, tile: SquareTile, side: int) -> tuple[Rgb, Labels]:
         """See :class:`MovingScene`."""
@@ -91,7 +97,7 @@ class Interrupted:
 
 
 @dataclass(frozen=True)
-class Removed:
+class Removed(_Changed):
     """A scene of some of whose frames the thing is taken out: what lies about it is in its place.
 
     Attributes:
@@ -102,20 +108,8 @@ class Removed:
             side.
     """
 
-    scene: MovingScene
-    frames: Set[int]
     rim: float
     shift: tuple[float, float]
-
-    @property
-    def size(self) -> Size:
-        """See :class:`MovingScene`."""
-        return self.scene.size
-
-    @property
-    def box(self) -> Box:
-        """See :class:`MovingScene`."""
-        return self.scene.box
 
     def show(self, frame: int, tile: SquareTile, side: int) -> tuple[Rgb, Labels]:
         """See :class:`MovingScene`."""

@@ -213,7 +213,7 @@ class VideoDataset(Dataset[VideoBatch]):
         cut = frozenset(range(start, min(frames, start + 1 + int(random.integers(2)))))
         if random.random() < self.inputs.interrupted:
             other = self._bare_scene(2, 1, random)
-            return None if other is None else Interrupted(scene, other, cut)
+            return None if other is None else Interrupted(scene, cut, other)
         if random.random() < self.inputs.removed:
             down, right = random.uniform(-0.5, 0.5, 2)
             return Removed(scene, cut, random.uniform(0.004, 0.03), (float(down), float(right)))
