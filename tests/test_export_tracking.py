@@ -134,7 +134,7 @@ def error(given: np.ndarray, wanted: np.ndarray) -> float:
 def test_what_the_manifest_says(exported: Exported) -> None:
     tracking, programs = exported.manifest["tracking"], exported.manifest["programs"]
     assert tracking["described"] == TRACKING_DESCRIBED
-    assert tracking["rule"] == {"fill": 0.5, "enlarge": 3.0, "lost": 0.5}
+    assert tracking["rule"] == {"fill": 0.5, "enlarge": 3.0, "lost": 0.5, "sure": 0.8}
     # Nine frames of 256 cells, a key of 64 and a value of 128 numbers of four bytes.
     assert tracking["memory_bytes"] == {"one": 9 * 256 * 192 * 4, "further": 9 * 256 * 128 * 4}
     shapes = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import tracking_fakes
@@ -179,6 +181,25 @@ def test_a_tile_holds_the_thing_with_room(x: float, y: float, width: float, heig
     assert rule.tile((HEIGHT, WIDTH), None).tile == (0, 0, WIDTH, HEIGHT)
 
 
+@given(box=boxes(), enlarge=st.floats(1, 8))
+@settings(max_examples=60, deadline=None)
+def test_where_a_missing_thing_is_searched_for(box: Box, enlarge: float) -> None:
+    rule, frame = FollowRule(enlarge=enlarge), (1000, 2000)
+    first, whole = rule.tile(frame, box).tile, (0, 0, 2000, 1000)
+    tiles = [rule.tile(frame, box, searched).tile for searched in range(40)]
+    assert {*tiles[::2]} == {first}
+    larger = tiles[1::2]
+    round_trip = larger[: larger.index(whole) + 1]
+    assert larger == (round_trip * len(larger))[: len(larger)]
+    for before, after in pairwise([first, *round_trip]):
+        assert before[0] >= after[0]
+        assert before[1] >= after[1]
+        assert before[2] <= after[2]
+        assert before[3] <= after[3]
+        side, longer = (max(t[2] - t[0], t[3] - t[1]) for t in (before, after))
+        assert longer == min(2 * side, 2000)
+
+
 @given(
     before=st.tuples(st.integers(0, 100), st.integers(0, 100), st.integers(40, 140)),
     now=st.tuples(st.integers(0, 100), st.integers(0, 100), st.integers(40, 140)),
@@ -247,17 +268,33 @@ def test_a_thing_that_leaves_and_comes_back() -> None:
     network = ByColour()
     tracker = Tracker(network, 1)
     away = np.zeros((HEIGHT, WIDTH), np.bool_)
-    truths = [square(60, 60), square(65, 60), away, away, away, square(300, 150)]
+    truths = [square(60, 60), square(65, 60), away, away, away, away, away, square(300, 150)]
     tracker.touch(0, painted(truths[0]), [truths[0]])
-    things = [tracker.step(n, painted(truths[n]))[0] for n in range(1, 6)]
-    assert [thing.present for thing in things] == [True, False, False, False, True]
+    things = [tracker.step(n, painted(truths[n]))[0] for n in range(1, 8)]
+    assert [thing.present for thing in things] == [True, *[False] * 5, True]
     assert not things[1].mask().any()
     assert things[1].box is None
-    assert things[2].view.tile == (0, 0, WIDTH, HEIGHT)
+    sides = [thing.view.tile[2] - thing.view.tile[0] for thing in things]
+    assert sides == [85, 85, 170, 85, 340, 85, WIDTH]
     assert network.priors[2].max() == 0
-    assert iou(things[4].mask(), truths[5]) > 0.7
+    assert iou(things[6].mask(), truths[7]) > 0.7
     # Nothing is remembered of frames in which it is not seen.
-    assert tracker.memory.frames == (0, 5)
+    assert tracker.memory.frames == (0, 7)
+
+
+def test_what_may_be_something_else_is_not_remembered() -> None:
+    class Unsure(ByColour):
+        def decode(self, *arguments: FloatArray) -> tuple[FloatArray, float]:
+            return super().decode(*arguments)[0], 0.9
+
+    truths = [square(60 + 5 * t, 60) for t in range(3)]
+    for sure, remembered in ((0.91, (0,)), (0.9, (0, 2))):
+        tracker = Tracker(Unsure(), 1, FollowRule(sure=sure))
+        tracker.touch(0, painted(truths[0]), [truths[0]])
+        for number in (1, 2):
+            (thing,) = tracker.step(number, painted(truths[number]))
+            assert iou(thing.mask(), truths[number]) > 0.8
+        assert tracker.memory.frames == remembered
 
 
 def test_two_things() -> None:

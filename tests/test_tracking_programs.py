@@ -18,7 +18,7 @@ from tracenet_runtime.tracking.records import TRACKING_DESCRIBED, TRACKING_MEMOR
 
 SAID = {
     "programs": {name: name for name in ("frame", "value", "decode", "fuse")},
-    "rule": {"fill": 0.5, "enlarge": 3.0, "lost": 0.5},
+    "rule": {"fill": 0.5, "enlarge": 3.0, "lost": 0.5, "sure": 0.8},
     "described": dict(TRACKING_DESCRIBED),
     "memory_bytes": dict(TRACKING_MEMORY),
 }
@@ -75,6 +75,6 @@ def test_shares_lie_between_0_and_1() -> None:
     [("fill", 5e-324), ("fill", 1.01), ("enlarge", 1e308), ("enlarge", 0.009), ("lost", 1.5)],
 )
 def test_a_rule_without_a_tile_is_refused(key: str, value: float) -> None:
-    said = SAID | {"rule": {"fill": 0.5, "enlarge": 3.0, "lost": 0.5} | {key: value}}
+    said = SAID | {"rule": {"fill": 0.5, "enlarge": 3.0, "lost": 0.5, "sure": 0.8} | {key: value}}
     with pytest.raises(BundleError, match=rf"{key} must be from 0(\.01)? to (1|256);"):
         parse_tracking(JsonValue(said, "tracking"))

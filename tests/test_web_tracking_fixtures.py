@@ -109,18 +109,20 @@ def followed() -> list[dict[str, Any]]:
     for seed in range(60):
         width, height = (int(v) for v in 2 ** rng.uniform(4, 11, 2))
         fill, enlarge = round(float(rng.uniform(0.2, 1)), 3), round(float(rng.uniform(1, 4)), 3)
-        rule = FollowRule(fill, enlarge, 0.5)
+        rule = FollowRule(fill, enlarge)
         x0, x1 = sorted(round(float(v), 3) for v in rng.uniform(0, width, 2))
         y0, y1 = sorted(round(float(v), 3) for v in rng.uniform(0, height, 2))
         box = None if seed % 7 == 0 else (x0, y0, x1, y1)
-        view = rule.tile((height, width), box)
+        searched = seed % 9
+        view = rule.tile((height, width), box, searched)
         moved = carried(spread(seed, (64, 64)), before or view, view)
         before = view
         found.append(
             {
                 "frame": [height, width],
-                "rule": {"fill": fill, "enlarge": enlarge, "lost": 0.5},
+                "rule": {"fill": fill, "enlarge": enlarge, "lost": 0.5, "sure": 0.8},
                 "box": box,
+                "searched": searched,
                 "tile": view.tile,
                 "content": [view.placement.content_height, view.placement.content_width],
                 "seed": seed,
@@ -144,7 +146,7 @@ def groups() -> list[dict[str, Any]]:
             box = x, y, min(x + side, width), min(y + side, height)
             boxes.append(None if rng.random() < 0.1 else tuple(round(float(v), 3) for v in box))
         said = FollowRule(fill, enlarge, 0.5).groups((height, width), boxes)
-        rule = {"fill": fill, "enlarge": enlarge, "lost": 0.5}
+        rule = {"fill": fill, "enlarge": enlarge, "lost": 0.5, "sure": 0.8}
         found.append({"frame": [height, width], "rule": rule, "boxes": boxes, "groups": said})
     sizes = [len(group) for case in found for group in case["groups"]]
     assert sizes.count(1) > 40

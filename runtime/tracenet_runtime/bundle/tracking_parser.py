@@ -19,6 +19,7 @@ def parse_tracking(tracking: JsonValue) -> Tracking:
             _within(rule["fill"], 0.01, 1),
             _within(rule["enlarge"], 0.01, 256),
             rule["lost"].share(),
+            rule["sure"].share(),
         ),
     )
 

@@ -22,20 +22,35 @@ class FollowRule:
 
     The longer side of the thing's box in the frame before is the share ``fill`` of the tile's side,
     but no frame pixel is more than ``enlarge`` canvas pixels large. A thing whose presence is below
-    ``lost`` is not in the tile: the whole frame is looked at, until it is found.
+    ``lost`` is not in the tile: until it is found, every other frame is looked at in a larger tile
+    about where it was seen last, each twice as long as the one before, up to the whole frame, and
+    then from the first again. Only frames whose things all have a presence of ``sure`` are
+    remembered.
     """
 
     fill: float = 0.5
     enlarge: float = 3.0
     lost: float = 0.5
+    sure: float = 0.8
 
-    def tile(self, frame: Size, box: Box | None) -> PlacedTile:
-        """The tile about a box in pixels of a frame of this (height, width); all of it for None."""
+    def tile(self, frame: Size, box: Box | None, searched: int = 0) -> PlacedTile:
+        """Which part of a frame is looked at.
+
+        Args:
+            frame: its height and width, pixels.
+            box: where things were seen last, frame pixels; None for all of the frame.
+            searched: frames in a row, the last ones, in which one of them was missing.
+        """
         height, width = frame
         left, top, right, bottom = 0, 0, width, height
         if box is not None:
             x0, y0, x1, y1 = box
-            side = self._side(frame, box)
+            side, whole = self._side(frame, box), max(frame)
+            if searched % 2:
+                larger = [min(2 * side, whole)]
+                while larger[-1] < whole:
+                    larger.append(min(2 * larger[-1], whole))
+                side = larger[searched // 2 % len(larger)]
             top, bottom = span((y0 + y1) / 2, side, height)
             left, right = span((x0 + x1) / 2, side, width)
         return placed((left, top, right, bottom))

@@ -66,9 +66,8 @@ class Tracked:
     """A thing in a frame.
 
     ``probability`` is float32 h x w, on cells of ``MASK_STRIDE`` pixels of ``view``; ``presence``
-    is the probability that the thing is seen, and ``present`` whether it is taken to be: by its
-    presence, but where masks were merged by whether anything is left of it. What is not has an
-    empty mask.
+    is the probability that the thing is seen, and ``present`` whether it is taken to be: its mask
+    is not empty, and its presence not that of a lost thing. What is not has an empty mask.
     """
 
     probability: FloatArray
@@ -134,12 +133,15 @@ class Tracker(Generic[F]):
         self._network, self._rule = network, rule or FollowRule()
         self.memory = Memory(objects)
         self._last: tuple[Tracked, ...] = ()
+        self._places: list[Box | None] = [None] * objects
+        self._searched = 0
         self._seen: tuple[F, FloatArray] | None = None
 
     def copied(self, network: TrackNetwork[G]) -> "Tracker[G]":
         """A tracker that knows the same and goes on with other programs."""
         twin = Tracker(network, len(self._last), self._rule)
         twin.memory, twin._last = copy.deepcopy(self.memory), self._last
+        twin._places, twin._searched = list(self._places), self._searched
         return twin
 
     def touch(self, number: int, frame: Frame, masks: Sequence[Mask]) -> tuple[Tracked, ...]:
@@ -150,7 +152,8 @@ class Tracker(Generic[F]):
             frame: uint8 H x W x 3, RGB.
             masks: bool H x W, one for each thing; empty where it is not seen.
         """
-        boxes = [box for box in map(bounds, masks) if box is not None]
+        self._places, self._searched = [bounds(mask) for mask in masks], 0
+        boxes = [box for box in self._places if box is not None]
         size = frame.shape[0], frame.shape[1]
         view = self._rule.tile(size, united(boxes) if boxes else None)
         features, key = self._seen = self._network.encode(self._cut(frame, view))
@@ -171,23 +174,28 @@ class Tracker(Generic[F]):
             frame: uint8 H x W x 3, RGB.
         """
         size = frame.shape[0], frame.shape[1]
-        boxes = [last.box for last in self._last]
-        known = [box for box in boxes if box is not None]
-        view = self._rule.tile(size, united(known) if len(known) == len(boxes) else None)
+        known = [box for box in self._places if box is not None]
+        about = united(known) if len(known) == len(self._places) else None
+        view = self._rule.tile(size, about, self._searched)
         features, key = self._seen = self._network.encode(self._cut(frame, view))
         answers = [
-            self._network.decode(features, read, self._prior(last, view))
+            self._network.decode(features, read, carried(_plane(last.shown), last.view, view))
             for read, last in zip(self.memory.read(key), self._last, strict=True)
         ]
         masks = aggregated(np.stack([mask for mask, _ in answers]))
         self._last = tuple(
-            Tracked(mask, presence, presence >= self._rule.lost, view, size)
+            Tracked(mask, presence, self._is_present(mask, presence), view, size)
             for mask, (_, presence) in zip(masks, answers, strict=True)
         )
-        # Of a frame in which nothing was found there is nothing to remember.
-        if any(thing.present for thing in self._last):
-            seen = [mask * thing.present for mask, thing in zip(masks, self._last, strict=True)]
-            self.memory.remember(number, key, self._values(features, seen))
+        seen = [thing for thing in self._last if thing.present]
+        self._searched = 0 if len(seen) == len(self._last) else self._searched + 1
+        self._places = [
+            thing.box or place for thing, place in zip(self._last, self._places, strict=True)
+        ]
+        # What may be something else would be taken for the thing from then on.
+        if seen and all(thing.presence >= self._rule.sure for thing in seen):
+            shown = [thing.shown for thing in self._last]
+            self.memory.remember(number, key, self._values(features, shown))
         return self._last
 
     def change(self, thing: int, before: Tracked) -> Change:
@@ -231,6 +239,9 @@ class Tracker(Generic[F]):
         presence = max(before.presence, new.presence)
         return Tracked(mask, presence, bool((mask > 0.5).any()), new.view, new.frame)
 
+    def _is_present(self, mask: FloatArray, presence: float) -> bool:
+        return presence >= self._rule.lost and bool((mask > 0.5).any())
+
     def _cut(self, frame: Frame, view: PlacedTile) -> Frame:
         x0, y0, x1, y1 = view.tile
         canvas = Canvas(TILE_SIDE, TILE_SIDE, self._network.pad_value)
@@ -240,11 +251,6 @@ class Tracker(Generic[F]):
         planes = [_plane(mask) for mask in masks]
         everything = np.sum(planes, 0)
         return np.stack([self._network.value(features, own, everything - own) for own in planes])
-
-    @staticmethod
-    def _prior(last: Tracked, view: PlacedTile) -> FloatArray:
-        plane = _plane(last.probability)
-        return np.zeros_like(plane) if last.box is None else carried(plane, last.view, view)
 
 
 def _plane(mask: FloatArray) -> FloatArray:

@@ -21,7 +21,7 @@ import { gestureOf } from "./gestureJson.ts";
 import { parseTiny, TinyEngine } from "./tiny.ts";
 import { ColourNetwork, frame, iou, LENGTH, SIZE, truth } from "./trackingFakes.ts";
 
-const RULE = { fill: 0.5, enlarge: 3, lost: 0.5 };
+const RULE = { fill: 0.5, enlarge: 3, lost: 0.5, sure: 0.8 };
 const FRAMES: ClipFrames = { size: SIZE, length: LENGTH, frame: async (number) => frame(number) };
 
 type Known = (typeof passesFixture)[number]["known"][number];

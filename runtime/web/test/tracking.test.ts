@@ -19,7 +19,7 @@ import shared from "./fixtures/shared.json";
 import tracked from "./fixtures/tracked.json";
 import { ColourNetwork, frame, iou, LENGTH, SIZE, some, spread, truth } from "./trackingFakes.ts";
 
-const RULE = { fill: 0.5, enlarge: 3, lost: 0.5 };
+const RULE = { fill: 0.5, enlarge: 3, lost: 0.5, sure: 0.8 };
 
 function expectNear(found: readonly number[], expected: readonly number[]): void {
   expect(found.length).toBe(expected.length);
@@ -74,9 +74,9 @@ test("the most similar cells are read, however many there are", () => {
 
 test("tiles follow boxes, and carry masks, as in Python", () => {
   let before = null;
-  for (const { frame, rule, box, seed, ...expected } of followed) {
+  for (const { frame, rule, box, searched, seed, ...expected } of followed) {
     const [height, width] = frame as [number, number];
-    const view = followTile(rule, { height, width }, box as Box | null);
+    const view = followTile(rule, { height, width }, box as Box | null, searched);
     expect(view.tile).toEqual(expected.tile);
     const { content } = view.placement;
     expect([content.height, content.width]).toEqual(expected.content);

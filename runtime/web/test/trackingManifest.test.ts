@@ -17,7 +17,7 @@ test("what a network that tracks says of itself is read", () => {
       decode: "track_decode",
       fuse: "track_fuse",
     },
-    rule: { fill: 0.5, enlarge: 3, lost: 0.5 },
+    rule: { fill: 0.5, enlarge: 3, lost: 0.5, sure: 0.8 },
   });
   expect(parseTiny(tinyJson()).tracking).toBeNull();
 });

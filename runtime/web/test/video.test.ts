@@ -16,7 +16,7 @@ import guided from "./fixtures/guided.json";
 import { parseTiny, TinyEngine } from "./tiny.ts";
 import { ColourNetwork, frame, iou, LENGTH, SIZE, truth } from "./trackingFakes.ts";
 
-const RULE = { fill: 0.5, enlarge: 3, lost: 0.5 };
+const RULE = { fill: 0.5, enlarge: 3, lost: 0.5, sure: 0.8 };
 const SOURCE: FrameSource = {
   size: SIZE,
   length: LENGTH,

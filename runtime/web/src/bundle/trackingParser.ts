@@ -17,9 +17,10 @@ export function parseTracking(tracking: JsonValue): Tracking {
   const fill = within(rule.get("fill"), 0.01, 1);
   const enlarge = within(rule.get("enlarge"), 0.01, 256);
   const names = PARTS.map((part) => [part, programs.get(part).text()] as const);
+  const [lost, sure] = [rule.get("lost").share(), rule.get("sure").share()];
   return {
     programs: Object.fromEntries(names) as Record<Part, string>,
-    rule: { fill, enlarge, lost: rule.get("lost").share() },
+    rule: { fill, enlarge, lost, sure },
   };
 }
 

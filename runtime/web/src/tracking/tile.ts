@@ -13,24 +13,45 @@ export const SHARED = 1.5;
  *
  * The longer side of the thing's box in the frame before is the share `fill` of the tile's side,
  * but no frame pixel is more than `enlarge` canvas pixels large. A thing whose presence is below
- * `lost` is not in the tile: the whole frame is looked at, until it is found.
+ * `lost` is not in the tile: until it is found, every other frame is looked at in a larger tile
+ * about where it was seen last, each twice as long as the one before, up to the whole frame, and
+ * then from the first again. Only frames whose things all have a presence of `sure` are remembered.
  */
 export interface FollowRule {
   readonly fill: number;
   readonly enlarge: number;
   readonly lost: number;
+  readonly sure: number;
 }
 
-/** The tile about a box in pixels of a frame; all of it for null. */
-export function followTile(rule: FollowRule, frame: Size, box: Box | null): PlacedTile {
+/**
+ * Which part of a frame is looked at.
+ *
+ * `box` is where things were seen last, null for all of the frame; `searched` are the frames in a
+ * row, the last ones, in which one of them was missing.
+ */
+export function followTile(
+  rule: FollowRule,
+  frame: Size,
+  box: Box | null,
+  searched = 0,
+): PlacedTile {
   let [left, top, right, bottom] = [0, 0, frame.width, frame.height];
   if (box !== null) {
     const [x0, y0, x1, y1] = box;
-    const side = sideAbout(rule, frame, box);
+    const side = searchedSide(sideAbout(rule, frame, box), frame, searched);
     [top, bottom] = span((y0 + y1) / 2, side, frame.height);
     [left, right] = span((x0 + x1) / 2, side, frame.width);
   }
   return placed([left, top, right, bottom]);
+}
+
+function searchedSide(side: number, { height, width }: Size, searched: number): number {
+  if (searched % 2 === 0) return side;
+  const whole = Math.max(height, width);
+  const larger = [Math.min(2 * side, whole)];
+  while (larger.at(-1)! < whole) larger.push(Math.min(2 * larger.at(-1)!, whole));
+  return larger[((searched - 1) / 2) % larger.length]!;
 }
 
 /**

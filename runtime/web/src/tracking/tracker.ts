@@ -69,6 +69,8 @@ const CANVAS: Size = { height: TILE_SIDE, width: TILE_SIDE };
 export class Tracker<F> {
   readonly memory: Memory;
   private last: readonly Tracked[] = [];
+  private places: readonly (Box | null)[] = [];
+  private searched = 0;
   private seen: Encoded<F> | null = null;
 
   constructor(
@@ -89,8 +91,9 @@ export class Tracker<F> {
     frame: Pixels,
     masks: readonly Uint8Array[],
   ): Promise<readonly Tracked[]> {
-    const boxes = masks.map((mask) => bounds(mask, frame.width, 0));
-    const known = boxes.filter((box) => box !== null);
+    this.places = masks.map((mask) => bounds(mask, frame.width, 0));
+    this.searched = 0;
+    const known = this.places.filter((box) => box !== null);
     const size = sizeOf(frame);
     const view = followTile(this.rule, size, known.length > 0 ? united(known) : null);
     const { features, key } = await this.look(frame, view);
@@ -98,7 +101,7 @@ export class Tracker<F> {
     this.memory.forgetWay();
     this.memory.touch(number, key, await this.values(features, cells));
     this.last = cells.map((probability, k) => {
-      const present = boxes[k] !== null;
+      const present = this.places[k] !== null;
       return { probability, presence: present ? 1 : 0, present, view, frame: size };
     });
     return this.last;
@@ -107,23 +110,27 @@ export class Tracker<F> {
   /** The things in the next frame. */
   async step(number: number, frame: Pixels): Promise<readonly Tracked[]> {
     const { last } = this;
-    const boxes = last.map(trackedBox);
-    const known = boxes.filter((box) => box !== null);
+    const known = this.places.filter((box) => box !== null);
     const size = sizeOf(frame);
-    const view = followTile(this.rule, size, known.length === boxes.length ? united(known) : null);
+    const about = known.length === last.length ? united(known) : null;
+    const view = followTile(this.rule, size, about, this.searched);
     const { features, key } = await this.look(frame, view);
     const reads = this.memory.read(key);
     const answers = [];
     for (const [k, thing] of last.entries()) {
-      answers.push(await this.network.decode(features, reads[k]!, prior(thing, boxes[k]!, view)));
+      const prior = carried(planeOf(shown(thing)), thing.view, view);
+      answers.push(await this.network.decode(features, reads[k]!, prior));
     }
     const masks = aggregated(answers.map(({ mask }) => mask));
     this.last = answers.map(({ presence }, k) => {
-      const present = presence >= this.rule.lost;
+      const present = presence >= this.rule.lost && masks[k]!.some((value) => value > 0.5);
       return { probability: masks[k]!, presence, present, view, frame: size };
     });
-    // Of a frame in which nothing was found there is nothing to remember.
-    if (this.last.some(({ present }) => present)) {
+    const found = this.last.filter(({ present }) => present);
+    this.searched = found.length === last.length ? 0 : this.searched + 1;
+    this.places = this.last.map((thing, k) => trackedBox(thing) ?? this.places[k]!);
+    // What may be something else would be taken for the thing from then on.
+    if (found.length > 0 && found.every(({ presence }) => presence >= this.rule.sure)) {
       this.memory.remember(number, key, await this.values(features, this.last.map(shown)));
     }
     return this.last;
@@ -189,10 +196,6 @@ export class Tracker<F> {
 
 function sizeOf({ height, width }: Size): Size {
   return { height, width };
-}
-
-function prior({ probability, view }: Tracked, box: Box | null, now: PlacedTile): Float32Array {
-  return box === null ? new Float32Array(PLANE_CELLS) : carried(planeOf(probability), view, now);
 }
 
 /** The share of each cell of a tile that a mask of the frame covers. */
