@@ -24,6 +24,7 @@ from tracenet.data.corrections import (
     carried,
     covered,
     first_tap,
+    mistaken,
     perturbed,
 )
 from tracenet.model import CheckpointError, TraceNet, load_checkpoint, with_guided_look
@@ -103,6 +104,20 @@ def test_masks_to_begin_with(x: float, y: float, radius: float, seed: int) -> No
     assert len(rows) or len(columns)
     tap_x, tap_y = first_tap(truth, random)
     assert truth[tap_y, tap_x]
+
+
+@given(
+    x=st.floats(60, 200), y=st.floats(60, 200), radius=st.floats(8, 50), seed=st.integers(0, 999)
+)
+@settings(max_examples=60, deadline=None)
+def test_a_part_too_many_or_too_few(x: float, y: float, radius: float, seed: int) -> None:
+    truth, random = disc(x, y, radius), np.random.default_rng(seed)
+    others = disc(128, 128, 60) & ~truth
+    mask = mistaken(truth, others, random)
+    more, fewer = np.count_nonzero(mask & ~truth), np.count_nonzero(truth & ~mask)
+    assert mask.any()
+    assert (more > 0) != (fewer > 0)
+    assert fewer < 0.75 * np.count_nonzero(truth)
 
 
 def test_coverage_is_a_mean() -> None:

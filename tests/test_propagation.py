@@ -34,7 +34,7 @@ from tracenet.model import (
 from tracenet.model.config import TraceNetConfig
 from tracenet.options import DEFAULT_NETWORK
 from tracenet.training.loop import train
-from tracenet.training.losses.video import bootstrapped_bce
+from tracenet.training.losses.video import bootstrapped_bce, presence_loss
 from tracenet.training.optimization import Optimization, freeze_all_but
 from tracenet.training.tasks import video
 from tracenet.training.tasks.fusion import FusionTask
@@ -195,6 +195,30 @@ def test_the_worst_cells_count(seed: int, share: float) -> None:
         assert float(said[k]) == pytest.approx(np.mean(sorted(losses)[-count:]), abs=1e-5)
 
 
+@given(seed=st.integers(0, 99), gone=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_presence_is_told_of_every_cell(seed: int, gone: bool) -> None:
+    random = np.random.default_rng(seed)
+    logits = torch.from_numpy(random.normal(size=(1, 3, 4)))
+    truth = random.random((1, 12, 16)) < (0 if gone else 0.1)
+    known = random.random((1, 12, 16)) < 0.97
+    said = presence_loss(logits, torch.from_numpy(truth.astype(float)), torch.from_numpy(known))
+    shares = {
+        (i, j): truth[0, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].mean()
+        for i in range(3)
+        for j in range(4)
+    }
+    there, beside = [], []
+    for (i, j), share in shares.items():
+        logit = float(logits[0, i, j])
+        if share > 0 and share >= max(shares.values()) / 2:
+            there.append(np.log1p(np.exp(-logit)))
+        elif share == 0 and known[0, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].all():
+            beside.append(np.log1p(np.exp(logit)))
+    wanted = (sum(there) / max(1, len(there)) + sum(beside) / max(1, len(beside))) / 2
+    assert float(said) == pytest.approx(wanted, abs=1e-5)
+
+
 def test_every_part_learns_and_nothing_else(tmp_path: Path) -> None:
     start = network()
     freeze_all_but(start, start.propagation)
@@ -220,7 +244,7 @@ def test_learning_to_follow(tmp_path: Path) -> None:
     task = task_of(tmp_path / "clips")
     batch = task.dataset(0, 0, 1)[0]
     first = task.loss(start.train(), batch)
-    learn(start, task, tmp_path / "run", 25)
+    learn(start, task, tmp_path / "run", 40)
     last = task.loss(start.train(), batch)
     assert float(last["total"].detach()) < 0.8 * float(first["total"].detach())
     assert float(last["iou"]) > float(first["iou"]) + 0.1

@@ -122,7 +122,7 @@ def test_a_tile_of_a_clip_shows_what_is_there(
         around = wanted[
             max(0, int(at[1] - 1)) : int(at[1] + 2), max(0, int(at[0] - 1)) : int(at[0] + 2)
         ]
-        assert labels[row, column] in ([0] if beyond else around)
+        assert labels[row, column] in ([UNKNOWN] if beyond else around)
         if beyond:
             assert tuple(rgb[row, column]) == PAD
 
@@ -188,8 +188,18 @@ def test_a_tile_that_is_all_thing_is_grey_without_it(tmp_path: Path) -> None:
     (clip,) = open_clips(write_clips(tmp_path, ["a"]))
     plain = ClipScene(clip, (0, 1), 1, False, (1.0, 1.0, 1.0), PAD)
     rgb, labels = Removed(plain, {1}, 0.02, (0.1, 0.1)).show(1, SquareTile(25, 25, 10), 64)
-    assert not labels.any()
+    assert not (labels == THING).any()
     assert (rgb == rgb[0, 0]).all()
+
+
+def test_nothing_is_known_beyond_a_photo_that_moves() -> None:
+    """What lies there is padding."""
+    batch = VideoDataset(PHOTOS, [], VideoInputs(frames_per_step=24, lost=1, steps=1), PAD, 3)[0]
+    image, known = batch.image.permute(0, 2, 3, 1), batch.known
+    assert 0.01 < float((~known).float().mean()) < 0.6
+    beyond = image[~known].float()
+    beside = (beyond - torch.tensor(PAD)).abs().amax(1)
+    assert float((beside < 60).float().mean()) > 0.8  # but for what is ignored, and for filming
 
 
 @given(

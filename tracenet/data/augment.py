@@ -23,7 +23,8 @@ class Crop:
     Attributes:
         photo: uint8 S x S x 3, RGB.
         masks: bool K x S x S, one per thing, each of at least ``KEPT_AREA`` pixels.
-        ignore: bool S x S, pixels that count neither as thing nor as background.
+        ignore: bool S x S, pixels that count neither as thing nor as background, among them those
+            beside the photo.
         complete: every thing of interest has a mask, so the rest is known to be background.
         tapped: bool K, the things that taps are drawn on.
     """
@@ -76,7 +77,8 @@ def random_crop(
     stacked = np.zeros((len(example.masks), size, size), np.bool_)
     for out, mask in zip(stacked, example.masks, strict=True):
         out[view.place] = resized(mask)
-    ignore = np.zeros((size, size), np.bool_)
+    # What lies beside the photo too: a thing at its border ends there for no reason that is seen.
+    ignore = np.ones((size, size), np.bool_)
     ignore[view.place] = resized(example.ignore)
     if random.random() < 0.5:
         canvas, stacked, ignore = canvas[:, ::-1], stacked[:, :, ::-1], ignore[:, ::-1]

@@ -70,7 +70,7 @@ class ClipScene:
         shown[:] = self.pad_value
         seen = photo.resize((columns, rows), Image.Resampling.BILINEAR, box=box)
         shown[:rows, :columns] = np.asarray(self._coloured(seen))
-        drawn = np.zeros((side, side), np.uint8)
+        drawn = np.full((side, side), UNKNOWN, np.uint8)
         drawn[:rows, :columns] = np.asarray(
             labels.resize((columns, rows), Image.Resampling.NEAREST, box=box)
         )

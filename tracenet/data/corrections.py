@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_erosion, distance_transform_edt, label
 from scipy.special import expit
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -230,6 +230,28 @@ def perturbed(truth: _Mask, random: np.random.Generator) -> _FloatArray:
     softness = random.uniform(0.3, 1.0)
     probability: _FloatArray = expit(moved / softness).astype(np.float32)
     return probability
+
+
+def mistaken(truth: _Mask, others: _Mask, random: np.random.Generator) -> _Mask:
+    """The thing with a part too many, another thing or what lies beside it, or with one too few.
+
+    Args:
+        truth: the thing, of a pixel at least.
+        others: other things.
+        random: of everything random.
+    """
+    parts, count = label(others)
+    if count and random.random() < 0.3:
+        both: _Mask = truth | (parts == 1 + random.integers(count))
+        return both
+    rows, columns = np.nonzero(truth & ~binary_erosion(truth))
+    place = random.integers(len(rows))
+    y, x = np.ogrid[: truth.shape[0], : truth.shape[1]]
+    radius = random.uniform(0.2, 0.5) * np.sqrt(np.count_nonzero(truth))
+    disc = (y - rows[place]) ** 2 + (x - columns[place]) ** 2 <= radius**2
+    more: _Mask = truth | disc
+    fewer: _Mask = truth & ~disc
+    return fewer if random.random() < 0.5 and fewer.any() else more
 
 
 def carried(probability: _FloatArray, truth: _Mask, random: np.random.Generator) -> _FloatArray:

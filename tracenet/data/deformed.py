@@ -154,14 +154,14 @@ class DeformedScene:
             )
 
         rgb = seen(self.picture, Image.Resampling.BILINEAR, self.pad_value)
-        labels = np.array(seen(self.labels, Image.Resampling.NEAREST, 0))
+        labels = np.array(seen(self.labels, Image.Resampling.NEAREST, UNKNOWN))
         for mover in self.movers:
             mover.paint(frame, tile, rgb, labels)
         shown = np.array(rgb)
         for axis, start in enumerate((tile.y, tile.x)):
             end = max(0, round((FRAME_SIDE - start) * side / tile.side))
             beyond = (slice(None),) * axis + (slice(end, None),)
-            shown[beyond], labels[beyond] = self.pad_value, 0
+            shown[beyond], labels[beyond] = self.pad_value, UNKNOWN
         return shown, labels
 
 

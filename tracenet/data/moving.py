@@ -45,7 +45,10 @@ class MovingScene(Protocol):
         ...
 
     def show(self, frame: int, tile: SquareTile, side: int) -> tuple[Rgb, Labels]:
-        """A tile of a frame on a canvas of ``side`` pixels: RGB, and the labels of its pixels."""
+        """A tile of a frame on a canvas of ``side`` pixels: RGB, and the labels of its pixels.
+
+        Nobody knows what lies beyond a frame.
+        """
         ...
 
 
@@ -119,7 +122,9 @@ class Removed(_Changed):
         distance = distance_transform_edt(labels != THING)
         wide = distance <= self.rim * side
         if wide.all():
-            return np.full_like(rgb, rgb.mean((0, 1)).astype(np.uint8)), np.zeros_like(labels)
+            return np.full_like(rgb, rgb.mean((0, 1)).astype(np.uint8)), np.where(
+                labels == THING, np.uint8(BACKGROUND), labels
+            )
         # The nearest pixel that stays, so that where the shifted tile shows the thing, too, there
         # is none of it.
         rows, columns = distance_transform_edt(wide, return_distances=False, return_indices=True)

@@ -18,7 +18,7 @@ from tracenet.data.canvases import CanvasSource
 from tracenet.data.clip_scene import draw_clip_scene
 from tracenet.data.clips import Clip
 from tracenet.data.copy_paste import CopyPaste
-from tracenet.data.corrections import covered, perturbed
+from tracenet.data.corrections import covered, mistaken, perturbed
 from tracenet.data.deformed import PICTURE_SIDE, Motion, deformed_scene
 from tracenet.data.moving import (
     OTHER,
@@ -60,7 +60,8 @@ class VideoInputs:
         enlargement: canvas pixels per frame pixel, at most.
         lost: share of the frames at which the whole frame is looked at, with no mask before.
         forgotten: share of the others that have no mask before.
-        perturbed: share of the clips whose first mask is not right.
+        perturbed: share of the clips whose first mask has a wrong border.
+        mistaken: share of the others whose first mask has a part too many, or one too few.
         interrupted: share of the clips of which some frames are cut to another.
         removed: share of the others of which some frames have the thing taken out.
         motion: of photos.
@@ -79,8 +80,9 @@ class VideoInputs:
     lost: float = 0.08
     forgotten: float = 0.05
     perturbed: float = 0.15
+    mistaken: float = 0.0
     interrupted: float = 0.08
-    removed: float = 0.15
+    removed: float = 0.35
     motion: Motion = Motion()  # noqa: RUF009 - frozen
     copy_paste: CopyPaste = CopyPaste()  # noqa: RUF009 - frozen
 
@@ -210,7 +212,7 @@ class VideoDataset(Dataset[VideoBatch]):
         if scene is None:
             return None
         start = int(random.integers(1, frames))
-        cut = frozenset(range(start, min(frames, start + 1 + int(random.integers(2)))))
+        cut = frozenset(range(start, min(frames, start + 1 + int(random.integers(3)))))
         if random.random() < self.inputs.interrupted:
             other = self._bare_scene(2, 1, random)
             return None if other is None else Interrupted(scene, cut, other)
@@ -264,8 +266,12 @@ def follow(
             truth = drawn == THING
             if truth.sum() < SEEN_AREA:
                 return None
-            shown = random.random() < inputs.perturbed
-            first = perturbed(truth, random) if shown else covered(truth)
+            if random.random() < inputs.perturbed:
+                first = perturbed(truth, random)
+            elif random.random() < inputs.mistaken:
+                first = covered(mistaken(truth, drawn == OTHER, random))
+            else:
+                first = covered(truth)
     return _Example(
         np.stack(images), np.stack(labels), first, np.array(tiles, np.float32), carried
     )  # fmt: skip

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tracenet.data.video import VideoBatch, VideoDataset
+from tracenet.data import PhotoDataset
+from tracenet.data.clips import Clip
+from tracenet.data.video import VideoBatch, VideoDataset, VideoInputs
 from tracenet.model import TraceNet
 from tracenet.model.fusion import fused
 from tracenet.model.memory_read import read_memory
@@ -25,6 +28,9 @@ SURE = 1e-4
 RIGHT = 0.9
 """IoU from which on an old mask was right, so that the correction should leave it alone."""
 
+PERTURBED, MISTAKEN = 0.25, 0.7
+"""As of :class:`~tracenet.data.video.VideoInputs`."""
+
 SCORED_STEPS = 8
 
 
@@ -33,8 +39,20 @@ class FusionTask(ClipTask):
 
     A clip's first frame was touched, and what it has is carried to the last: the old masks. The
     last is then corrected, which gives it the true mask, and that is carried back: the new ones.
-    Every frame between is fused.
+    Every frame between is fused. Of most clips the first mask is not right, for that is why users
+    correct.
     """
+
+    def __init__(
+        self,
+        photos: PhotoDataset,
+        clips: Sequence[Clip],
+        inputs: VideoInputs,
+        pad_value: tuple[int, int, int],
+        held_back: Sequence[Clip] = (),
+    ) -> None:
+        inputs = replace(inputs, perturbed=PERTURBED, mistaken=MISTAKEN)
+        super().__init__(photos, clips, inputs, pad_value, held_back)
 
     def loss(self, network: TraceNet, batch: VideoBatch) -> dict[str, Tensor]:
         """Bootstrapped cross-entropy and dice of the fused masks, means over frames and clips.
@@ -88,7 +106,7 @@ class FusionTask(ClipTask):
         Without such clips, on photos that move.
         """
         share = 1.0 if self._held_back else 0.0
-        inputs = replace(self._inputs, clip_share=share, lengths=(5,), perturbed=0.5, steps=1)
+        inputs = replace(self._inputs, clip_share=share, lengths=(5,), steps=1)
         batches = VideoDataset(self._photos, self._held_back, inputs, self._pad_value, seed=0)
         with torch.no_grad():
             scores = [self.loss(network, batches[step]) for step in range(SCORED_STEPS)]
@@ -110,7 +128,9 @@ def pairs(network: TraceNet, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor,
         forth, _ = propagated(network, frames, batch)
         before = [logits.float().sigmoid() for logits in forth]
         truth = torch.split(F.avg_pool2d(batch.truth.float()[:, None], MASK_STRIDE), count)
-        back, _ = propagated(network, frames[::-1], _reversed(batch, plane(truth[-1])[:, 0]))
+        others = F.avg_pool2d(batch.others[:count].float()[:, None], PLANE_STRIDE)
+        first = frames[0], torch.cat([batch.first[:, None], others], 1)
+        back, _ = propagated(network, frames[::-1], _reversed(batch, plane(truth[-1])[:, 0]), first)
         after = [logits.float().sigmoid() for logits in back[::-1]]
         added = (truth[-1] - before[-1]).clamp(min=0)
         removed = (before[-1] - truth[-1]).clamp(min=0)

@@ -18,12 +18,12 @@ from tracenet.model import TraceNet
 from tracenet.model.memory_read import read_memory
 from tracenet.model.propagation import FrameFeatures
 from tracenet.training.losses.masks import dice_loss, mask_iou
-from tracenet.training.losses.video import bootstrapped_bce
+from tracenet.training.losses.video import bootstrapped_bce, presence_loss
 from tracenet.training.tasks.clips import ClipTask
 from tracenet_runtime.tracking.contract import MASK_STRIDE, PLANE_STRIDE
 from tracenet_runtime.tracking.groups import GroupTracker
 
-PRESENCE_WEIGHT = 0.3
+PRESENCE_WEIGHT = 0.5
 
 SCORED_FRAMES = 16
 """Of each clip, the first; all clips that are held back take under a minute."""
@@ -73,19 +73,32 @@ def encoded(network: TraceNet, batch: VideoBatch) -> list[FrameFeatures]:
 
 
 def propagated(
-    network: TraceNet, frames: Sequence[FrameFeatures], batch: VideoBatch
+    network: TraceNet,
+    frames: Sequence[FrameFeatures],
+    batch: VideoBatch,
+    touched: tuple[FrameFeatures, Tensor] | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The first frame's masks carried through a batch of clips.
 
+    Args:
+        network: with propagation.
+        frames: of :func:`encoded`.
+        batch: the clips.
+        touched: another frame that the memory has from the beginning, and its mask and the sum of
+            the others, N x 2 x h x w.
+
     Returns:
-        Of each frame but the first: logits, N x 1 x 2 h x 2 w, and the largest logit of presence,
-        N.
+        Of each frame but the first: logits, N x 1 x 2 h x 2 w, and those of presence, N x 1 x h / 4
+        x w / 4.
     """
     propagation = network.propagation
     assert propagation is not None
     others = F.avg_pool2d(batch.others.float()[:, None], PLANE_STRIDE)
     keys: list[Tensor] = []
     values: list[Tensor] = []
+    if touched is not None:
+        keys.append(touched[0].key.flatten(2))
+        values.append(propagation.value(*touched).float().flatten(2))
     answers: list[Tensor] = []
     presences: list[Tensor] = []
     mask = batch.first[:, None]
@@ -96,7 +109,7 @@ def propagated(
             read = read_memory(frame.key, torch.cat(keys, 2), torch.cat(values, 2))
             logits, presence = propagation.decoder(frame, read, prior)
             answers.append(logits)
-            presences.append(presence.float().amax((1, 2, 3)))
+            presences.append(presence.float())
             mask = plane(logits.float().sigmoid())
         if time < len(frames) - 1:
             keys.append(frame.key.flatten(2))
@@ -131,7 +144,9 @@ def carried(mask: Tensor, before: Tensor, now: Tensor) -> Tensor:
 
 
 def _losses(logits: Tensor, presence: Tensor, batch: VideoBatch) -> dict[str, Tensor]:
-    """Of frames 1 to T - 1: logits (T - 1) N x 1 x 2 h x 2 w, presence (T - 1) N."""
+    """Of frames 1 to T - 1: logits (T - 1) N x 1 x 2 h x 2 w, presence (T - 1) N x 1 x h / 4 x
+    w / 4.
+    """
     first = len(batch.first)
 
     def coarser(mask: Tensor) -> Tensor:
@@ -143,10 +158,14 @@ def _losses(logits: Tensor, presence: Tensor, batch: VideoBatch) -> dict[str, Te
     seen = there.sum().clamp(min=1)
     entropy = bootstrapped_bce(fine, target, known, float(batch.hard)).mean()
     dice = (dice_loss(fine, target.float(), known) * there).sum() / seen
-    present = F.binary_cross_entropy_with_logits(presence, there.float())
+    largest = presence.amax((1, 2, 3))
+    present = F.binary_cross_entropy_with_logits(largest, there.float())
+    present = present + presence_loss(
+        presence.squeeze(1), batch.truth[first:].float(), batch.known[first:]
+    )
     with torch.no_grad():
         iou = (mask_iou(fine, target, known) * there).sum() / seen
-        told = ((presence > 0) == there).float().mean()
+        told = ((largest > 0) == there).float().mean()
     return {
         "total": entropy + dice + PRESENCE_WEIGHT * present,
         "bce": entropy.detach(),
