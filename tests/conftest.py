@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from made_once import made_once
 
 if TYPE_CHECKING:
     from export_fixtures import SmallExport
@@ -31,9 +32,9 @@ def pytest_runtest_setup() -> None:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
     """A bundle of untrained mobilenetv2-fpn with four schedules; not to be changed."""
-    from export_fixtures import export_small
+    from export_fixtures import SmallExport, export_small
 
-    return export_small(tmp_path_factory.mktemp("small"))
+    return SmallExport(made_once(tmp_path_factory, "small", export_small))
 
 
 _FIRST = {"test_training.py": 0, "test_targets.py": 1}
