@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from browser_fixtures import PATIENCE, give_up
-from demo_fixtures import serving
+from demo_fixtures import serving_assets
 from PIL import Image
 from skimage import data
 
-from tracenet_demo.assets import INDEX
+from tracenet_demo.assets import INDEX, Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_demo.server import DemoServer
 
@@ -70,10 +70,16 @@ def built_page() -> Path:
     return PAGE
 
 
+@pytest.fixture(scope="session")
+def built_assets(built_page: Path) -> dict[str, Asset]:
+    """The page with its own bundle: read, and compressed when asked for, once for all tests."""
+    return read_assets(built_page, DEFAULT_BUNDLE)
+
+
 @pytest.fixture(scope="module")
-def server(built_page: Path) -> Iterator[DemoServer]:
+def server(built_assets: dict[str, Asset]) -> Iterator[DemoServer]:
     """The page with its own bundle."""
-    with serving(built_page, DEFAULT_BUNDLE) as running:
+    with serving_assets(dict(built_assets)) as running:
         yield running
 
 
@@ -202,8 +208,8 @@ def _inside_a_pixel(start: float, scale: float, pixel: int, count: int) -> tuple
 Open = Callable[..., Opened]
 
 
-@pytest.fixture
-def open_page(browser: Any, server: DemoServer) -> Iterator[Open]:
+@contextlib.contextmanager
+def opening(browser: Any, server: DemoServer) -> Iterator[Open]:
     """Opens the page in a fresh profile; settings are those of a Playwright context."""
     contexts = []
 
@@ -215,6 +221,13 @@ def open_page(browser: Any, server: DemoServer) -> Iterator[Open]:
     yield open_in_context
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, server: DemoServer) -> Iterator[Open]:
+    """See ``opening``."""
+    with opening(browser, server) as open_in_context:
+        yield open_in_context
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:

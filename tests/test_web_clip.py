@@ -30,6 +30,7 @@ from clip_fixtures import (
 )
 from clip_fixtures import clip as clip
 from page_fixtures import Open, Opened, iou
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import server as server

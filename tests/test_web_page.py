@@ -12,6 +12,7 @@ import pytest
 from browser_fixtures import PATIENCE
 from browser_fixtures import browser as browser
 from page_fixtures import READY_FOR_TAPS, SLOWED, Open, Opened
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos

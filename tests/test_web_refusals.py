@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser_fixtures import browser as browser
-from demo_fixtures import serving
+from demo_fixtures import serving_assets
 from page_fixtures import Open, Opened
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
 from PIL import Image
 
 from tracenet_demo.assets import Asset
-from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
 from tracenet_runtime.bundle.records import MANIFEST_NAME
 
@@ -28,9 +28,9 @@ WEIGHTS = "bundle/programs/weights.bin"
 
 
 @pytest.fixture
-def server(built_page: Path) -> Iterator[DemoServer]:
+def server(built_assets: dict[str, Asset]) -> Iterator[DemoServer]:
     """One for each test, which may change what it serves."""
-    with serving(built_page, DEFAULT_BUNDLE) as running:
+    with serving_assets(dict(built_assets)) as running:
         yield running
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from browser_fixtures import browser as browser
 from page_fixtures import Open, Opened
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import server as server
