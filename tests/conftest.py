@@ -37,13 +37,24 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
     return SmallExport(made_once(tmp_path_factory, "small", export_small))
 
 
-_FIRST = {"test_training.py": 0, "test_targets.py": 1}
+_FIRST = (
+    "test_training.py",
+    "test_targets.py",
+    "test_web_clip.py",
+    "test_web_masks.py",
+    "test_exactness.py",
+    "test_web_refusals.py",
+    "test_web_offline.py",
+    "test_web_clips.py",
+    "test_export_guided.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that fork come first: litert-torch brings JAX, whose threads do not survive a fork.
 
-    Of two processes one begins with them, and the other with a file of long exports: were it among
-    the last, one process would wait for it.
+    Of two processes one begins with them, and the other with a file of long exports. The longest of
+    the others follow: were one among the last, one process would wait for it.
     """
-    items.sort(key=lambda item: _FIRST.get(item.path.name, len(_FIRST)))
+    order = {name: number for number, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
