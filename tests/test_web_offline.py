@@ -16,6 +16,7 @@ from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
+from page_fixtures import tiny_assets as tiny_assets
 
 from tracenet_demo.assets import INDEX, Asset
 from tracenet_demo.server import DemoServer
@@ -26,9 +27,9 @@ NEWER_PAGE = b"""<!doctype html><link rel="icon" href="icons/icon.svg">
 
 
 @pytest.fixture
-def server(built_assets: dict[str, Asset]) -> Iterator[DemoServer]:
+def server(tiny_assets: dict[str, Asset]) -> Iterator[DemoServer]:
     """One for each test, which may change what it serves."""
-    with serving_assets(dict(built_assets)) as running:
+    with serving_assets(dict(tiny_assets)) as running:
         yield running
 
 
