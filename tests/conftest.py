@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from made_once import made_once
 
 if TYPE_CHECKING:
     from export_fixtures import SmallExport
@@ -31,18 +32,29 @@ def pytest_runtest_setup() -> None:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
     """A bundle of untrained mobilenetv2-fpn with four schedules; not to be changed."""
-    from export_fixtures import export_small
+    from export_fixtures import SmallExport, export_small
 
-    return export_small(tmp_path_factory.mktemp("small"))
+    return SmallExport(made_once(tmp_path_factory, "small", export_small))
 
 
-_FIRST = {"test_training.py": 0, "test_targets.py": 1}
+_FIRST = (
+    "test_training.py",
+    "test_targets.py",
+    "test_web_clip.py",
+    "test_web_masks.py",
+    "test_exactness.py",
+    "test_web_refusals.py",
+    "test_web_offline.py",
+    "test_web_clips.py",
+    "test_export_guided.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that fork come first: litert-torch brings JAX, whose threads do not survive a fork.
 
-    Of two processes one begins with them, and the other with a file of long exports: were it among
-    the last, one process would wait for it.
+    Of two processes one begins with them, and the other with a file of long exports. The longest of
+    the others follow: were one among the last, one process would wait for it.
     """
-    items.sort(key=lambda item: _FIRST.get(item.path.name, len(_FIRST)))
+    order = {name: number for number, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
-from tracenet_demo.assets import read_assets
+from tracenet_demo.assets import Asset, read_assets
 from tracenet_demo.server import DemoServer
 
 POLICY = """<meta http-equiv="Content-Security-Policy" content="default-src 'self'" />"""
@@ -35,7 +35,14 @@ def write_page(folder: Path) -> Path:
 @contextlib.contextmanager
 def serving(page: Path, bundle: Path) -> Iterator[DemoServer]:
     """The server on a free port of this machine."""
-    with DemoServer(read_assets(page, bundle), "127.0.0.1", 0) as server:
+    with serving_assets(read_assets(page, bundle)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving_assets(assets: dict[str, Asset]) -> Iterator[DemoServer]:
+    """The server of files that were read before."""
+    with DemoServer(assets, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

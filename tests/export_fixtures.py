@@ -7,18 +7,20 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tracenet.model import save_checkpoint, untrained_network
+from tracenet.model import TraceNet, save_checkpoint, untrained_network
 from tracenet.model.guided import GuidedLook
 from tracenet_export import check, cli, schedule
 from tracenet_export import exporting as exporting_module
 from tracenet_export.assemble import Assembly, assemble
 from tracenet_export.draft import Draft, Source
+from tracenet_export.exporting import open_source
 from tracenet_export.plan import partition
 from tracenet_export.schedule import SchedulePlan
 from tracenet_runtime.strategies.rules import SingleRule
@@ -34,20 +36,51 @@ WARM_CANVAS = (256, 256)
 LICENCE = "CC BY 4.0\nby nobody in particular"
 
 
-@dataclass(frozen=True, eq=False)
 class SmallExport:
-    """A bundle, what it was made from, and what the exporter said."""
+    """A bundle, what it was made from, and what the exporter said.
 
-    folder: Path
-    checkpoint: Path
-    report: dict[str, Any]
-    draft: Draft
-    plans: dict[str, SchedulePlan]
+    Args:
+        made: the folder that ``export_small`` filled.
+    """
 
-    @property
+    def __init__(self, made: Path) -> None:
+        self.folder, self.checkpoint = made / "bundle", made / "network.safetensors"
+        self.report: dict[str, Any] = json.loads((made / "report.json").read_text())
+
+    @cached_property
     def source(self) -> Source:
         """The network."""
-        return self.draft.source
+        return open_source(checkpoint=self.checkpoint)
+
+    @cached_property
+    def plans(self) -> dict[str, SchedulePlan]:
+        """By the schedules' names."""
+        return {plan.name: plan for plan in self._planned[0]}
+
+    @property
+    def draft(self) -> Draft:
+        """What was exported."""
+        return self._planned[1]
+
+    @cached_property
+    def _planned(self) -> tuple[list[SchedulePlan], Draft]:
+        """Planned again, which takes less than to convert, and cannot be kept in a file."""
+        planned: list[SchedulePlan] = []
+        made: list[Draft] = []
+
+        def assembling(plans: Sequence[SchedulePlan], look: GuidedLook | None) -> Assembly:
+            planned.extend(plans)
+            return assemble(plans, look)
+
+        def exporting(draft: Draft, *others: Any, **options: Any) -> dict[str, Any]:
+            made.append(replace(draft, source=self.source))
+            return {}
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exporting_module, "assemble", assembling)
+            patch.setattr(exporting_module, "export_bundle", exporting)
+            run_small(self.checkpoint, self.folder)
+        return planned, made[0]
 
     def drafted(self, *names: str) -> Draft:
         """A draft of some of the plans, by default of all, made again."""
@@ -87,7 +120,16 @@ def few_frames() -> Iterator[None]:
         yield
 
 
-def export_small(folder: Path) -> SmallExport:
+def without_clips(network: TraceNet) -> TraceNet:
+    """The same weights without propagation, whose programs take as long to export as a schedule."""
+    config = replace(network.config, track_channels=(), fusion_channels=0)
+    still = TraceNet(config)
+    weights = network.state_dict()
+    still.load_state_dict({name: weights[name] for name in still.state_dict()})
+    return still.eval()
+
+
+def export_small(folder: Path) -> None:
     """Export through the command line, in place of a bundle of another time."""
     checkpoint = folder / "network.safetensors"
     save_checkpoint(untrained_network("mobilenetv2-fpn"), checkpoint, licence=LICENCE)
@@ -97,35 +139,25 @@ def export_small(folder: Path) -> SmallExport:
         '{"schema_version": 0, "files": {"of_another_time.bin": {}}}'
     )
     (out / "of_another_time.bin").write_bytes(b"old")
+    (folder / "report.json").write_text(run_small(checkpoint, out))
+
+
+def run_small(checkpoint: Path, out: Path) -> str:
+    """The command line, and what it says."""
     arguments = [
         "--checkpoint", str(checkpoint), "--canvas", f"{CANVAS[0]}x{CANVAS[1]}",
         "--schedule", "all", f"P3@{OPEN_CANVAS[0]}x{OPEN_CANVAS[1]}", f"warm@{WARM_CANVAS[0]}",
         "full", "--threads", "1", "--out", str(out), "--json",
     ]  # fmt: skip
-    planned, made = [], []
-    export_bundle = exporting_module.export_bundle
-
-    def assembling(plans: Sequence[SchedulePlan], look: GuidedLook | None) -> Assembly:
-        planned.extend(plans)
-        return assemble(plans, look)
-
-    def exporting(draft: Draft, *others: Any, **options: Any) -> dict[str, Any]:
-        made.append(draft)
-        return export_bundle(draft, *others, **options)
-
     stdout = io.StringIO()
     with (
         few_programs(),
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(stdout),
     ):
-        patch.setattr(exporting_module, "assemble", assembling)
-        patch.setattr(exporting_module, "export_bundle", exporting)
         patch.setattr(check, "REPLAYED_TAPS", 28)
         assert cli.main(arguments) == 0
-    (draft,) = made
-    plans = {plan.name: plan for plan in planned}
-    return SmallExport(out, checkpoint, json.loads(stdout.getvalue()), draft, plans)
+    return stdout.getvalue()
 
 
 def calls_of(schedule: dict[str, Any], when: str | None = None) -> list[dict[str, Any]]:

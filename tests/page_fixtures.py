@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from browser_fixtures import PATIENCE, give_up
-from demo_fixtures import serving
+from demo_fixtures import serving_assets
 from PIL import Image
+from runtime_fixtures import write_tiny_bundle
 from skimage import data
 
-from tracenet_demo.assets import INDEX
+from tracenet_demo.assets import INDEX, Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_demo.server import DemoServer
 
@@ -32,6 +34,9 @@ SLOWED = 4
 """How many times slower than this machine a phone's CPU is taken to be."""
 
 READY_FOR_TAPS = "Tap a thing in the photo."
+
+# Modules that import a fixture each make it anew.
+_read_once = functools.cache(read_assets)
 
 # One bit per pixel, as numpy packs them.
 _LAST_MASK = """() => {
@@ -70,10 +75,26 @@ def built_page() -> Path:
     return PAGE
 
 
+@pytest.fixture(scope="session")
+def built_assets(built_page: Path) -> dict[str, Asset]:
+    """The page with its own bundle: read, and compressed when asked for, once for all tests."""
+    return _read_once(built_page, DEFAULT_BUNDLE)
+
+
+@pytest.fixture(scope="session")
+def tiny_assets(
+    built_assets: dict[str, Asset], built_page: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Asset]:
+    """The page with a tiny bundle, which loads in a third of the time; its masks are of nothing."""
+    bundle = write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle", guided=True)
+    page = {name: it for name, it in built_assets.items() if not name.startswith("bundle/")}
+    return read_assets(built_page, bundle) | page
+
+
 @pytest.fixture(scope="module")
-def server(built_page: Path) -> Iterator[DemoServer]:
+def server(built_assets: dict[str, Asset]) -> Iterator[DemoServer]:
     """The page with its own bundle."""
-    with serving(built_page, DEFAULT_BUNDLE) as running:
+    with serving_assets(dict(built_assets)) as running:
         yield running
 
 
@@ -202,8 +223,8 @@ def _inside_a_pixel(start: float, scale: float, pixel: int, count: int) -> tuple
 Open = Callable[..., Opened]
 
 
-@pytest.fixture
-def open_page(browser: Any, server: DemoServer) -> Iterator[Open]:
+@contextlib.contextmanager
+def opening(browser: Any, server: DemoServer) -> Iterator[Open]:
     """Opens the page in a fresh profile; settings are those of a Playwright context."""
     contexts = []
 
@@ -215,6 +236,13 @@ def open_page(browser: Any, server: DemoServer) -> Iterator[Open]:
     yield open_in_context
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, server: DemoServer) -> Iterator[Open]:
+    """See ``opening``."""
+    with opening(browser, server) as open_in_context:
+        yield open_in_context
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,6 +1,8 @@
 """The command that times taps in a browser beside native ones."""
 
 import base64
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +41,20 @@ _NOTED = """() => {
 }"""
 
 
-@pytest.mark.usefixtures("built_page")
-def test_taps_in_the_browser_beside_native_ones(
-    photos: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def said(built_page: Path, photos: dict[str, Path]) -> str:
+    """What the command says of the page's own bundle."""
     if cli.CHROMIUM is None:
         give_up("no Chromium is installed: apt-get install chromium")
-    monkeypatch.setattr(turns, "BLOCKS", 2)
-    assert cli.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
-    first, _, tables = capsys.readouterr().out.strip().partition("\n")
+    stdout = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout):
+        patch.setattr(turns, "BLOCKS", 2)
+        assert cli.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
+    return stdout.getvalue().strip()
+
+
+def test_taps_in_the_browser_beside_native_ones(said: str) -> None:
+    first, _, tables = said.partition("\n")
     loaded = float(first.split()[2])
     assert first.startswith("first load: ")
     assert 4 < loaded <= 9.5
@@ -85,17 +92,10 @@ def test_corrections_in_the_browser_beside_native_ones(
     assert list(corrected) == list(undone) == [turns.IN_BROWSER, turns.OPEN]
 
 
-@pytest.mark.usefixtures("built_page")
-def test_frames_in_the_browser_beside_native_ones(
-    photos: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if cli.CHROMIUM is None:
-        give_up("no Chromium is installed: apt-get install chromium")
+def test_frames_in_the_browser_beside_native_ones(said: str) -> None:
     if Bundle.open(DEFAULT_BUNDLE).manifest.tracking is None:
         give_up("the page's bundle does not track: make page")
-    monkeypatch.setattr(turns, "BLOCKS", 2)
-    assert cli.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
-    *_, table, note = capsys.readouterr().out.strip().split("\n\n")
+    *_, table, note = said.split("\n\n")
     headings, rows = read(table)
     assert headings == ["", "median frame, ms", "Chromium takes times that"]
     assert list(rows) == [turns.IN_BROWSER, turns.STREAM]

@@ -75,7 +75,7 @@ def test_files_are_listed_with_their_hashes(small: SmallExport) -> None:
         assert (small.folder / name).stat().st_size == record["bytes"]
     # The bundle of another time is gone, and nothing lies beside the new one.
     assert {path.name for path in small.folder.parent.iterdir()} == {
-        "bundle", "network.safetensors", "network.json",
+        "bundle", "network.safetensors", "network.json", "report.json",
     }  # fmt: skip
     assert (small.folder.stat().st_mode & 0o777) == 0o755
 

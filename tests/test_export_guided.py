@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from export_fixtures import calls_of, few_frames, few_programs
+from export_fixtures import calls_of, few_programs, without_clips
 from skimage import data
 
 from tracenet.model import (
@@ -65,13 +65,12 @@ class Exported:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("guided")
     torch.manual_seed(1)
-    network = with_guided_look(load_checkpoint(shipped_checkpoint(NETWORK))).eval()
+    network = without_clips(with_guided_look(load_checkpoint(shipped_checkpoint(NETWORK))))
     save_checkpoint(network, folder / "network.safetensors", licence="none")
     out, stdout = folder / "bundle", io.StringIO()
     arguments = ["--checkpoint", str(folder / "network.safetensors"), "--threads", "1", "--json"]
     with (
         few_programs(),
-        few_frames(),
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(stdout),
     ):

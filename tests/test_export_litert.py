@@ -21,8 +21,9 @@ pytest.importorskip("ai_edge_litert")
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from test_export_tracking import TRACKING, normalised
 
-from tracenet.model import untrained_network
+from tracenet.model import TraceNet, untrained_network
 from tracenet_export.assemble import assemble
 from tracenet_export.errors import ExportError
 from tracenet_export.parity import TorchEngine
@@ -31,6 +32,7 @@ from tracenet_export.requests import parse_schedule
 from tracenet_export.schedule import captured, plan_schedule
 from tracenet_export.targets import Calibration, Converted, litert
 from tracenet_export.targets.quiet import quiet
+from tracenet_export.tracking import tracking_programs
 from tracenet_runtime.graph.program import TensorSpec
 
 CANVAS = (128, 256)
@@ -49,8 +51,15 @@ def all_programs() -> dict[str, Program]:
 
 @pytest.fixture(scope="module")
 def programs(all_programs: dict[str, Program]) -> list[Program]:
-    """Those that convert within seconds, and two that share weights."""
-    return [*(all_programs[name] for name in SMALL), conv_relu(), conv_relu("wider", width=12)]
+    """Those that convert within seconds, of clips as well, and two that share weights."""
+    torch.manual_seed(2)
+    _, of_clips = tracking_programs(normalised(TraceNet(TRACKING)))
+    return [
+        *(all_programs[name] for name in SMALL),
+        *(program for program in of_clips if program.name in ("track_value", "track_fuse")),
+        conv_relu(),
+        conv_relu("wider", width=12),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from export_fixtures import few_frames
+from export_fixtures import few_programs, without_clips
 from skimage import data
 
-from tracenet.model import TraceNet, answer_taps, load_checkpoint, shipped_checkpoint
+from tracenet.model import (
+    TraceNet,
+    answer_taps,
+    load_checkpoint,
+    save_checkpoint,
+    shipped_checkpoint,
+)
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_export.cli import main
 from tracenet_runtime import TapResult, TapSegmenter
@@ -22,11 +28,16 @@ def first(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="module")
-def segmenter(first: int, tmp_path_factory: pytest.TempPathFactory) -> TapSegmenter:
-    folder = tmp_path_factory.mktemp("zoom") / "bundle"
-    with few_frames():
-        assert main(["--schedule", f"zoom@{first}", "--threads", "1", "--out", str(folder)]) == 0
-    return TapSegmenter.load(folder, threads=1)
+def segmenter(
+    first: int, network: TraceNet, tmp_path_factory: pytest.TempPathFactory
+) -> TapSegmenter:
+    folder = tmp_path_factory.mktemp("zoom")
+    checkpoint = folder / "network.safetensors"
+    save_checkpoint(without_clips(network), checkpoint, licence="none")
+    arguments = ["--checkpoint", str(checkpoint), "--schedule", f"zoom@{first}", "--threads", "1"]
+    with few_programs():
+        assert main([*arguments, "--out", str(folder / "bundle")]) == 0
+    return TapSegmenter.load(folder / "bundle", threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browser_fixtures import browser as browser
+from browser_fixtures import give_up
 from clip_fixtures import (
     BALL,
     CLIP,
@@ -29,14 +30,33 @@ from clip_fixtures import (
     write_clip,
 )
 from clip_fixtures import clip as clip
+from demo_fixtures import serving_assets
 from page_fixtures import Open, Opened, iou
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
-from page_fixtures import server as server
+from page_fixtures import tiny_assets as tiny_assets
 from PIL import Image
+
+from tracenet_demo.assets import Asset
+from tracenet_demo.server import DemoServer
 
 READY = "Tap a thing in the frame."
 TRACKED = "Tracked:"
+
+
+@pytest.fixture(scope="module")
+def server(tiny_assets: dict[str, Asset]) -> Iterator[DemoServer]:
+    """No network looks at the clips."""
+    with serving_assets(dict(tiny_assets)) as running:
+        yield running
+
+
+@pytest.fixture
+def default(built_assets: dict[str, Asset]) -> Iterator[DemoServer]:
+    """The page with its own bundle."""
+    with serving_assets(dict(built_assets)) as running:
+        yield running
 
 
 def open_clip(phone: Opened, file: Path) -> None:
@@ -472,12 +492,12 @@ def test_clips_open_without_a_network(open_page: Open, clip: Path) -> None:
 
 
 def test_without_a_network_a_first_clip_is_refused_and_photos_go_on(
-    open_page: Open, clip: Path
+    open_page: Open, default: DemoServer, clip: Path
 ) -> None:
-    phone = open_page()
+    phone = open_page(default)
     phone.load()
     if not phone.page.evaluate("window.tracenet.segmenter.bundle.tracks"):
-        pytest.skip("the page's bundle does not track")
+        give_up("the page's bundle does not track: make page")
     assert phone.page.evaluate("window.tracenet.offline")
     assert "once one has been opened" in phone.page.locator("#offline").text_content()
     phone.shown("sample-coffee").tap()
@@ -528,15 +548,15 @@ def test_everything_fits(
 
 
 def test_the_network_tracks_and_is_fetched_with_the_first_clip(
-    open_page: Open, clip: Path, tmp_path: Path
+    open_page: Open, default: DemoServer, clip: Path, tmp_path: Path
 ) -> None:
     """How good its masks are is measured elsewhere."""
-    phone = open_page()
+    phone = open_page(default)
     fetched: list[str] = []
     phone.context.on("request", lambda request: fetched.append(request.url))
     phone.load()
     if not phone.page.evaluate("window.tracenet.segmenter.bundle.tracks"):
-        pytest.skip("the page's bundle does not track")
+        give_up("the page's bundle does not track: make page")
     assert phone.page.evaluate("window.tracenet.offline")
     assert not any(url.endswith("tracking.bin") for url in fetched)
 

@@ -14,6 +14,7 @@ from browser_fixtures import browser as browser
 from browser_fixtures import give_up
 from demo_fixtures import serving
 from page_fixtures import READY_FOR_TAPS, Open, Opened, Touched, iou
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import server as server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from browser_fixtures import browser as browser
 from demo_fixtures import serving
 from oriented_photos import write_oriented
-from page_fixtures import SLOWED, Open, Opened, iou
+from page_fixtures import Open, Opened, iou, opening
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
@@ -18,6 +20,7 @@ from page_fixtures import server as server
 from PIL import Image
 
 from tracenet_demo.cli import DEFAULT_BUNDLE
+from tracenet_demo.server import DemoServer
 from tracenet_runtime import TapSegmenter, load_photo
 from tracenet_runtime.strategies.step import GUIDED
 from tracenet_runtime.strategies.zoom import ZOOM
@@ -70,7 +73,6 @@ def test_masks_of_every_schedule_are_those_of_the_python_runtime(
 
 def compare_masks(phone: Opened, photos: dict[str, Path], bundle: Path, schedule: str) -> None:
     segmenter = TapSegmenter.load(bundle, threads=1, schedule=schedule)
-    phone.slow_down(SLOWED)
     phone.load(f"?schedule={schedule}")
     found: dict[tuple[str, tuple[int, int]], float] = {}
     inside = 0
@@ -96,6 +98,20 @@ def compare_masks(phone: Opened, photos: dict[str, Path], bundle: Path, schedule
     phone.assert_sound()
 
 
+@pytest.fixture(scope="module")
+def loaded(browser: Any, server: DemoServer) -> Iterator[Opened]:
+    """One page for photos of every kind, one after the other."""
+    with opening(browser, server) as open_in_context:
+        phone = open_in_context()
+        phone.load()
+        yield phone
+
+
+@pytest.fixture(scope="module")
+def of_python() -> TapSegmenter:
+    return TapSegmenter.load(DEFAULT_BUNDLE, threads=1)
+
+
 @pytest.mark.parametrize(
     ("suffix", "exif", "xmp"),
     [
@@ -113,7 +129,8 @@ def compare_masks(phone: Opened, photos: dict[str, Path], bundle: Path, schedule
     ],
 )
 def test_a_photo_is_turned_as_exif_says_and_not_as_xmp_does(
-    open_page: Open,
+    loaded: Opened,
+    of_python: TapSegmenter,
     photos: dict[str, Path],
     tmp_path: Path,
     suffix: str,
@@ -124,16 +141,13 @@ def test_a_photo_is_turned_as_exif_says_and_not_as_xmp_does(
         file = write_oriented(tmp_path / f"turned.{suffix}", upright, exif, xmp)
         assert load_photo(file).shape[:2] == (upright.height, upright.width)
     photo = load_photo(file)
-    segmenter = TapSegmenter.load(DEFAULT_BUNDLE, threads=1)
-    phone = open_page()
-    phone.load()
-    phone.open_photo(file)
-    session = segmenter.open(photo)
+    loaded.open_photo(file)
+    session = of_python.open(photo)
     for tap in ((300, 200), (420, 290)):
-        point = phone.point_at(photo.shape[:2], tap)
-        phone.tap(point)
+        point = loaded.point_at(photo.shape[:2], tap)
+        loaded.tap(point)
         expected = session.tap(point.pixel)
         assert expected.area > 500
         # Decoders of JPEG may differ by a shade.
-        assert iou(phone.mask(), expected.mask) >= 0.99
-    phone.assert_sound()
+        assert iou(loaded.mask(), expected.mask) >= 0.99
+    loaded.assert_sound()

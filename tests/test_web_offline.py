@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 from browser_fixtures import browser as browser
-from demo_fixtures import serving
+from demo_fixtures import serving_assets
 from page_fixtures import Open
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
+from page_fixtures import tiny_assets as tiny_assets
 
 from tracenet_demo.assets import INDEX, Asset
-from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
 from tracenet_runtime.bundle.records import MANIFEST_NAME
 
@@ -26,9 +27,9 @@ NEWER_PAGE = b"""<!doctype html><link rel="icon" href="icons/icon.svg">
 
 
 @pytest.fixture
-def server(built_page: Path) -> Iterator[DemoServer]:
+def server(tiny_assets: dict[str, Asset]) -> Iterator[DemoServer]:
     """One for each test, which may change what it serves."""
-    with serving(built_page, DEFAULT_BUNDLE) as running:
+    with serving_assets(dict(tiny_assets)) as running:
         yield running
 
 
@@ -50,9 +51,9 @@ def release_page(assets: dict[str, Asset], index: Asset) -> None:
 
 
 def test_it_works_without_a_network(
-    open_page: Open, photos: dict[str, Path], built_page: Path
+    open_page: Open, photos: dict[str, Path], built_assets: dict[str, Asset]
 ) -> None:
-    with serving(built_page, DEFAULT_BUNDLE) as first:
+    with serving_assets(dict(built_assets)) as first:
         phone = open_page(first)
         phone.load()
         assert phone.page.evaluate("window.tracenet.offline")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,17 @@ import numpy as np
 import pytest
 from browser_fixtures import PATIENCE
 from browser_fixtures import browser as browser
-from page_fixtures import READY_FOR_TAPS, SLOWED, Open, Opened
+from demo_fixtures import serving_assets
+from page_fixtures import READY_FOR_TAPS, SLOWED, Open, Opened, opening
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
-from page_fixtures import server as server
+from page_fixtures import tiny_assets as tiny_assets
 from PIL import Image
+
+from tracenet_demo.assets import Asset
+from tracenet_demo.server import DemoServer
 
 ASTRONAUT = (512, 512)
 FACE = (225, 110)
@@ -26,6 +32,39 @@ CONTROLS = {
     "application", "button", "checkbox", "combobox", "link", "radio", "slider", "spinbutton",
     "switch", "textbox", "ColorWell", "DisclosureTriangle",
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tiny_assets: dict[str, Asset]) -> Iterator[DemoServer]:
+    """For what does not turn on the masks, which are the whole photo."""
+    with serving_assets(dict(tiny_assets)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def default(built_assets: dict[str, Asset]) -> Iterator[DemoServer]:
+    """The page with its own bundle."""
+    with serving_assets(dict(built_assets)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def loaded(browser: Any, default: DemoServer) -> Iterator[Opened]:
+    """The default bundle is loaded once for all tests that change nothing but photo and style."""
+    with opening(browser, default) as open_in_context:
+        phone = open_in_context()
+        phone.load()
+        yield phone
+
+
+@pytest.fixture
+def cut_out(loaded: Opened, photos: dict[str, Path]) -> Opened:
+    """A phone on which the default bundle has found the astronaut's face."""
+    loaded.open_photo(photos["astronaut"])
+    loaded.tap(loaded.point_at(ASTRONAUT, FACE))
+    loaded.shown("regions").uncheck()
+    loaded.shown("background-none").check(force=True)
+    return loaded
 
 
 @pytest.fixture
@@ -66,8 +105,10 @@ def photo_in_viewer(phone: Opened, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(picture.resize((size[1], size[0]), box=box)).astype(int)
 
 
-def test_a_tap_shows_the_mask_and_its_time(open_page: Open, photos: dict[str, Path]) -> None:
-    phone = open_page()
+def test_a_tap_shows_the_mask_and_its_time(
+    open_page: Open, default: DemoServer, photos: dict[str, Path]
+) -> None:
+    phone = open_page(default)
     phone.slow_down(SLOWED)
     phone.load()
     phone.open_photo(photos["astronaut"])
@@ -86,30 +127,30 @@ def test_a_tap_shows_the_mask_and_its_time(open_page: Open, photos: dict[str, Pa
     phone.assert_sound()
 
 
-def test_candidates_of_other_levels_are_one_tap_away(tapped: Opened) -> None:
-    levels = tapped.page.evaluate("window.tracenet.lastResult.candidates.map(it => it.level)")
-    assert levels[0] == tapped.page.evaluate("window.tracenet.lastResult.level")
-    best = tapped.mask()
-    with tapped.answered():
-        tapped.shown(f"candidate-{levels[1]}").tap()
-    assert tapped.page.evaluate("window.tracenet.lastResult.level") == levels[1]
-    assert not np.array_equal(tapped.mask(), best)
-    tapped.assert_sound()
+def test_candidates_of_other_levels_are_one_tap_away(cut_out: Opened) -> None:
+    levels = cut_out.page.evaluate("window.tracenet.lastResult.candidates.map(it => it.level)")
+    assert levels[0] == cut_out.page.evaluate("window.tracenet.lastResult.level")
+    best = cut_out.mask()
+    with cut_out.answered():
+        cut_out.shown(f"candidate-{levels[1]}").tap()
+    assert cut_out.page.evaluate("window.tracenet.lastResult.level") == levels[1]
+    assert not np.array_equal(cut_out.mask(), best)
+    cut_out.assert_sound()
 
 
-def test_regions_are_drawn_on_demand(tapped: Opened) -> None:
-    regions = tapped.page.evaluate("window.tracenet.lastResult.regions")
+def test_regions_are_drawn_on_demand(cut_out: Opened) -> None:
+    regions = cut_out.page.evaluate("window.tracenet.lastResult.regions")
     assert regions
     for region in regions:
         x0, y0, x1, y1 = region["box"]
         assert 0 <= x0 < x1 <= ASTRONAUT[1]
         assert 0 <= y0 < y1 <= ASTRONAUT[0]
-    before = painted(tapped)
-    tapped.shown("regions").check()
-    assert changed_pixels(before, painted(tapped)) > 0.001
-    tapped.shown("regions").uncheck()
-    assert changed_pixels(before, painted(tapped)) == 0
-    tapped.assert_sound()
+    before = painted(cut_out)
+    cut_out.shown("regions").check()
+    assert changed_pixels(before, painted(cut_out)) > 0.001
+    cut_out.shown("regions").uncheck()
+    assert changed_pixels(before, painted(cut_out)) == 0
+    cut_out.assert_sound()
 
 
 def test_pinch_zooms_and_taps_still_hit(tapped: Opened) -> None:
@@ -160,16 +201,16 @@ def saved_file(phone: Opened, folder: Path) -> Path:
 
 @pytest.mark.parametrize("background", ["none", "blur", "color", "photo"])
 def test_what_is_saved(
-    tapped: Opened, photos: dict[str, Path], tmp_path: Path, background: str
+    cut_out: Opened, photos: dict[str, Path], tmp_path: Path, background: str
 ) -> None:
     if background != "none":
-        choose_background(tapped, background, photos["coffee"])
-    with Image.open(saved_file(tapped, tmp_path)) as saved:
+        choose_background(cut_out, background, photos["coffee"])
+    with Image.open(saved_file(cut_out, tmp_path)) as saved:
         pixels = np.asarray(saved.convert("RGBA")).astype(int)
         assert saved.mode == ("RGBA" if background == "none" else "RGB")
         assert (saved.height, saved.width) == ASTRONAUT
     original = as_pixels(photos["astronaut"].read_bytes())
-    mask = tapped.mask()
+    mask = cut_out.mask()
     inside = np.abs(pixels[..., :3] - original).max(axis=2) < 40
     # The edge is soft, and a file with a background is a JPEG.
     assert inside[mask].mean() > 0.9
@@ -180,7 +221,7 @@ def test_what_is_saved(
         assert len(np.unique(alpha)) > 20, "the edge is not feathered"
     else:
         assert inside[~mask].mean() < 0.9
-    tapped.assert_sound()
+    cut_out.assert_sound()
 
 
 def with_alpha(photo: Path, alpha: np.ndarray, file: Path) -> Path:
@@ -191,20 +232,18 @@ def with_alpha(photo: Path, alpha: np.ndarray, file: Path) -> Path:
 
 
 def test_what_is_transparent_is_saved_as_white(
-    open_page: Open, photos: dict[str, Path], tmp_path: Path
+    cut_out: Opened, photos: dict[str, Path], tmp_path: Path
 ) -> None:
-    phone = open_page()
-    phone.load()
     alpha = np.full(ASTRONAUT, 255)
     alpha[:, :100] = 0
-    phone.open_photo(with_alpha(photos["astronaut"], alpha, tmp_path / "holed.png"))
-    phone.tap(phone.point_at(ASTRONAUT, FACE))
+    cut_out.open_photo(with_alpha(photos["astronaut"], alpha, tmp_path / "holed.png"))
+    cut_out.tap(cut_out.point_at(ASTRONAUT, FACE))
     clear = with_alpha(photos["coffee"], np.zeros((400, 600)), tmp_path / "clear.png")
     for background in ("blur", "photo"):
-        choose_background(phone, background, clear)
-        saved = as_pixels(saved_file(phone, tmp_path).read_bytes())
+        choose_background(cut_out, background, clear)
+        saved = as_pixels(saved_file(cut_out, tmp_path).read_bytes())
         assert saved[:, :50].min() > 200
-    phone.assert_sound()
+    cut_out.assert_sound()
 
 
 def test_a_browser_that_forbids_to_copy(tapped: Opened) -> None:

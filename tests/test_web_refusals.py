@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser_fixtures import browser as browser
-from demo_fixtures import serving
+from demo_fixtures import serving_assets
 from page_fixtures import Open, Opened
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
+from page_fixtures import tiny_assets as tiny_assets
 from PIL import Image
 
 from tracenet_demo.assets import Asset
-from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
 from tracenet_runtime.bundle.records import MANIFEST_NAME
 
@@ -28,9 +29,9 @@ WEIGHTS = "bundle/programs/weights.bin"
 
 
 @pytest.fixture
-def server(built_page: Path) -> Iterator[DemoServer]:
+def server(tiny_assets: dict[str, Asset]) -> Iterator[DemoServer]:
     """One for each test, which may change what it serves."""
-    with serving(built_page, DEFAULT_BUNDLE) as running:
+    with serving_assets(dict(tiny_assets)) as running:
         yield running
 
 
@@ -257,9 +258,9 @@ def test_memory_for_a_photo_is_refused(
     open_page: Open, photos: dict[str, Path], server: DemoServer, tmp_path: Path
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    Image.fromarray(noise).resize((4000, 3000)).save(tmp_path / "large.png")
+    Image.fromarray(noise).resize((2400, 1800)).save(tmp_path / "large.png")
     phone = open_page()
-    refuse_memory(phone, server, REFUSING_MEMORY.replace("LIMIT", str(20_000_000)))
+    refuse_memory(phone, server, REFUSING_MEMORY.replace("LIMIT", str(12_000_000)))
     phone.load()
     phone.shown("file-input").set_input_files(tmp_path / "large.png")
     phone.wait_for("error", "memory")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from browser_fixtures import browser as browser
-from page_fixtures import Open, Opened
+from page_fixtures import Opened, opening
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
-from page_fixtures import open_page as open_page
 from page_fixtures import server as server
+
+from tracenet_demo.server import DemoServer
 
 # What each script begins with.
 _HELPERS = """async () => {
@@ -21,11 +24,13 @@ _HELPERS = """async () => {
 """
 
 
-@pytest.fixture
-def phone(open_page: Open) -> Opened:
-    opened = open_page()
-    opened.load()
-    return opened
+@pytest.fixture(scope="module")
+def phone(browser: Any, server: DemoServer) -> Iterator[Opened]:
+    """One for all: each test opens sessions of its own."""
+    with opening(browser, server) as open_in_context:
+        opened = open_in_context()
+        opened.load()
+        yield opened
 
 
 def run(phone: Opened, script: str) -> Any:

@@ -17,6 +17,7 @@ from tracenet.rft.axis_maps import Unchanged
 from tracenet_export.errors import PlanError
 from tracenet_export.plan.piece import (
     BYTES_PER_VALUE,
+    Piece,
     PlacedPiece,
     Spans,
     make_piece,
@@ -87,6 +88,8 @@ class Partition:
     pieces: dict[int, PlacedPiece] = field(default_factory=dict)
     owner: dict[str, int] = field(default_factory=dict)
     readers: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    # Of the same nodes, which are tried again whenever a neighbour has changed.
+    _made: dict[frozenset[str], Piece] = field(default_factory=dict, init=False)
 
     def add(self, number: int, placed: PlacedPiece) -> None:
         """Take in a piece whose nodes no other piece has."""
@@ -124,7 +127,10 @@ class Partition:
 
     def placed(self, nodes: Iterable[str], without: frozenset[int]) -> PlacedPiece:
         """A piece of these nodes, placed as the other pieces ask for it."""
-        piece = make_piece(self.graph, nodes)
+        members = frozenset(nodes)
+        if members not in self._made:
+            self._made[members] = make_piece(self.graph, members)
+        piece = self._made[members]
         return place(self.graph, piece, self.regions, self.hulls(piece.nodes, without))
 
     def cost(self, placed: PlacedPiece) -> float:
