@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import onnx
 import torch
@@ -168,9 +167,13 @@ def _operators_read_once() -> Iterator[None]:
     """Every export would read PyTorch's ONNX operators anew from their sources, for 0.6 s."""
     if _read_operators is None:
         yield
-    else:
-        with mock.patch.object(ONNXRegistry, "from_torchlib", staticmethod(_read_operators)):
-            yield
+        return
+    reading = vars(ONNXRegistry)["from_torchlib"]
+    ONNXRegistry.from_torchlib = staticmethod(_read_operators)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = reading  # type: ignore[method-assign]
 
 
 def _to_onnx(program: Program) -> onnx.ModelProto:
