@@ -36,7 +36,7 @@ COSTS = {"frame": 1000, "value": 200, "decode": 300, "fuse": 40}
 
 
 class Following(NumpyEngine):
-    """Finds the thing in the middle of its tile, whatever it is shown."""
+    """Finds things in the middle of their tile, whatever it is shown."""
 
     def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if program not in COSTS:
@@ -47,7 +47,9 @@ class Following(NumpyEngine):
             for spec in tensors_of(WIDTHS)[program][1]
         }
         if program == "decode":
-            outputs["mask"][..., 40:88, 40:88] = outputs["presence"][..., 8, 8] = 0.9
+            # Each thing of a frame in rows of its own.
+            row = 40 + 16 * (self.calls[::-1].index("frame") - 1)
+            outputs["mask"][..., row : row + 16, 40:88] = outputs["presence"][..., 8, 8] = 0.9
         return outputs
 
 

@@ -99,5 +99,5 @@ def test_learning_which_mask_is_right(tmp_path: Path) -> None:
     task = FusionTask(PHOTOS, [], INPUTS, PAD)
     batch = task.dataset(0, 0, 1)[0]
     first = float(task.loss(start, batch)["total"].detach())
-    learn(start, task, tmp_path / "run", 20)
+    learn(start, task, tmp_path / "run", 40)
     assert float(task.loss(start.eval(), batch)["total"].detach()) < first
