@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
 
 from tracenet.data import PhotoDataset
 from tracenet.data.clips import Clip
@@ -23,6 +23,9 @@ class ClipTask:
         held_back: clips that ``metrics`` scores.
     """
 
+    FIRST_MASKS: ClassVar[Mapping[str, Any]] = {}
+    """Of ``inputs``, what the task has otherwise."""
+
     def __init__(
         self,
         photos: PhotoDataset,
@@ -31,7 +34,8 @@ class ClipTask:
         pad_value: tuple[int, int, int],
         held_back: Sequence[Clip] = (),
     ) -> None:
-        self._photos, self._clips, self._inputs = photos, clips, inputs
+        self._photos, self._clips = photos, clips
+        self._inputs = replace(inputs, **self.FIRST_MASKS)
         self._pad_value, self._held_back = pad_value, held_back
 
     @property

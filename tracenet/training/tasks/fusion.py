@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tracenet.data import PhotoDataset
-from tracenet.data.clips import Clip
-from tracenet.data.video import VideoBatch, VideoDataset, VideoInputs
+from tracenet.data.video import VideoBatch, VideoDataset
 from tracenet.model import TraceNet
 from tracenet.model.fusion import fused
 from tracenet.model.memory_read import read_memory
@@ -28,9 +27,6 @@ SURE = 1e-4
 RIGHT = 0.9
 """IoU from which on an old mask was right, so that the correction should leave it alone."""
 
-PERTURBED, MISTAKEN = 0.25, 0.7
-"""As of :class:`~tracenet.data.video.VideoInputs`."""
-
 SCORED_STEPS = 8
 
 
@@ -43,16 +39,7 @@ class FusionTask(ClipTask):
     correct.
     """
 
-    def __init__(
-        self,
-        photos: PhotoDataset,
-        clips: Sequence[Clip],
-        inputs: VideoInputs,
-        pad_value: tuple[int, int, int],
-        held_back: Sequence[Clip] = (),
-    ) -> None:
-        inputs = replace(inputs, perturbed=PERTURBED, mistaken=MISTAKEN)
-        super().__init__(photos, clips, inputs, pad_value, held_back)
+    FIRST_MASKS: ClassVar[Mapping[str, Any]] = {"perturbed": 0.25, "mistaken": 0.7}
 
     def loss(self, network: TraceNet, batch: VideoBatch) -> dict[str, Tensor]:
         """Bootstrapped cross-entropy and dice of the fused masks, means over frames and clips.
