@@ -238,6 +238,15 @@ def opening(browser: Any, server: DemoServer) -> Iterator[Open]:
         context.close()
 
 
+@contextlib.contextmanager
+def loading(browser: Any, server: DemoServer) -> Iterator[Opened]:
+    """The page, loaded once for tests that leave it as they find it."""
+    with opening(browser, server) as open_in_context:
+        phone = open_in_context()
+        phone.load()
+        yield phone
+
+
 @pytest.fixture
 def open_page(browser: Any, server: DemoServer) -> Iterator[Open]:
     """See ``opening``."""

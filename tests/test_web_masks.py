@@ -11,7 +11,7 @@ import pytest
 from browser_fixtures import browser as browser
 from demo_fixtures import serving
 from oriented_photos import write_oriented
-from page_fixtures import Open, Opened, iou, opening
+from page_fixtures import Open, Opened, iou, loading
 from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
@@ -101,9 +101,7 @@ def compare_masks(phone: Opened, photos: dict[str, Path], bundle: Path, schedule
 @pytest.fixture(scope="module")
 def loaded(browser: Any, server: DemoServer) -> Iterator[Opened]:
     """One page for photos of every kind, one after the other."""
-    with opening(browser, server) as open_in_context:
-        phone = open_in_context()
-        phone.load()
+    with loading(browser, server) as phone:
         yield phone
 
 

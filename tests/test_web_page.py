@@ -13,7 +13,7 @@ import pytest
 from browser_fixtures import PATIENCE
 from browser_fixtures import browser as browser
 from demo_fixtures import serving_assets
-from page_fixtures import READY_FOR_TAPS, SLOWED, Open, Opened, opening
+from page_fixtures import READY_FOR_TAPS, SLOWED, Open, Opened, loading
 from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
@@ -51,9 +51,7 @@ def default(built_assets: dict[str, Asset]) -> Iterator[DemoServer]:
 @pytest.fixture(scope="module")
 def loaded(browser: Any, default: DemoServer) -> Iterator[Opened]:
     """The default bundle is loaded once for all tests that change nothing but photo and style."""
-    with opening(browser, default) as open_in_context:
-        phone = open_in_context()
-        phone.load()
+    with loading(browser, default) as phone:
         yield phone
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from browser_fixtures import browser as browser
-from page_fixtures import Opened, opening
+from page_fixtures import Opened, loading
 from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import server as server
@@ -27,9 +27,7 @@ _HELPERS = """async () => {
 @pytest.fixture(scope="module")
 def phone(browser: Any, server: DemoServer) -> Iterator[Opened]:
     """One for all: each test opens sessions of its own."""
-    with opening(browser, server) as open_in_context:
-        opened = open_in_context()
-        opened.load()
+    with loading(browser, server) as opened:
         yield opened
 
 

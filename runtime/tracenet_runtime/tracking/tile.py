@@ -45,12 +45,7 @@ class FollowRule:
         left, top, right, bottom = 0, 0, width, height
         if box is not None:
             x0, y0, x1, y1 = box
-            side, whole = self._side(frame, box), max(frame)
-            if searched % 2:
-                larger = [min(2 * side, whole)]
-                while larger[-1] < whole:
-                    larger.append(min(2 * larger[-1], whole))
-                side = larger[searched // 2 % len(larger)]
+            side = _searched_side(self._side(frame, box), max(frame), searched)
             top, bottom = span((y0 + y1) / 2, side, height)
             left, right = span((x0 + x1) / 2, side, width)
         return placed((left, top, right, bottom))
@@ -82,6 +77,15 @@ class FollowRule:
         x0, y0, x1, y1 = box
         side = max(max(x1 - x0, y1 - y0) / self.fill, TILE_SIDE / self.enlarge)
         return min(round(side), max(frame))
+
+
+def _searched_side(side: int, whole: int, searched: int) -> int:
+    if searched % 2 == 0:
+        return side
+    larger = [min(2 * side, whole)]
+    while larger[-1] < whole:
+        larger.append(min(2 * larger[-1], whole))
+    return larger[searched // 2 % len(larger)]
 
 
 def placed(tile: Tile) -> PlacedTile:
