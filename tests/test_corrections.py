@@ -71,13 +71,21 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "begin"),
-    [("own", OWN), ("coarse", COARSE), ("empty", GIVEN), ("wrong", GIVEN), ("carried", GIVEN)],
+    [
+        ("own", OWN),
+        ("coarse", COARSE),
+        ("empty", GIVEN),
+        ("wrong", GIVEN),
+        ("carried", GIVEN),
+        ("mistaken", GIVEN),
+    ],
 )
 def test_each_way_to_begin(kind: str, begin: int) -> None:
-    none = dict.fromkeys(("own", "coarse", "empty", "wrong", "perturbed", "carried"), 0.0)
+    kinds = ("own", "coarse", "empty", "wrong", "perturbed", "carried", "mistaken")
+    none = dict.fromkeys(kinds, 0.0)
     batch = CorrectionDataset(PHOTOS, dataclasses.replace(INPUTS, **none | {kind: 1.0}), PAD, 0)[0]
     assert (batch.begin == begin).all()
-    assert (batch.given.amax((1, 2)) > 0).any() == (kind in ("wrong", "carried"))
+    assert (batch.given.amax((1, 2)) > 0).any() == (kind in ("wrong", "carried", "mistaken"))
     assert (batch.box[:, 2] > 0).any() == (kind == "empty")
 
 
@@ -152,6 +160,17 @@ def test_a_user_taps_what_is_missing_and_what_is_too_much() -> None:
     assert planes[0, 19:21, 19:21].min() > 0.6
     assert planes[6, 20, 20] > 0.9  # the newest
     assert planes[1, 47, 47] == 1  # the earlier one is still there
+
+
+def test_a_mask_to_start_from_says_what_is_meant() -> None:
+    given_mask = torch.from_numpy(covered(disc(80, 80, 40)))
+    sessions = sessions_on(disc(80, 80, 30))
+    sessions.start_from(0, given_mask)
+    sessions.prior[0] = given_mask
+    sessions.correct([0], deepest=True)
+    planes = sessions.planes()[0]
+    assert not planes[0].any()  # what is too much was taken away
+    assert torch.equal(planes[4], given_mask)
 
 
 def test_a_mask_that_is_right_is_left_alone() -> None:

@@ -34,6 +34,7 @@ from tracenet_runtime import (
     UnknownLevel,
 )
 from tracenet_runtime.answer.marks import Stroke
+from tracenet_runtime.answer.mask_state import MaskState
 from tracenet_runtime.answer.prompt import Bounds, Gesture, Scribble, Tap, mark_of
 from tracenet_runtime.bundle.choice import choose_strategy
 from tracenet_runtime.bundle.files import Bundle
@@ -304,6 +305,36 @@ def test_a_mask_to_start_from(session: PhotoSession) -> None:
     assert added.mask[40, 30]
     with pytest.raises(GestureError, match="give bool 300 x 500"):
         session.start_from(np.zeros((2, 2), bool))
+
+
+def test_a_mask_to_start_from_says_what_is_meant(bundle: Bundle) -> None:
+    class Told(Steady):
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.evidence: list[np.ndarray] = []
+
+        def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            if program == "correction":
+                self.evidence.append(inputs["guide"][0, 4])
+            return super().run(program, inputs)
+
+    engine = Told()
+    given_mask = np.zeros(PHOTO.shape[:2], bool)
+    given_mask[40:260, 60:360] = True
+    state = MaskState(given_mask.shape, base=given_mask)
+    with TapSegmenter(bundle, engine).open(PHOTO) as session:
+        session.start_from(given_mask)
+        tiles = set()
+        # After the second the mask is seen closer, and all gestures anew.
+        for at, positive in (((70, 50), False), ((210, 150), True)):
+            tiles.add(session.tap(at, positive=positive).tile)
+            step = session._current
+            assert step is not None
+            assert step.view is not None
+            told = state.carried(step.view)
+            assert told.max() == 1
+            assert (engine.evidence[-1] >= told).all()
+        assert len(tiles) == 2
 
 
 def test_first_gestures(session: PhotoSession) -> None:

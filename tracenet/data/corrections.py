@@ -41,9 +41,10 @@ class CorrectionInputs:
 
     Attributes:
         tiles_per_step: N.
-        own, coarse, empty, wrong, perturbed, carried: weights of the ways to begin. ``wrong`` is
-            another thing's mask, or a part of this one's; ``perturbed`` has a border that is moved
-            at random; ``carried`` comes from another tile: coarser, and cut off where that ended.
+        own, coarse, empty, wrong, perturbed, carried, mistaken: weights of the ways to begin.
+            ``wrong`` is another thing's mask, or a part of this one's; ``perturbed`` has a border
+            that is moved at random; ``carried`` comes from another tile: coarser, and cut off where
+            that ended; ``mistaken`` has a part too many or one too few.
         box: share of the empty beginnings whose first gesture is a box.
         augmentation: how photos vary.
         copy_paste: how things of other photos are pasted.
@@ -51,12 +52,13 @@ class CorrectionInputs:
     """
 
     tiles_per_step: int = 16
-    own: float = 0.5
+    own: float = 0.44
     coarse: float = 0.12
     empty: float = 0.14
     wrong: float = 0.08
     perturbed: float = 0.08
     carried: float = 0.08
+    mistaken: float = 0.06
     box: float = 0.4
     augmentation: Augmentation = Augmentation((0.7, 1.4))  # noqa: RUF009 - frozen
     copy_paste: CopyPaste = CopyPaste()  # noqa: RUF009 - frozen
@@ -155,7 +157,7 @@ class CorrectionDataset(Dataset[CorrectionBatch]):
         known = ~(crop.ignore & ~truth)
         weights = {
             kind: getattr(inputs, kind)
-            for kind in ("own", "coarse", "empty", "wrong", "perturbed", "carried")
+            for kind in ("own", "coarse", "empty", "wrong", "perturbed", "carried", "mistaken")
         }
         shares = np.array(list(weights.values()))
         kind = random.choice(list(weights), p=shares / shares.sum())
@@ -169,6 +171,9 @@ class CorrectionDataset(Dataset[CorrectionBatch]):
             given = perturbed(truth, random)
         elif kind == "carried":
             given = carried(perturbed(truth, random), truth, random)
+        elif kind == "mistaken":
+            others = np.delete(crop.masks, thing, 0).any(0) & ~truth
+            given = covered(mistaken(truth, others, random))
         begin = {"own": OWN, "coarse": COARSE}.get(kind, GIVEN)
         return _Example(
             np.ascontiguousarray(crop.photo.transpose(2, 0, 1)),

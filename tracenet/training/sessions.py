@@ -136,6 +136,10 @@ class Sessions:
         tap = [min(max(int(v), 0), side - 1) for v in area.middle]
         self._see([session], torch.tensor([tap]), [True])
 
+    def start_from(self, session: int, mask: Tensor) -> None:
+        """Its thing is what a mask, h x w, covers, more or less: evidence that is sure."""
+        torch.maximum(self._evidence[session, 0], mask, out=self._evidence[session, 0])
+
     def correct(self, sessions: list[int], *, deepest: bool = False) -> None:
         """Each of these makes the next gesture, where anything is wrong with its mask."""
         masks = self.masks()

@@ -196,6 +196,7 @@ class GuidedView:
         )
         return Step(
             gestures=(first.gesture,),
+            given=None,
             mask=MaskState(self._size).put(self._layer(cells, view, marks)),
             view=view,
             marks=marks,
@@ -219,6 +220,7 @@ class GuidedView:
             box = state.box or (0.0, 0.0, 0.0, 0.0)
         return Step(
             gestures=(),
+            given=state,
             mask=state,
             view=None,
             marks=(),
@@ -270,6 +272,10 @@ class GuidedView:
         if step.view != view:
             height, width = (side // GUIDE_STRIDE for side in view.canvas)
             own, marks, unseen = np.zeros((2, height, width), np.float32), (), step.gestures
+            if step.given is not None:
+                # Where no gesture says it, this alone says what thing is meant: without it a first
+                # line beside something small would mean that.
+                own[0] = step.given.carried(view)
         for gesture in unseen:
             x, y = tapped(gesture, self._size)
             if tile[0] <= x < tile[2] and tile[1] <= y < tile[3]:

@@ -20,12 +20,14 @@ GUIDED = "guided"
 class Step:
     """A thing after some gestures; it never changes.
 
-    ``view`` is the tile that was corrected last, ``marks`` are the gestures there, and ``own`` is
-    what TraceNet's own masks say of them: 2 x h x w, of the positive and of the negative ones. A
-    mask that was given has no tile. The rest is as in ``TapResult``.
+    ``given`` is the mask that it began with, if it did not begin with a gesture. ``view`` is the
+    tile that was corrected last, ``marks`` are the gestures there, and ``own`` is what TraceNet's
+    own masks say of them, 2 x h x w: of the positive ones, with what was given, and of the negative
+    ones. A mask that was given has no tile. The rest is as in ``TapResult``.
     """
 
     gestures: tuple[Gesture, ...]
+    given: MaskState | None
     mask: MaskState
     view: PlacedTile | None
     marks: tuple[Mark, ...]
@@ -43,7 +45,8 @@ class Step:
     @property
     def arrays(self) -> tuple[npt.NDArray[Any], ...]:
         """What it keeps, and other steps may share."""
-        return (*self.mask.arrays, self.own)
+        given = () if self.given is None else self.given.arrays
+        return (*given, *self.mask.arrays, self.own)
 
     def result(self) -> TapResult:
         """What the app gets, with a mask that is not written yet."""

@@ -42,6 +42,10 @@ OBEDIENCE = 0.5
 NEW_CLICK = 0.75
 """Share of the passes before which a gesture is made; the others refine the mask as it is."""
 
+TAPPED = 0.5
+"""Share of the sessions given a mask in which the thing was tapped before, on another tile; in the
+others the mask alone says what is meant."""
+
 NO_EVIDENCE = 0.15
 """Share of the sessions that do without TraceNet's own masks."""
 
@@ -136,7 +140,7 @@ class CorrectionTask:
         if self._held_out is None:
             raise DataError("no photos are held out to be scored; give --held-out")
         inputs = CorrectionInputs(
-            own=1, coarse=0, empty=0, wrong=0, perturbed=0, carried=0,
+            own=1, coarse=0, empty=0, wrong=0, perturbed=0, carried=0, mistaken=0,
             augmentation=Augmentation((1.0, 1.0), 0.0),
             copy_paste=CopyPaste(probability=0.0),
             tiles=TileAugmentation(
@@ -197,7 +201,7 @@ def _begin(
         tapped = [
             i
             for i in range(len(image))
-            if not boxed[i] and (not given[i] or empty[i] or random.random() < 0.6)
+            if not boxed[i] and (not given[i] or empty[i] or random.random() < TAPPED)
         ]
         masks = sessions.tap(tapped, batch.tap[tapped])
         for session, mask in zip(tapped, masks, strict=True):
@@ -206,6 +210,8 @@ def _begin(
         coarse = [i for i in tapped if batch.begin[i] == COARSE]
         if coarse:
             sessions.prior[coarse] = _from_afar(network, image[coarse], batch.tap[coarse])
+        for session in set(range(len(image))) - set(tapped):
+            sessions.start_from(session, batch.given[session])
         sessions.correct([i for i in range(len(image)) if given[i] and not empty[i]])
     return kept, sessions
 

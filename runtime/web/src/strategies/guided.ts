@@ -174,6 +174,7 @@ export class GuidedView implements View {
     const passed = await runPasses(this.rule, encoded, marks, prior, null, evidence, run);
     return {
       gestures: [gesture],
+      given: null,
       mask: this.put(emptyState(this.size), passed.cells, view, marks),
       view,
       marks,
@@ -201,6 +202,7 @@ export class GuidedView implements View {
     });
     return {
       gestures: [],
+      given: state,
       mask: state,
       view: null,
       marks: [],
@@ -261,7 +263,12 @@ export class GuidedView implements View {
     const size = (view.canvas.height / GUIDE_STRIDE) * (view.canvas.width / GUIDE_STRIDE);
     const own: Own = isKept
       ? { positive: step.own.positive.slice(), negative: step.own.negative.slice() }
-      : { positive: new Float32Array(size), negative: new Float32Array(size) };
+      : {
+          // Where no gesture says it, what was given alone says what thing is meant: without it a
+          // first line beside something small would mean that.
+          positive: step.given === null ? new Float32Array(size) : carried(step.given, view).data,
+          negative: new Float32Array(size),
+        };
     const unseen = isKept ? step.gestures.slice(-1) : step.gestures;
     for (const gesture of unseen) {
       const { x, y } = tapped(gesture, this.size);

@@ -15,11 +15,13 @@ export const GUIDED = "guided";
 /**
  * A thing after some gestures; it never changes.
  *
- * `view` is the tile that was corrected last, `marks` are the gestures there, and `own` is what
- * TraceNet's own masks say of them. A mask that was given has no tile. The rest is as in `Answer`.
+ * `given` is the mask that it began with, if it did not begin with a gesture. `view` is the tile
+ * that was corrected last, `marks` are the gestures there, and `own` is what TraceNet's own masks
+ * say of them, with what was given. A mask that was given has no tile. The rest is as in `Answer`.
  */
 export interface Step {
   readonly gestures: readonly Gesture[];
+  readonly given: MaskState | null;
   readonly mask: MaskState;
   readonly view: PlacedTile | null;
   readonly marks: readonly Mark[];
@@ -37,8 +39,9 @@ export interface Step {
 }
 
 /** What it keeps, and other steps may share. */
-export function stepArrays({ mask, own }: Step): (Float32Array | Uint8Array)[] {
-  return [...stateArrays(mask), own.positive, own.negative];
+export function stepArrays({ given, mask, own }: Step): (Float32Array | Uint8Array)[] {
+  const begun = given === null ? [] : stateArrays(given);
+  return [...begun, ...stateArrays(mask), own.positive, own.negative];
 }
 
 /** What the app gets. */
