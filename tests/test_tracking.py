@@ -447,10 +447,33 @@ def test_what_is_merged(share: float, taken: str) -> None:
     assert (mask_of(passes, 8) == wanted).all()
 
 
-def test_on_the_way_to_the_end_nothing_is_merged() -> None:
+def test_beyond_both_touched_frames_is_merged_too() -> None:
     truths, frames = clip()
     network = ByColour(0.0)
     passes = ClipPasses(network, frames)
     carried_by(passes, 4, truths[4])
     carried_by(passes, 6, truths[6])
-    assert len(network.planes) == 1  # frame 5
+    distances = [(planes[4].max(), planes[5].max()) for planes in network.planes]
+    assert np.allclose(distances, [(1 / 4, 3 / 4), (2 / 6, 4 / 6), (1 / 2, 1 / 2)])  # 7, 8, 5
+
+
+def test_a_frame_touched_again_is_not_merged_with_itself() -> None:
+    truths, frames = clip()
+    network = ByColour(0.0)
+    passes = ClipPasses(network, frames)
+    carried_by(passes, 4, square(0, 0))
+    assert carried_by(passes, 4, truths[4]) == [4, 5, 6, 7, 8, 3, 2, 1, 0]
+    assert not network.planes
+    assert all(iou(mask_of(passes, n), truths[n]) > 0.85 for n in range(9))
+
+
+def test_a_pass_ends_before_a_frame_that_is_touched_meanwhile() -> None:
+    truths, frames = clip()
+    network = ByColour(0.0)
+    passes = ClipPasses(network, frames)
+    passes.touch(2, {0: truths[2]})
+    assert [passes.advance() for _ in range(3)] == [2, 3, 4]
+    passes.touch(6, {0: truths[6]})
+    rest = list(iter(passes.advance, None))
+    assert rest == [5, 1, 0, 6, 7, 8, 5, 4, 3]
+    assert len(network.planes) == 3  # nothing was known of 7 and 8

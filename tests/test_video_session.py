@@ -216,7 +216,7 @@ TOUCHES = st.lists(
 
 @given(TOUCHES, st.lists(st.integers(0, 6), min_size=4, max_size=4))
 @settings(max_examples=12, deadline=None)
-def test_it_does_not_matter_when_propagation_is_broken_off(
+def test_it_does_not_matter_whether_propagation_is_broken_off(
     segmenter: TapSegmenter, touches: Any, steps: list[int]
 ) -> None:
     with opened(segmenter) as at_once, opened(segmenter) as in_parts:
@@ -226,8 +226,22 @@ def test_it_does_not_matter_when_propagation_is_broken_off(
             in_parts.frame(number).start_from(square(*at))
             for _ in itertools.islice(in_parts.propagate(), count):
                 pass
-        list(in_parts.propagate())
+            list(in_parts.propagate())
         assert known(in_parts) == known(at_once)
+
+
+@given(TOUCHES.filter(lambda touches: len(touches) > 1))
+@settings(max_examples=8, deadline=None)
+def test_what_was_known_before_a_touch_comes_back(segmenter: TapSegmenter, touches: Any) -> None:
+    with opened(segmenter) as video:
+        before = known(video)
+        for number, *at in touches:
+            before = known(video)
+            video.frame(number).start_from(square(*at))
+            list(video.propagate())
+        video.frame(number).clear()
+        list(video.propagate())
+        assert known(video) == before
 
 
 def test_what_was_carried_stays_when_the_loop_is_left(segmenter: TapSegmenter) -> None:

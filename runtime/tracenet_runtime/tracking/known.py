@@ -23,6 +23,13 @@ class KnownThing:
         beyond = [t for t in self.begun if (t - number) * direction > 0]
         return min(beyond, key=lambda t: abs(t - number), default=None)
 
+    def source(self, number: int, at: int) -> int | None:
+        """The touched frame from which what is known of ``at`` was carried, for a pass from
+        ``number``: the one beyond ``at``, or behind ``number`` where there is none; None for none.
+        """
+        beyond = self.stop(number, at - number)
+        return self.stop(number, number - at) if beyond is None else beyond
+
     def renewed_after(self, number: int, at: int) -> bool:
         """Whether a frame from ``number`` to before ``at`` is touched, so that passes from there
         are still to come.

@@ -33,13 +33,15 @@ class _Job:
     """A touched frame from which things are to be carried.
 
     ``given`` are the masks that the frame had when these were touched, if it was touched for them
-    until then, and ``old`` what the things were in all frames before they are carried.
+    until then, and ``old`` what the things were in all frames before they are carried. A ``whole``
+    one is carried as if no other were still to come.
     """
 
     number: int
     things: set[int] = field(default_factory=set)
     given: dict[int, bytes | None] = field(default_factory=dict)
     old: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    whole: bool = False
 
 
 class ClipPasses(Generic[F]):
@@ -130,8 +132,8 @@ class ClipPasses(Generic[F]):
     def forget(self, number: int, which: int) -> None:
         """Take a touch back; the frame has again what it had before.
 
-        Where the touch was carried already, :meth:`advance` carries all others anew, as if it had
-        never been.
+        Where the touch was carried already, :meth:`advance` carries all others anew, each as if
+        it had been carried before the next was made.
         """
         if which >= len(self._things) or number not in self._things[which].given:
             return
@@ -166,11 +168,10 @@ class ClipPasses(Generic[F]):
     def advance(self) -> int | None:
         """Carry what was touched to one more frame; the frame's number, None if all is done.
 
-        Touched frames are carried one after another, in the order in which they were touched, with
-        the same result as if each had been carried at once. Where a pass ends at one from which
-        passes have begun, what the frames on the way had is merged with what the pass gives; on the
-        way to the clip's end they take the new masks. An error leaves what was carried; the next
-        call begins again with the same touched frame, and comes to the same result.
+        Touched frames are carried one after another, in the order in which they were touched, up to
+        the next one or the clip's end. What the frames on the way had from another touched frame is
+        merged with what the pass gives. An error leaves what was carried; the next call begins
+        again with the same touched frame, and comes to the same result.
         """
         while True:
             if self._running is None:
@@ -221,7 +222,7 @@ class ClipPasses(Generic[F]):
             thing.cells, thing.before, thing.begun, thing.ends = {}, {}, set(), set()
         for number in self._order:
             touched = {n for n, thing in enumerate(self._things) if number in thing.given}
-            self._due.append(_Job(number, touched))
+            self._due.append(_Job(number, touched, whole=True))
 
     def _carry(self, job: _Job) -> Iterator[int]:
         """Yields the number of every frame in which a thing is new, that of the touched first."""
@@ -247,36 +248,38 @@ class ClipPasses(Generic[F]):
             if way.step < 0:
                 tracker.touch(number, self._frames[number], list(masks.values()))
             for at in way:
-                going = self._going(new, number, at)
+                going = self._going(job, at)
                 if not going:
                     break
                 found = tracker.step(at, self._frames[at])
-                for which, stop in going.items():
+                for which in going:
                     place = together.index(which)
                     new_there, old = found[place], job.old[which].get(at)
-                    if which in changes and stop is not None and old is not None:
-                        length = abs(stop - number)
-                        distances = abs(at - number) / length, abs(at - stop) / length
+                    source = self._things[which].source(number, at)
+                    if which in changes and source is not None and old is not None:
+                        away, other = abs(at - number), abs(at - source)
+                        distances = away / (away + other), other / (away + other)
                         there = kept(old, self._size)
                         new_there = tracker.fuse(place, there, changes[which], distances)
                     self._things[which].cells[at] = keep(new_there)
                 if any(at not in self._things[which].given for which in going):
                     yield at
 
-    def _going(self, new: Sequence[int], number: int, at: int) -> dict[int, int | None]:
-        """The things that a pass brings to a frame, and where it ends for each: before a frame
-        from which passes have begun, or None for the clip's end.
+    def _going(self, job: _Job, at: int) -> list[int]:
+        """The things that a pass brings to a frame: those that have no frame before it from which
+        passes have begun, or are to begin.
         """
-        going: dict[int, int | None] = {}
-        for which in new:
+        number, going = job.number, []
+        for which in sorted(job.things):
             thing = self._things[which]
             stop = thing.stop(number, at - number)
-            if stop is None:
-                # What lies beyond such a frame would be written again, and nothing merged.
-                if not thing.renewed_after(number, at):
-                    going[which] = None
-            elif abs(at - number) < abs(stop - number):
-                going[which] = stop
+            if stop is not None:
+                ends = abs(at - number) >= abs(stop - number)
+            else:
+                # What lies beyond such a frame is better carried from there.
+                ends = not job.whole and thing.renewed_after(number, at)
+            if not ends:
+                going.append(which)
         return going
 
     def _seen(self, number: int, new: Sequence[int]) -> dict[int, Mask]:

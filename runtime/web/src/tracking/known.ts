@@ -26,6 +26,14 @@ export class KnownThing {
     return nearest ?? null;
   }
 
+  /**
+   * The touched frame from which what is known of `at` was carried, for a pass from `number`: the
+   * one beyond `at`, or behind `number` where there is none; null for none.
+   */
+  source(number: number, at: number): number | null {
+    return this.stop(number, at - number) ?? this.stop(number, number - at);
+  }
+
   /** Whether a frame between two is touched, so that passes from there are still to come. */
   isRenewedBetween(number: number, at: number): boolean {
     const [low, high] = [Math.min(number, at), Math.max(number, at)];

@@ -39,12 +39,14 @@ export interface ClipFrames {
  * A touched frame from which things are to be carried.
  *
  * `given` are the masks that the frame had when these were touched, if it was touched for them until
- * then, and `old` what the things were in all frames before they are carried.
+ * then, and `old` what the things were in all frames before they are carried. One that `isWhole` is
+ * carried as if no other were still to come.
  */
 interface Job {
   readonly number: number;
   readonly things: Set<number>;
   readonly given: Map<number, MaskBits | undefined>;
+  readonly isWhole: boolean;
   old: ReadonlyMap<number, ReadonlyMap<number, ThingCells>> | null;
 }
 
@@ -119,7 +121,7 @@ export class ClipPasses<F> {
   private queue(number: number, which: number, before: MaskBits | undefined): void {
     let job = this.due.find((job) => job.number === number && job.old === null);
     if (job === undefined) {
-      job = { number, things: new Set(), given: new Map(), old: null };
+      job = { number, things: new Set(), given: new Map(), isWhole: false, old: null };
       this.due.push(job);
     }
     if (!job.things.has(which)) {
@@ -134,8 +136,8 @@ export class ClipPasses<F> {
   /**
    * Take a touch back; the frame has again what it had before.
    *
-   * Where the touch was carried already, `advance` carries all others anew, as if it had never
-   * been.
+   * Where the touch was carried already, `advance` carries all others anew, each as if it had been
+   * carried before the next was made.
    */
   forget(number: number, which: number): void {
     const thing = this.known[which];
@@ -160,11 +162,10 @@ export class ClipPasses<F> {
   /**
    * Carry what was touched to one more frame; the frame's number, null if all is done.
    *
-   * Touched frames are carried one after another, in the order in which they were touched, with the
-   * same result as if each had been carried at once. Where a pass ends at one from which passes have
-   * begun, what the frames on the way had is merged with what the pass gives; on the way to the
-   * clip's end they take the new masks. An error leaves what was carried; the next call begins again
-   * with the same touched frame, and comes to the same result.
+   * Touched frames are carried one after another, in the order in which they were touched, up to the
+   * next one or the clip's end. What the frames on the way had from another touched frame is merged
+   * with what the pass gives. An error leaves what was carried; the next call begins again with the
+   * same touched frame, and comes to the same result.
    */
   async advance(): Promise<number | null> {
     for (;;) {
@@ -227,7 +228,7 @@ export class ClipPasses<F> {
     for (const thing of this.known) thing.forgetWay();
     this.due = this.order.map((number) => {
       const touched = [...this.known.keys()].filter((which) => this.isTouched(number, which));
-      return { number, things: new Set(touched), given: new Map(), old: null };
+      return { number, things: new Set(touched), given: new Map(), isWhole: true, old: null };
     });
   }
 
@@ -258,47 +259,39 @@ export class ClipPasses<F> {
     for (const direction of [1, -1]) {
       if (direction < 0) await tracker.touch(number, await this.frames.frame(number), masks);
       for (let at = number + direction; at >= 0 && at < this.frames.length; at += direction) {
-        const going = this.going(fresh, number, at);
-        if (going.size === 0) break;
+        const going = this.going(job, at);
+        if (going.length === 0) break;
         const found = await tracker.step(at, await this.frames.frame(at));
-        for (const [which, stop] of going) {
+        for (const which of going) {
           const place = together.indexOf(which);
           const change = changes.get(which);
           const there = old.get(which)!.get(at);
+          const source = this.known[which]!.source(number, at);
           let thing = found[place]!;
-          if (change !== undefined && stop !== null && there !== undefined) {
-            const length = Math.abs(stop - number);
-            const distances = [Math.abs(at - number) / length, Math.abs(at - stop) / length] as const;
+          if (change !== undefined && source !== null && there !== undefined) {
+            const [away, other] = [Math.abs(at - number), Math.abs(at - source)];
+            const distances = [away / (away + other), other / (away + other)] as const;
             thing = await tracker.fuse(place, await this.unpacked(there), change, distances);
           }
           this.known[which]!.cells.set(at, await keep(thing));
         }
-        if ([...going.keys()].some((which) => !this.isTouched(at, which))) yield at;
+        if (going.some((which) => !this.isTouched(at, which))) yield at;
       }
     }
   }
 
   /**
-   * The things that a pass brings to a frame, and where it ends for each: before a frame from which
-   * passes have begun, or null for the clip's end.
+   * The things that a pass brings to a frame: those that have no frame before it from which passes
+   * have begun, or are to begin.
    */
-  private going(
-    fresh: readonly number[],
-    number: number,
-    at: number,
-  ): Map<number, number | null> {
-    const going = new Map<number, number | null>();
-    for (const which of fresh) {
+  private going({ number, things, isWhole }: Job, at: number): number[] {
+    return [...things].sort((a, b) => a - b).filter((which) => {
       const thing = this.known[which]!;
       const stop = thing.stop(number, at - number);
-      if (stop === null) {
-        // What lies beyond such a frame would be written again, and nothing merged.
-        if (!thing.isRenewedBetween(number, at)) going.set(which, null);
-      } else if (Math.abs(at - number) < Math.abs(stop - number)) {
-        going.set(which, stop);
-      }
-    }
-    return going;
+      // What lies beyond a frame that is still to come is better carried from there.
+      if (stop === null) return isWhole || !thing.isRenewedBetween(number, at);
+      return Math.abs(at - number) < Math.abs(stop - number);
+    });
   }
 
   /** The masks of a frame, of new things and of all others that are seen there. */
