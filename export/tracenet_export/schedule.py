@@ -5,7 +5,6 @@ A tap wants its levels' answers at one cell, and mask features around it.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from tracenet.model import COARSEST_STRIDE, Level, TraceNet, without_guided_look
-from tracenet.rft import ConvGraph, Span, capture
+from tracenet.rft import ConvGraph, Span, capture, resized
 from tracenet_export.errors import ExportError, PlanError
 from tracenet_export.plan import (
     ONNX_RUNTIME,
@@ -191,7 +190,7 @@ def windows_of(spans: Span, extent: int) -> Span:
 
 
 def captured(network: TraceNet, corrects: bool = False) -> Graphs:
-    """The network as a graph on any canvas, each canvas captured once.
+    """The network as a graph on any canvas, captured on the first that is asked for.
 
     What only a guided look reads is left out unless it ``corrects``.
 
@@ -206,10 +205,17 @@ def captured(network: TraceNet, corrects: bool = False) -> Graphs:
             "clicks`, or leave `guided` out"
         )
 
-    @functools.cache
+    on_canvases: dict[Size, ConvGraph] = {}
+
     def graph(canvas: Size) -> ConvGraph:
-        # Only the shape counts, so one pixel stands for all; a large canvas would not fit memory.
-        return capture(network, (torch.zeros(1, 3, 1, 1).expand(1, 3, *canvas),))
+        if not on_canvases:
+            # Only the shape counts: one pixel stands for all.
+            picture = torch.zeros(1, 3, 1, 1).expand(1, 3, *canvas)
+            on_canvases[canvas] = capture(network, (picture,))
+        elif canvas not in on_canvases:
+            # A network does the same on every canvas.
+            on_canvases[canvas] = resized(next(iter(on_canvases.values())), *canvas)
+        return on_canvases[canvas]
 
     return graph
 

@@ -10,6 +10,7 @@ from tracenet.rft.capture import capture
 from tracenet.rft.errors import ImageError, RegionError, TracerError, UnsupportedOperator
 from tracenet.rft.geometry import Rect, Span
 from tracenet.rft.graph import ConvGraph, Edge, Node
+from tracenet.rft.resized import resized
 from tracenet.rft.tracer import ReceptiveFieldTracer, Trace
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "TracerError",
     "UnsupportedOperator",
     "capture",
+    "resized",
 ]

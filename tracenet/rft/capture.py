@@ -21,12 +21,12 @@ from tracenet.rft.functionalize import (
     resize_by_factors,
     take_items_one_by_one,
 )
-from tracenet.rft.fx_nodes import module_path, refuse
-from tracenet.rft.graph import ConvGraph, Edge, Node, Operation
+from tracenet.rft.fx_nodes import read_node, refuse
+from tracenet.rft.graph import ConvGraph, Node
 from tracenet.rft.layouts import resolve_moves
 from tracenet.rft.operators import rule_of
-from tracenet.rft.operators.call import Call, Refusal, SpatialInput
-from tracenet.rft.operators.refused import CHANNELS_LAST, DATA_DEPENDENT, RANDOM, why_refused
+from tracenet.rft.operators.call import Call, SpatialInput
+from tracenet.rft.operators.refused import DATA_DEPENDENT, RANDOM, why_refused
 from tracenet_runtime.errors import refuse_if_out_of_memory
 
 _REWRITES = (
@@ -203,31 +203,7 @@ class _GraphBuilder:
         target = fx_node.target
         if not isinstance(target, OpOverload) or rule_of(target) is None:
             raise refuse(fx_node, *why_refused(str(target)))
-        call = self._call(target, fx_node)
-        read_rule = rule_of(target, call.channels_last)
-        try:
-            if read_rule is None:
-                raise Refusal(*CHANNELS_LAST)
-            rule = read_rule(call)
-        except Refusal as refusal:
-            raise refuse(fx_node, refusal.reason, refusal.remedy) from None
-        if len(call.shape) != 4 or 0 in call.shape:
-            raise refuse(
-                fx_node,
-                f"it returns a tensor of shape {call.shape}",
-                "Keep N x C x H x W throughout, none of them 0 (keepdim=True in reductions).",
-            )
-        return Node(
-            name=fx_node.name,
-            operator=str(target),
-            edges=tuple(Edge(spatial.node, rule.y, rule.x) for spatial in call.inputs),
-            extent=call.extent,
-            channels=call.channels,
-            macs_per_cell=rule.macs_per_cell,
-            module_path=module_path(fx_node),
-            fx_node=fx_node,
-            operation=Operation(call, rule.kernel),
-        )
+        return read_node(fx_node, self._call(target, fx_node))
 
     def _call(self, target: OpOverload, fx_node: fx.Node) -> Call:
         input_count = 0
