@@ -11,6 +11,7 @@ from made_once import made_once
 
 if TYPE_CHECKING:
     from export_fixtures import SmallExport
+    from tracking_export import TrackingExport
 
 # What fails once fails always. Networks take their time, and no example changes a fixture.
 settings.register_profile(
@@ -35,6 +36,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
     from export_fixtures import SmallExport, export_small
 
     return SmallExport(made_once(tmp_path_factory, "small", export_small))
+
+
+@pytest.fixture(scope="session")
+def small_tracking(tmp_path_factory: pytest.TempPathFactory) -> TrackingExport:
+    """A bundle of a tiny untrained network that tracks and corrects; not to be changed."""
+    from tracking_export import TrackingExport, export_tracking
+
+    return TrackingExport(made_once(tmp_path_factory, "tracking", export_tracking))
 
 
 _FIRST = (

@@ -112,14 +112,6 @@ def few_programs() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def few_frames() -> Iterator[None]:
-    """Clips of 6 frames in the exporter's check, which run each program of clips all the same."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(check, "CLIP_FRAMES", 6)
-        yield
-
-
 def without_clips(network: TraceNet) -> TraceNet:
     """The same weights without propagation, whose programs take as long to export as a schedule."""
     config = replace(network.config, track_channels=(), fusion_channels=0)

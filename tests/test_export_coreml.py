@@ -18,7 +18,9 @@ from torch.nn import functional as F
 
 pytest.importorskip("coremltools")
 
-from tracenet.model import load_checkpoint, shipped_checkpoint, untrained_network
+from tracking_export import TRACKING, normalised
+
+from tracenet.model import TraceNet, load_checkpoint, shipped_checkpoint, untrained_network
 from tracenet.options import DEFAULT_NETWORK
 from tracenet_export import cli
 from tracenet_export.assemble import assemble
@@ -28,6 +30,7 @@ from tracenet_export.requests import parse_schedule
 from tracenet_export.schedule import captured, plan_schedule
 from tracenet_export.targets import Converted, coreml, coreml_compact, open_target
 from tracenet_export.targets.coreml_reference import ReferenceProgram
+from tracenet_export.tracking import tracking_programs
 from tracenet_runtime.bundle.files import Bundle
 from tracenet_runtime.graph.program import TensorSpec
 
@@ -40,6 +43,7 @@ PROGRAMS = (
     "mask_head_16x18",
 )
 SMALL = PROGRAMS[1:]
+OF_CLIPS = ("track_value", "track_decode", "track_fuse")
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +51,16 @@ def programs() -> dict[str, Program]:
     torch.manual_seed(0)
     network = untrained_network("mobilenetv2-fpn")
     plan = plan_schedule(captured(network), parse_schedule("P4", CANVAS, (64,)))
-    return {program.name: program for program in assemble([plan]).programs}
+    _, of_clips = tracking_programs(normalised(TraceNet(TRACKING)))
+    return {program.name: program for program in (*assemble([plan]).programs, *of_clips)}
 
 
 @pytest.fixture(scope="module")
 def fp16_folder(programs: dict[str, Program], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fp16")
-    converted = coreml.convert([programs[name] for name in SMALL], folder, "fp16", None)
-    assert {n: c.file for n, c in converted.items()} == {n: f"{n}.mlpackage" for n in SMALL}
+    names = SMALL + OF_CLIPS
+    converted = coreml.convert([programs[name] for name in names], folder, "fp16", None)
+    assert {n: c.file for n, c in converted.items()} == {n: f"{n}.mlpackage" for n in names}
     return folder
 
 
@@ -168,7 +174,7 @@ def test_fp32_program_computes_what_torch_does(
 
 
 # Not the backbone: one that was never trained makes percents of the smallest rounding.
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", SMALL + OF_CLIPS)
 def test_fp16_program_computes_what_torch_does(
     fp16_folder: Path, programs: dict[str, Program], name: str
 ) -> None:

@@ -21,7 +21,7 @@ pytest.importorskip("ai_edge_litert")
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from test_export_tracking import TRACKING, normalised
+from tracking_export import TRACKING, normalised
 
 from tracenet.model import TraceNet, untrained_network
 from tracenet_export.assemble import assemble

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from export_fixtures import few_frames, few_programs
-from scenes import TINY
-from torch import nn
+from tracking_export import TRACKING, TrackingExport
 
 from tracenet.evaluation.clips.models import PropagatingNetwork, TrackingBundle
 from tracenet.evaluation.propagator import TorchPropagation
-from tracenet.model import TraceNet, save_checkpoint
+from tracenet.model import TraceNet
 from tracenet.scene import generate_scene
-from tracenet_export import check, cli
 from tracenet_export.clips import MovingClip
 from tracenet_export.programs import local_macs
 from tracenet_export.tracking import tracking_programs
@@ -37,80 +30,12 @@ from tracenet_runtime.tracking.passes import ClipPasses
 from tracenet_runtime.tracking.records import TRACKING_DESCRIBED
 from tracenet_runtime.tracking.tracker import Tracker
 
-TRACKING = dataclasses.replace(
-    TINY, mask_stride=4, track_channels=(6, 8, 16, 24), fusion_channels=16
-)
 LENGTH = 12
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A bundle, its network, and what the exporter said."""
-
-    folder: Path
-    network: TraceNet
-    report: dict[str, Any]
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text())
-        return content
-
-
-def normalised(network: TraceNet) -> TraceNet:
-    """With statistics of a scene, so that what it computes depends on the picture everywhere."""
-    picture = torch.from_numpy(generate_scene(256, 256, 3)).permute(2, 0, 1)[None].float()
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None
-    network.train()
-    propagation, fusion = network.propagation, network.fusion
-    assert propagation is not None
-    assert fusion is not None
-    with torch.no_grad():
-        seen = network.features(picture)
-        network.heads(seen.pyramid)
-        frame = propagation.frame(seen.c1, seen.pyramid, seen.coarse_mask, seen.fine_mask)
-        masks = (torch.rand(1, 2, 64, 64) < 0.3).float()
-        value = propagation.value(frame, masks)
-        propagation.decoder(frame, value, masks[:, :1])
-        fusion(frame, torch.rand(1, 6, 64, 64))
-        # Masks of about half of the cells.
-        assert propagation.decoder.predict.bias is not None
-        propagation.decoder.predict.bias.zero_()
-        propagation.decoder.predict.weight *= 4
-        propagation.decoder.predict_edges.weight.normal_(std=0.2)
-    for norm in norms:
-        norm.momentum = 0.1
-    return network.eval()
-
-
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    folder = tmp_path_factory.mktemp("tracking")
-    torch.manual_seed(2)
-    network = normalised(TraceNet(TRACKING))
-    save_checkpoint(network, folder / "network.safetensors", licence="none")
-    out, stdout = folder / "bundle", io.StringIO()
-    arguments = [
-        "--checkpoint", str(folder / "network.safetensors"), "--schedule", "all@128",
-        "--threads", "1", "--json", "--out", str(out),
-    ]  # fmt: skip
-    with (
-        few_programs(),
-        few_frames(),
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(stdout),
-    ):
-        patch.setattr(check, "REPLAYED_TAPS", 8)
-        patch.setattr(check, "_CLIPS", 1)
-        assert cli.main(arguments) == 0
-    return Exported(out, network, json.loads(stdout.getvalue()))
-
-
-@pytest.fixture(scope="module")
-def segmenter(exported: Exported) -> TapSegmenter:
-    return TapSegmenter.load(exported.folder, threads=1)
+def segmenter(small_tracking: TrackingExport) -> TapSegmenter:
+    return TapSegmenter.load(small_tracking.folder, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +56,9 @@ def error(given: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(given - wanted).max() / np.abs(wanted).max())
 
 
-def test_what_the_manifest_says(exported: Exported) -> None:
-    tracking, programs = exported.manifest["tracking"], exported.manifest["programs"]
+def test_what_the_manifest_says(small_tracking: TrackingExport) -> None:
+    manifest = small_tracking.manifest
+    tracking, programs = manifest["tracking"], manifest["programs"]
     assert tracking["described"] == TRACKING_DESCRIBED
     assert tracking["rule"] == {"fill": 0.5, "enlarge": 3.0, "lost": 0.5, "sure": 0.8}
     # Nine frames of 256 cells, a key of 64 and a value of 128 numbers of four bytes.
@@ -157,12 +83,12 @@ def test_what_the_manifest_says(exported: Exported) -> None:
     }
 
 
-def test_what_only_clips_need_lies_apart(exported: Exported) -> None:
+def test_what_only_clips_need_lies_apart(small_tracking: TrackingExport) -> None:
     """A tap's programs ask for nothing in the file of clips, and none of its weights lie twice."""
-    folder = exported.folder / "programs"
+    folder = small_tracking.folder / "programs"
     for path in folder.glob("*.onnx"):
         assert (b"tracking.bin" in path.read_bytes()) == path.name.startswith("track_"), path
-    network = exported.network
+    network = small_tracking.network
     assert network.propagation is not None
     assert network.fusion is not None
     own = sum(
@@ -175,8 +101,8 @@ def test_what_only_clips_need_lies_apart(exported: Exported) -> None:
     assert both < 1.2 * 4 * everything
 
 
-def test_each_program_is_pytorchs(exported: Exported, segmenter: TapSegmenter) -> None:
-    ours, twin = segmenter.track_network(), TorchPropagation(exported.network)
+def test_each_program_is_pytorchs(small_tracking: TrackingExport, segmenter: TapSegmenter) -> None:
+    ours, twin = segmenter.track_network(), TorchPropagation(small_tracking.network)
     random = np.random.default_rng(0)
     tile = generate_scene(256, 256, seed=4)
     features, key = ours.encode(tile)
@@ -198,11 +124,11 @@ def test_each_program_is_pytorchs(exported: Exported, segmenter: TapSegmenter) -
 
 
 def test_a_clip_is_tracked_as_in_pytorch(
-    exported: Exported, segmenter: TapSegmenter, clip: MovingClip
+    small_tracking: TrackingExport, segmenter: TapSegmenter, clip: MovingClip
 ) -> None:
     tracking = segmenter.bundle.manifest.tracking
     assert tracking is not None
-    networks = segmenter.track_network(), TorchPropagation(exported.network)
+    networks = segmenter.track_network(), TorchPropagation(small_tracking.network)
     found = []
     for network in networks:
         passes = ClipPasses(network, clip, tracking.rule)  # type: ignore[type-var]
@@ -235,10 +161,10 @@ def test_a_clip_is_opened(segmenter: TapSegmenter, clip: MovingClip) -> None:
 
 
 def test_a_bundle_is_scored_on_clips_as_its_network(
-    exported: Exported, segmenter: TapSegmenter, clip: MovingClip
+    small_tracking: TrackingExport, segmenter: TapSegmenter, clip: MovingClip
 ) -> None:
     frames = [clip[number] for number in range(5)]
-    models = TrackingBundle(segmenter), PropagatingNetwork(exported.network)
+    models = TrackingBundle(segmenter), PropagatingNetwork(small_tracking.network)
     ours, wanted = (list(model.follow(frames, clip.truth(0))) for model in models)
     assert len(ours) == 4
     for one, two in zip(ours, wanted, strict=True):
@@ -246,8 +172,8 @@ def test_a_bundle_is_scored_on_clips_as_its_network(
     assert np.array_equal(models[0].tap(frames[0], 80, 90), segmenter.tap(frames[0], (80, 90)).mask)
 
 
-def test_what_the_check_found(exported: Exported) -> None:
-    parity = exported.report["parity"]
+def test_what_the_check_found(small_tracking: TrackingExport) -> None:
+    parity = small_tracking.report["parity"]
     assert parity["clips"]["frames"] == 6
     assert parity["clips"]["things"] == 2
     assert parity["clips"]["iou_mean"] >= 0.98
@@ -256,11 +182,11 @@ def test_what_the_check_found(exported: Exported) -> None:
     outputs = parity["programs"]["track_decode"]["outputs"]
     assert outputs.keys() == {"mask", "presence"}
     assert max(v["max"] for v in outputs.values()) < 1e-4
-    assert "Clips against PyTorch" in (exported.folder / "parity.md").read_text()
+    assert "Clips against PyTorch" in (small_tracking.folder / "parity.md").read_text()
 
 
 def test_programs_of_clips_are_opened_with_the_first(
-    exported: Exported, monkeypatch: pytest.MonkeyPatch
+    small_tracking: TrackingExport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[list[str]] = []
     load_engine = module.load_engine
@@ -270,19 +196,19 @@ def test_programs_of_clips_are_opened_with_the_first(
         return load_engine(*arguments)
 
     monkeypatch.setattr(module, "load_engine", loading)
-    segmenter = TapSegmenter.load(exported.folder, threads=1)
+    segmenter = TapSegmenter.load(small_tracking.folder, threads=1)
     assert not any(name.startswith("track_") for name in opened[0])
     assert segmenter.track_network() is segmenter.track_network()
     assert opened[1:] == [["track_decode", "track_frame", "track_fuse", "track_value"]]
 
 
-def rewritten(exported: Exported, folder: Path, golden: Mapping[str, Any]) -> Path:
+def rewritten(small_tracking: TrackingExport, folder: Path, golden: Mapping[str, Any]) -> Path:
     """A copy of the bundle with another golden.json."""
 
-    shutil.copytree(exported.folder, folder)
+    shutil.copytree(small_tracking.folder, folder)
     content = json.dumps(golden).encode()
     (folder / "golden.json").write_bytes(content)
-    manifest = exported.manifest
+    manifest = small_tracking.manifest
     manifest["files"]["golden.json"] = {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
@@ -291,23 +217,23 @@ def rewritten(exported: Exported, folder: Path, golden: Mapping[str, Any]) -> Pa
     return folder
 
 
-def test_the_golden_clip_is_replayed(exported: Exported, tmp_path: Path) -> None:
-    golden = json.loads((exported.folder / "golden.json").read_text())
+def test_the_golden_clip_is_replayed(small_tracking: TrackingExport, tmp_path: Path) -> None:
+    golden = json.loads((small_tracking.folder / "golden.json").read_text())
     (clip,) = golden["clips"]
     assert len(clip["frames"]) == 3
     assert all(len(frame["masks_rle"]) == 2 for frame in clip["frames"])
-    segmenter = TapSegmenter.load(exported.folder, threads=1)
+    segmenter = TapSegmenter.load(small_tracking.folder, threads=1)
     segmenter.check_golden_clips()
     # Another answer is found out when the first clip is opened, and not before.
     height, width = clip["size"]
     clip["frames"][2]["masks_rle"][1]["counts"] = "0" + everything(height * width)
-    folder = rewritten(exported, tmp_path / "other", golden)
+    folder = rewritten(small_tracking, tmp_path / "other", golden)
     wrong = TapSegmenter.load(folder, threads=1)
     with pytest.raises(BundleError, match="frame number 3 of the golden clip"):
         wrong.track_network()
     TapSegmenter.load(folder, threads=1, verify=False).track_network()
     clip["frames"][2]["at"] = [300, 0]
-    folder = rewritten(exported, tmp_path / "beyond", golden)
+    folder = rewritten(small_tracking, tmp_path / "beyond", golden)
     with pytest.raises(BundleError, match="does not fit the golden photo"):
         TapSegmenter.load(folder, threads=1).track_network()
 
@@ -338,12 +264,12 @@ def everything(pixels: int) -> str:
     ],
 )
 def test_another_manifest_is_refused(
-    exported: Exported, tmp_path: Path, path: tuple[str, str], value: object, said: str
+    small_tracking: TrackingExport, tmp_path: Path, path: tuple[str, str], value: object, said: str
 ) -> None:
-    manifest = exported.manifest
+    manifest = small_tracking.manifest
     manifest["tracking"][path[0]][path[1]] = value
     folder = tmp_path / "bundle"
-    shutil.copytree(exported.folder, folder)
+    shutil.copytree(small_tracking.folder, folder)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=said):
         Bundle.open(folder)
@@ -373,8 +299,10 @@ def test_every_operator_is_local() -> None:
         assert program.macs == 4 * local_macs(program.module, smaller) > 0
 
 
-def test_from_equal_memory(exported: Exported, segmenter: TapSegmenter, clip: MovingClip) -> None:
-    twin = TorchPropagation(exported.network)
+def test_from_equal_memory(
+    small_tracking: TrackingExport, segmenter: TapSegmenter, clip: MovingClip
+) -> None:
+    twin = TorchPropagation(small_tracking.network)
     tracker = Tracker(twin, 2)
     tracker.touch(0, clip[0], clip.truth(0))
     tracker.step(1, clip[1])

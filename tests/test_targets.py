@@ -1,19 +1,22 @@
-"""Every target in every precision, through the command line: the same answers, the same report."""
+"""Every target through the command line: the same answers, the same report.
+
+By default in one precision, and without clips; in all, and with them, with -m slow.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from export_fixtures import few_frames, few_programs, without_clips
+from export_fixtures import few_programs, without_clips
 from PIL import Image
 from tool_checks import assert_one_sentence, run_json
 
@@ -31,9 +34,9 @@ from tracenet_runtime.bundle.files import Bundle
 ENGINES = {"onnx": "onnxruntime", "coreml": "coreml-reference", "litert": "litert"}
 PACKAGES = {"onnx": "onnx", "coreml": "coremltools", "litert": "litert_torch"}
 CALIBRATED = {("onnx", "int8"), ("litert", "int8")}
-QUICK = {("onnx", "fp32"), ("coreml", "fp16")}
-STILL = "still"
-"""The shipped weights without propagation, whose programs take LiteRT long to make in 8 bits."""
+QUICK = [("onnx", "fp32"), ("coreml", "fp16"), ("litert", "int8")]
+SHIPPED, STILL = "shipped", "still"
+"""The shipped network, and the same without propagation, whose programs take as long again."""
 
 TAPS = [(60, 60), (200, 120), (250, 30), (130, 200), (30, 190)]
 IOU = {"fp32": 0.995, "fp16": 0.98, "int8": 0.7}
@@ -55,7 +58,7 @@ def photo() -> np.ndarray:
     return np.ascontiguousarray(parity_photos()[1][:256, 40:296])
 
 
-Exporting = Callable[..., tuple[Path, dict[str, Any]]]
+Exporting = Callable[[str, str, str], tuple[Path, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -69,75 +72,69 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, photos: Path, still: Path) -> Exporting:
-    """A target, a precision and perhaps ``STILL`` -> a bundle and its parity.json, made once."""
+    """A target, a precision and a network -> a bundle and its parity.json, made once."""
     folder = tmp_path_factory.mktemp("bundles")
-    return functools.cache(
-        lambda *key: export(
-            folder / "-".join(key),
-            photos,
-            *key[:2],
-            whole_clips=key[:2] not in QUICK,
-            checkpoint=still if STILL in key else None,
-        )
-    )
+
+    def export(target: str, precision: str, network: str) -> tuple[Path, dict[str, Any]]:
+        out = folder / f"{target}-{precision}-{network}"
+        arguments = [
+            "--target", target, "--precision", precision, "--schedule", "P4-P5",
+            "--canvas", "256", "--windows", "64", "--threads", "1", "--out", str(out), "--json",
+        ]  # fmt: skip
+        if (target, precision) in CALIBRATED:
+            arguments += ["--calibration", str(photos)]
+        if network == STILL:
+            arguments += ["--checkpoint", str(still)]
+        with few_programs():
+            assert cli.main(arguments) == 0
+        return out, json.loads((out / "parity.json").read_text())
+
+    return functools.cache(export)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bundle of a network for a target in a precision, and its parity.json."""
+
+    target: str
+    precision: str
+    network: str
+    folder: Path
+    parity: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def expected(exported: Exporting) -> TapSegmenter:
-    """ONNX in fp32, which other tests compare with FullNet."""
-    return TapSegmenter.load(exported("onnx", "fp32")[0], threads=1)
-
-
-def export(
-    out: Path,
-    photos: Path,
-    target: str,
-    precision: str,
-    *,
-    whole_clips: bool,
-    checkpoint: Path | None = None,
-) -> tuple[Path, dict[str, Any]]:
-    arguments = [
-        "--target", target, "--precision", precision, "--schedule", "P4-P5", "--canvas", "256",
-        "--windows", "64", "--threads", "1", "--out", str(out), "--json",
-    ]  # fmt: skip
-    if (target, precision) in CALIBRATED:
-        arguments += ["--calibration", str(photos)]
-    if checkpoint is not None:
-        arguments += ["--checkpoint", str(checkpoint)]
-    with few_programs(), contextlib.nullcontext() if whole_clips else few_frames():
-        assert cli.main(arguments) == 0
-    return out, json.loads((out / "parity.json").read_text())
+def made(request: pytest.FixtureRequest, exported: Exporting) -> Made:
+    pytest.importorskip(PACKAGES[request.param[0]])
+    return Made(*request.param, *exported(*request.param))
 
 
 @pytest.fixture(scope="module")
-def made(
-    request: pytest.FixtureRequest, exported: Exporting
-) -> tuple[str, str, Path, dict[str, Any]]:
-    """A bundle of a target in a precision, and its parity.json."""
-    target, precision, *_ = request.param
-    pytest.importorskip(PACKAGES[target])
-    return target, precision, *exported(*request.param)
+def expected(made: Made, exported: Exporting) -> TapSegmenter:
+    """ONNX in fp32 of the same network, which other tests compare with FullNet."""
+    folder, _ = exported("onnx", "fp32", made.network)
+    return TapSegmenter.load(folder, threads=1)
 
-
-ALL = [(name, precision) for name, target in TARGETS.items() for precision in target.precisions]
 
 pairs = pytest.mark.parametrize(
     "made",
     [
-        pytest.param(key, marks=() if key in QUICK else pytest.mark.slow, id="-".join(key))
-        for key in ALL
-    ]
-    + [pytest.param(("litert", "int8", STILL), id=f"litert-int8-{STILL}")],
+        *(pytest.param((*key, STILL), id="-".join((*key, STILL))) for key in QUICK),
+        *(
+            pytest.param(
+                (name, precision, SHIPPED), id=f"{name}-{precision}", marks=pytest.mark.slow
+            )
+            for name, target in TARGETS.items()
+            for precision in target.precisions
+        ),
+    ],
     indirect=True,
 )
 
 
 @pairs
-def test_parity(
-    made: tuple[str, str, Path, dict[str, Any]], request: pytest.FixtureRequest
-) -> None:
-    target, precision, folder, parity = made
+def test_parity(made: Made) -> None:
+    target, precision, parity = made.target, made.precision, made.parity
     assert (parity["target"], parity["precision"]) == (target, precision)
     limits = TARGETS[target].precisions[precision].limits
     (schedule,) = parity["schedules"]
@@ -145,10 +142,13 @@ def test_parity(
     assert replay["taps"] == 64
     assert replay["iou_mean"] >= limits.iou_mean
     assert replay["iou_p5"] >= (limits.iou_p5 or 0.0)
-    if STILL in request.node.callspec.params["made"]:
-        assert parity["clips"] is None
-    else:
-        assert parity["clips"]["frame_iou_mean"] >= limits.frame_iou
+    clips = parity["clips"]
+    assert (clips is None) == (made.network == STILL)
+    if clips:
+        assert clips["frame_iou_mean"] >= limits.frame_iou
+        assert clips["iou_mean"] >= limits.clip_iou
+        # Differences add up from frame to frame, which few frames do not show.
+        assert clips["frames"] == 2 * CLIP_FRAMES
     errors = [e["max"] for p in parity["programs"].values() for e in p["outputs"].values()]
     assert 0 < max(errors) <= limits.program_error
     if precision != "fp32":  # so that a precision is not another one under its name
@@ -157,22 +157,11 @@ def test_parity(
         assert sum(program["operators"].values()) > 0
         assert program["partitions"] == (1 if target == "litert" else None)
         assert "TRANSPOSE" not in program["operators"]
-    manifest = Bundle.open(folder).manifest
+    manifest = Bundle.open(made.folder).manifest
     assert manifest.checked_by == parity["checked_by"]
     assert ("not run on coreml" in manifest.checked_by) == (target == "coreml")
     layouts = {program.layout for program in manifest.programs.values()}
     assert layouts == {"NHWC" if target == "litert" else "NCHW"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("target", "precision"), sorted(QUICK))
-def test_whole_clips(target: str, precision: str, photos: Path, tmp_path: Path) -> None:
-    """Differences add up from frame to frame, which the few frames of the others do not show."""
-    pytest.importorskip(PACKAGES[target])
-    _, parity = export(tmp_path / "bundle", photos, target, precision, whole_clips=True)
-    limits = TARGETS[target].precisions[precision].limits
-    assert parity["clips"]["iou_mean"] >= limits.clip_iou
-    assert parity["clips"]["frames"] == 2 * CLIP_FRAMES
 
 
 def test_the_litert_analyzer_finds_what_the_report_says(exported: Exporting) -> None:
@@ -191,15 +180,13 @@ def test_the_litert_analyzer_finds_what_the_report_says(exported: Exporting) -> 
 
 
 @pairs
-def test_taps(
-    made: tuple[str, str, Path, dict[str, Any]], photo: np.ndarray, expected: TapSegmenter
-) -> None:
-    target, precision, folder, _ = made
-    segmenter = TapSegmenter.load(folder, engine=ENGINES[target], threads=1)
+def test_taps(made: Made, photo: np.ndarray, expected: TapSegmenter) -> None:
+    engine, precision = ENGINES[made.target], made.precision
+    segmenter = TapSegmenter.load(made.folder, engine=engine, threads=1)
     segmenter.check_golden()
     report = segmenter.engine_report
     assert report is not None
-    assert (report.name, report.requested.threads) == (ENGINES[target], 1)
+    assert (report.name, report.requested.threads) == (engine, 1)
     assert report.actual["version"]
     for tap in TAPS:
         given, wanted = segmenter.tap(photo, tap), expected.tap(photo, tap)
@@ -218,22 +205,19 @@ def test_taps(
 
 @pairs
 def test_the_tool_reports_the_engine(
-    made: tuple[str, str, Path, dict[str, Any]],
-    photo: np.ndarray,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    made: Made, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target, _, folder, _ = made
+    engine = ENGINES[made.target]
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
-    arguments = [str(path), "--at", "60,60", "--bundle", str(folder), "--threads", "1"]
-    arguments += ["--engine", ENGINES[target]]
+    arguments = [str(path), "--at", "60,60", "--bundle", str(made.folder), "--threads", "1"]
+    arguments += ["--engine", engine]
     report = run_json(tap_cli.main, arguments, capsys)
-    assert report["engine"]["name"] == ENGINES[target]
+    assert report["engine"]["name"] == engine
     assert report["engine"]["requested"] == {"threads": 1, "compute_units": None}
     assert "version" in report["engine"]["actual"]
     assert tap_cli.main(arguments) == 0
     assert "threads: 1 asked for, " in capsys.readouterr().out
-    if target != "coreml":
+    if made.target != "coreml":
         arguments += ["--compute-units", "cpu_only"]
         assert_one_sentence(tap_cli.main, arguments, "has no compute units", capsys)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import dataclasses
 import io
 import json
 import shutil
@@ -14,25 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from browser_fixtures import browser as browser
 from demo_fixtures import serving
-from export_fixtures import few_programs
 from page_fixtures import Open, Opened, iou
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from PIL import Image
-from test_export_tracking import LENGTH, TRACKING, normalised
+from tracking_export import TrackingExport
 
-from tracenet.model import TraceNet, save_checkpoint
-from tracenet.model.config import GUIDE_CHANNELS
 from tracenet.scene import generate_scene
 from tracenet_demo.server import DemoServer
-from tracenet_export import check, cli
 from tracenet_export.clips import MovingClip
 from tracenet_runtime import FrameResult, TapSegmenter
 
 HEIGHT, WIDTH = 180, 240
+LENGTH = 12
 TOUCHED, TAPPED, CORRECTED = 2, 5, 9
 
 # What each script begins with; `said` has the frames as PNGs and masks to begin from.
@@ -64,25 +58,13 @@ def with_manifest(folder: Path, **changed: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(small_tracking: TrackingExport, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a small network that tracks and corrects."""
-    folder = tmp_path_factory.mktemp("clips")
-    torch.manual_seed(4)
-    config = dataclasses.replace(TRACKING, guide_channels=GUIDE_CHANNELS)
-    save_checkpoint(normalised(TraceNet(config)), folder / "network.safetensors", licence="none")
-    arguments = ["--checkpoint", str(folder / "network.safetensors"), "--threads", "1"]
-    with (
-        few_programs(),
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        patch.setattr(check, "REPLAYED_TAPS", 4)
-        patch.setattr(check, "CLIP_FRAMES", 4)
-        patch.setattr(check, "_CLIPS", 1)
-        assert cli.main([*arguments, "--out", str(folder / "bundle")]) == 0
+    folder = tmp_path_factory.mktemp("clips") / "bundle"
+    shutil.copytree(small_tracking.folder, folder)
     # An untrained network's masks hang on single cells, which another engine rounds otherwise: the
     # golden clip is compared as one of fp16 is.
-    return with_manifest(folder / "bundle", precision="fp16")
+    return with_manifest(folder, precision="fp16")
 
 
 @pytest.fixture(scope="module")
