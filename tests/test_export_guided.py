@@ -15,6 +15,7 @@ import pytest
 import torch
 from export_fixtures import calls_of, few_programs, without_clips
 from skimage import data
+from tracking_export import TrackingExport
 
 from tracenet.model import (
     TraceNet,
@@ -48,8 +49,8 @@ PHOTO = np.ascontiguousarray(data.chelsea())
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A bundle, its network, and what the exporter said."""
+class ShippedExport:
+    """As ``TrackingExport``, of the shipped network without clips."""
 
     folder: Path
     network: TraceNet
@@ -61,11 +62,13 @@ class Exported:
         return content
 
 
+Exported = TrackingExport | ShippedExport
+
+
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> ShippedExport:
     folder = tmp_path_factory.mktemp("guided")
-    torch.manual_seed(1)
-    network = without_clips(with_guided_look(load_checkpoint(shipped_checkpoint(NETWORK))))
+    network = without_clips(load_checkpoint(shipped_checkpoint(NETWORK)))
     save_checkpoint(network, folder / "network.safetensors", licence="none")
     out, stdout = folder / "bundle", io.StringIO()
     arguments = ["--checkpoint", str(folder / "network.safetensors"), "--threads", "1", "--json"]
@@ -76,7 +79,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     ):
         patch.setattr(check, "REPLAYED_TAPS", 8)
         assert cli.main([*arguments, "--out", str(out)]) == 0
-    return Exported(out, network, json.loads(stdout.getvalue()))
+    return ShippedExport(out, network, json.loads(stdout.getvalue()))
+
+
+@pytest.fixture(scope="module", params=["small", pytest.param("shipped", marks=pytest.mark.slow)])
+def exported(request: pytest.FixtureRequest) -> Exported:
+    """A bundle, its network, and what the exporter said."""
+    name = {"small": "small_tracking", "shipped": "shipped"}[request.param]
+    made: Exported = request.getfixturevalue(name)
+    return made
 
 
 @pytest.fixture(scope="module")
