@@ -83,8 +83,11 @@ class ByColour:
 
     @staticmethod
     def _cells(tile: Frame, colour: tuple[int, int, int]) -> FloatArray:
-        near = np.abs(tile.astype(int) - colour).max(2) < 80
-        return near.reshape(128, 2, 128, 2).mean((1, 3), dtype=np.float32)
+        red, green, blue = (
+            np.abs(tile[..., channel].astype(np.int16) - value) < 80
+            for channel, value in enumerate(colour)
+        )
+        return coarser((red & green & blue).astype(np.float32), 2)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
