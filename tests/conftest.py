@@ -49,13 +49,22 @@ def small_tracking(tmp_path_factory: pytest.TempPathFactory) -> TrackingExport:
 _FIRST = (
     "test_training.py",
     "test_targets.py",
-    "test_web_clip.py",
-    "test_web_masks.py",
     "test_exactness.py",
-    "test_web_refusals.py",
-    "test_web_offline.py",
     "test_web_clips.py",
-    "test_export_guided.py",
+    "test_web_masks.py",
+    "test_web_clip.py",
+    "test_export_coreml.py",
+    "test_export_litert.py",
+    "test_bench.py",
+    "test_networks.py",
+    "test_trace.py",
+    "test_web_page.py",
+    "test_web_offline.py",
+    "test_web_refusals.py",
+    "test_export_onnx.py",
+    "test_export_zoom.py",
+    "test_video_session.py",
+    "test_bench_web.py",
 )
 
 

@@ -51,15 +51,17 @@ def release_page(assets: dict[str, Asset], index: Asset) -> None:
 
 
 def test_it_works_without_a_network(
-    open_page: Open, photos: dict[str, Path], built_assets: dict[str, Asset]
+    open_page: Open, photos: dict[str, Path], tiny_assets: dict[str, Asset]
 ) -> None:
-    with serving_assets(dict(built_assets)) as first:
+    """So does the page's own bundle, with clips: tests/test_web_clip.py."""
+    with serving_assets(dict(tiny_assets)) as first:
         phone = open_page(first)
         phone.load()
         assert phone.page.evaluate("window.tracenet.offline")
         phone.open_photo(photos["astronaut"])
         phone.tap(phone.point_at((512, 512), (225, 110)))
         online = phone.mask()
+        assert online.any()
     # Nobody answers any more, and the browser has been told so.
     phone.context.set_offline(True)
     phone.page.reload()
