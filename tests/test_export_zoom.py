@@ -14,6 +14,7 @@ from tracenet.model import (
     shipped_checkpoint,
 )
 from tracenet.options import DEFAULT_NETWORK
+from tracenet_export import check as exporters_check
 from tracenet_export.cli import main
 from tracenet_runtime import TapResult, TapSegmenter
 from tracenet_runtime.graph.schedule import Schedule
@@ -35,7 +36,8 @@ def segmenter(
     checkpoint = folder / "network.safetensors"
     save_checkpoint(without_clips(network), checkpoint, licence="none")
     arguments = ["--checkpoint", str(checkpoint), "--schedule", f"zoom@{first}", "--threads", "1"]
-    with few_programs():
+    with few_programs(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporters_check, "REPLAYED_TAPS", 8)
         assert main([*arguments, "--out", str(folder / "bundle")]) == 0
     return TapSegmenter.load(folder / "bundle", threads=1)
 

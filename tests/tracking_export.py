@@ -19,6 +19,7 @@ from torch import nn
 from tracenet.model import TraceNet, load_checkpoint, save_checkpoint, with_guided_look
 from tracenet.scene import generate_scene
 from tracenet_export import check, cli
+from tracenet_export.photos import parity_photos
 
 TRACKING = dataclasses.replace(
     TINY, mask_stride=4, track_channels=(6, 8, 16, 24), fusion_channels=16
@@ -77,7 +78,7 @@ def normalised(network: TraceNet) -> TraceNet:
 
 
 def export_tracking(folder: Path) -> None:
-    """What ``TrackingExport`` reads; through the command line, whose check takes a short clip."""
+    """What ``TrackingExport`` reads; the exporter's check takes one photo and a short clip."""
     torch.manual_seed(2)
     checkpoint = folder / "network.safetensors"
     network = with_guided_look(normalised(TraceNet(TRACKING)))
@@ -89,6 +90,7 @@ def export_tracking(folder: Path) -> None:
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(stdout),
     ):
+        patch.setattr(check, "parity_photos", lambda: parity_photos()[:1])
         patch.setattr(check, "REPLAYED_TAPS", 8)
         patch.setattr(check, "_CLIPS", 1)
         patch.setattr(check, "CLIP_FRAMES", 6)
