@@ -369,7 +369,7 @@ def test_a_group_is_asked_for_its_own_thing() -> None:
         changes = [tracker.change(thing, found[thing]) for thing in range(len(masks))]
         tracker.step(0, photos[0])
         return [
-            (*both, change.cells, tracker.fuse(thing, both[0], change, (0.25, 0.75)))
+            (*both, change.cells, tracker.fuse(thing, photos[0], both[0], change, (0.25, 0.75)))
             for thing, (both, change) in enumerate(
                 zip(zip(touched, found, strict=True), changes, strict=True)
             )
@@ -448,6 +448,44 @@ def test_what_is_merged(share: float, taken: str) -> None:
         cells = (new if taken == "new" else old) > 0.5
         assert found.any() == cells.any()
     assert (mask_of(passes, 8) == wanted).all()
+
+
+class Seeing(ByColour):
+    """Sees one colour, or nothing, whatever the memory says."""
+
+    colour: tuple[int, int, int] | None = COLOURS[0]
+
+    def decode(
+        self, features: Frame, read: FloatArray, prior: FloatArray
+    ) -> tuple[FloatArray, float]:
+        if self.colour is None:
+            return np.zeros((128, 128), np.float32), 0.0
+        mask = self._cells(features, self.colour)
+        return mask, float(mask.max())
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize("colour", [None, COLOURS[1]])
+def test_what_was_there_is_merged_where_it_was(
+    share: float, colour: tuple[int, int, int] | None
+) -> None:
+    """A pass finds nothing, or something elsewhere: that alone takes nothing away."""
+    truths, elsewhere = clip()[0], square(4, 200)
+    frames = [painted(truth, elsewhere) for truth in truths]
+    network = Seeing(share)
+    passes = ClipPasses(network, frames)
+    carried_by(passes, 0, truths[0])
+    before = {n: mask_of(passes, n) for n in range(9)}
+    network.colour = colour
+    carried_by(passes, 8, np.zeros_like(elsewhere) if colour is None else elsewhere)
+    for number in range(1, 8):
+        found = mask_of(passes, number)
+        if share == 0:
+            assert iou(found, before[number]) > 0.97
+        elif colour is None:
+            assert not found.any()
+        else:
+            assert iou(found, elsewhere) > 0.8
 
 
 def test_beyond_both_touched_frames_is_merged_too() -> None:

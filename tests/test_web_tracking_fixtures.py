@@ -239,13 +239,20 @@ def passes() -> list[dict[str, Any]]:
         {"forget": [0, 1]},
         {"forget": [3, 1]},
         {"advance": LENGTH * 4},
+        {"forget": [4, 0]},
+        {"forget": [11, 0]},
+        {"touch": [0, 0, 0]},
+        {"advance": LENGTH * 4},
+        # The other one is meant: what was there before is looked at where it was.
+        {"touch": [2, 0, 0], "as": 1},
+        {"advance": LENGTH * 4},
     ]
     found = []
     for step in steps:
         numbers = []
         if "touch" in step:
             number, which, top = step["touch"]
-            mask = truth(which, number)
+            mask = truth(step.get("as", which), number)
             mask[:top] = False
             clip.touch(number, {which: mask})
         elif "forget" in step:

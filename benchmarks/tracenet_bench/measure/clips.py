@@ -185,7 +185,7 @@ class TimedClip:
         network.start()
         network.between = "read"
         began = time.perf_counter()
-        tracker.fuse(0, before, change, (0.5, 0.5))
+        tracker.fuse(0, self._clip[self._number], before, change, (0.5, 0.5))
         ended = time.perf_counter()
         return Took(1000 * (ended - began), network.timings, network.macs + read_macs(1, 0))
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tracenet_runtime.answer.marks import FloatArray, Stroke
 from tracenet_runtime.contract import GUIDE_STRIDE
-from tracenet_runtime.image.geometry import Box, PlacedTile, Size, Tile, united
+from tracenet_runtime.image.geometry import Box, PlacedTile, Size, Tile, contains, united
 from tracenet_runtime.image.mask import PictureAxis, ProbabilityMap, blank_mask
 
 STROKE_REACH = 2.0
@@ -126,8 +126,8 @@ class MaskState:
 
     def put(self, layer: Layer) -> "MaskState":
         """The mask with one more layer; those that it covers are dropped."""
-        kept = tuple(v for v in self.layers if not _contains(layer.view.tile, v.view.tile))
-        whole = _contains(layer.view.tile, (0, 0, self.photo[1], self.photo[0]))
+        kept = tuple(v for v in self.layers if not contains(layer.view.tile, v.view.tile))
+        whole = contains(layer.view.tile, (0, 0, self.photo[1], self.photo[0]))
         return MaskState(self.photo, (*kept, layer), None if whole else self.base)
 
     def mask_at(self, height: int, width: int) -> _Mask:
@@ -206,15 +206,6 @@ def _mixed(
     place = (at / stride - 0.5).clip(0, count - 1)
     first = np.floor(place).astype(np.intp)
     return first, np.minimum(first + 1, count - 1), place - first
-
-
-def _contains(outer: Tile, inner: Tile) -> bool:
-    return (
-        outer[0] <= inner[0]
-        and outer[1] <= inner[1]
-        and outer[2] >= inner[2]
-        and outer[3] >= inner[3]
-    )
 
 
 def _places(axis: PictureAxis) -> slice:

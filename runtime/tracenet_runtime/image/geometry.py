@@ -107,6 +107,16 @@ def united(boxes: Iterable[Box]) -> Box:
     return min(x0), min(y0), max(x1), max(y1)
 
 
+def contains(outer: Box, inner: Box) -> bool:
+    """Whether a box lies in another one."""
+    return (
+        outer[0] <= inner[0]
+        and outer[1] <= inner[1]
+        and outer[2] >= inner[2]
+        and outer[3] >= inner[3]
+    )
+
+
 def span(middle: float, side: int, photo: int) -> tuple[int, int]:
     """Where a tile of ``side`` photo pixels starts and stops on one axis."""
     size = min(side, photo)

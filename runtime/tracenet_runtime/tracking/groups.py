@@ -59,11 +59,16 @@ class GroupTracker(Generic[F]):
         return tracker.change(place, before)
 
     def fuse(
-        self, thing: int, before: Tracked, change: Change, distances: tuple[float, float]
+        self,
+        thing: int,
+        frame: Frame,
+        before: Tracked,
+        change: Change,
+        distances: tuple[float, float],
     ) -> Tracked:
         """See :meth:`~tracenet_runtime.tracking.tracker.Tracker.fuse`."""
         tracker, place = self._of(thing)
-        return tracker.fuse(place, before, change, distances)
+        return tracker.fuse(place, frame, before, change, distances)
 
     def _of(self, thing: int) -> tuple[Tracker[F], int]:
         return next((t, group.index(thing)) for group, t in self._groups if thing in group)

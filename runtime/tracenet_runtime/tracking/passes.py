@@ -251,7 +251,8 @@ class ClipPasses(Generic[F]):
                 going = self._going(job, at)
                 if not going:
                     break
-                found = tracker.step(at, self._frames[at])
+                frame = self._frames[at]
+                found = tracker.step(at, frame)
                 for which in going:
                     place = together.index(which)
                     new_there, old = found[place], job.old[which].get(at)
@@ -260,7 +261,7 @@ class ClipPasses(Generic[F]):
                         away, other = abs(at - number), abs(at - source)
                         distances = away / (away + other), other / (away + other)
                         there = kept(old, self._size)
-                        new_there = tracker.fuse(place, there, changes[which], distances)
+                        new_there = tracker.fuse(place, frame, there, changes[which], distances)
                     self._things[which].cells[at] = keep(new_there)
                 if any(at not in self._things[which].given for which in going):
                     yield at

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tracenet_runtime.answer.mask_state import coarser
 from tracenet_runtime.image.canvas import Canvas
-from tracenet_runtime.image.geometry import Box, PlacedTile, Size, united
+from tracenet_runtime.image.geometry import Box, PlacedTile, Size, contains, united
 from tracenet_runtime.image.mask import ProbabilityMap
 from tracenet_runtime.tracking.aggregate import aggregated
 from tracenet_runtime.tracking.contract import (
@@ -214,30 +214,57 @@ class Tracker(Generic[F]):
         return Change(self._seen[1], means.reshape(-1, 2))
 
     def fuse(
-        self, thing: int, before: Tracked, change: Change, distances: tuple[float, float]
+        self,
+        thing: int,
+        frame: Frame,
+        before: Tracked,
+        change: Change,
+        distances: tuple[float, float],
     ) -> Tracked:
         """A thing in the frame of the last step, what was there merged with what that gave.
 
+        Where what was there is not on the tile of the last step, or that found nothing, a tile
+        about it is looked at first: merged there it stays, if anything is left of it.
         What later frames are told of this one stays what the step gave.
 
         Args:
             thing: which of them.
+            frame: that of the last step.
             before: what it was in that frame until then.
             change: at the frame that was corrected.
-            distances: of the frame to the corrected one, and to the one touched before, as shares
-                of the distance of these two.
+            distances: of the frame to the corrected one, and to the one that it was carried from
+                before, as shares of the sum of the two.
         """
         assert self._seen is not None  # a step was made
-        features, key = self._seen
-        new = self._last[thing]
-        there = carried(before.shown, before.view, new.view)
+        new, box = self._last[thing], before.box
+        if box is not None and (new.box is None or not contains(new.view.tile, box)):
+            view = self._rule.tile(new.frame, box)
+            seen = self._network.encode(self._cut(frame, view))
+            merged = self._merged(seen, view, before, new, change, distances)
+            if merged.present:
+                return merged
+        return self._merged(self._seen, new.view, before, new, change, distances)
+
+    def _merged(
+        self,
+        seen: tuple[F, FloatArray],
+        view: PlacedTile,
+        before: Tracked,
+        new: Tracked,
+        change: Change,
+        distances: tuple[float, float],
+    ) -> Tracked:
+        """Both on a tile that was looked at, merged."""
+        features, key = seen
+        there = carried(before.shown, before.view, view)
+        wanted = new.shown if view == new.view else carried(new.shown, new.view, view)
         told = [_finer(plane) for plane in read_values(*affinity(key, change.key), change.cells).T]
         flat = [np.full_like(told[0], distance) for distance in distances]
-        masks = _plane(there), _plane(new.shown)
+        masks = _plane(there), _plane(wanted)
         share = self._network.fuse(features, np.stack([*masks, *told, *flat]))
-        mask = there + share * (new.shown - there)
+        mask = there + share * (wanted - there)
         presence = max(before.presence, new.presence)
-        return Tracked(mask, presence, bool((mask > 0.5).any()), new.view, new.frame)
+        return Tracked(mask, presence, bool((mask > 0.5).any()), view, new.frame)
 
     def _is_present(self, mask: FloatArray, presence: float) -> bool:
         return presence >= self._rule.lost and bool((mask > 0.5).any())

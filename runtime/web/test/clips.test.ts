@@ -59,7 +59,8 @@ test("passes carry touched frames as Python's do, and forget", async () => {
   for (const { step, numbers, touched, known } of passesFixture) {
     if (step.touch !== undefined) {
       const [number, which, top] = step.touch as [number, number, number];
-      await clip.touch(number, which, truth(which, number).fill(0, 0, top * SIZE.width));
+      const mask = truth((step.as as number | undefined) ?? which, number);
+      await clip.touch(number, which, mask.fill(0, 0, top * SIZE.width));
     } else if (step.forget !== undefined) {
       clip.forget(step.forget[0]!, step.forget[1]!);
     } else {

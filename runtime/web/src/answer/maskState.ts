@@ -6,6 +6,7 @@
 
 import { GUIDE_STRIDE } from "../contract.ts";
 import {
+  contains,
   isSameTile,
   tileBoxToPhoto,
   tileScale,
@@ -327,10 +328,4 @@ function mixed(
     const isInWindow = windowStart <= canvas && canvas < windowStop;
     return { first, second: Math.min(first + 1, last), share: place - first, isInWindow };
   });
-}
-
-function contains(outer: Box, inner: Box): boolean {
-  return (
-    outer[0] <= inner[0] && outer[1] <= inner[1] && outer[2] >= inner[2] && outer[3] >= inner[3]
-  );
 }

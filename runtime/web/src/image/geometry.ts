@@ -96,6 +96,13 @@ export function united(boxes: readonly Box[]): Box {
   ]);
 }
 
+/** Whether a box lies in another one. */
+export function contains(outer: Box, inner: Box): boolean {
+  return (
+    outer[0] <= inner[0] && outer[1] <= inner[1] && outer[2] >= inner[2] && outer[3] >= inner[3]
+  );
+}
+
 /** Where a tile of `side` photo pixels starts and stops on one axis. */
 export function span(middle: number, side: number, photo: number): [start: number, stop: number] {
   const size = Math.min(side, photo);

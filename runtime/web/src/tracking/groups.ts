@@ -62,12 +62,13 @@ export class GroupTracker<F> {
   /** See `Tracker.fuse`. */
   async fuse(
     thing: number,
+    frame: Pixels,
     before: Tracked,
     change: Change,
     distances: readonly [number, number],
   ): Promise<Tracked> {
     const { things, tracker } = this.groupOf(thing);
-    return tracker.fuse(things.indexOf(thing), before, change, distances);
+    return tracker.fuse(things.indexOf(thing), frame, before, change, distances);
   }
 
   private groupOf(thing: number): Group<F> {

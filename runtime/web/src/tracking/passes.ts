@@ -261,7 +261,8 @@ export class ClipPasses<F> {
       for (let at = number + direction; at >= 0 && at < this.frames.length; at += direction) {
         const going = this.going(job, at);
         if (going.length === 0) break;
-        const found = await tracker.step(at, await this.frames.frame(at));
+        const frame = await this.frames.frame(at);
+        const found = await tracker.step(at, frame);
         for (const which of going) {
           const place = together.indexOf(which);
           const change = changes.get(which);
@@ -271,7 +272,8 @@ export class ClipPasses<F> {
           if (change !== undefined && source !== null && there !== undefined) {
             const [away, other] = [Math.abs(at - number), Math.abs(at - source)];
             const distances = [away / (away + other), other / (away + other)] as const;
-            thing = await tracker.fuse(place, await this.unpacked(there), change, distances);
+            const before = await this.unpacked(there);
+            thing = await tracker.fuse(place, frame, before, change, distances);
           }
           this.known[which]!.cells.set(at, await keep(thing));
         }

@@ -3,7 +3,7 @@
 import { coarser } from "../answer/maskState.ts";
 import type { Tensor } from "../graph/arrays.ts";
 import { CanvasImage, type PadValue } from "../image/canvas.ts";
-import { united, type PlacedTile } from "../image/geometry.ts";
+import { contains, united, type PlacedTile } from "../image/geometry.ts";
 import type { Pixels } from "../image/pixels.ts";
 import type { Box, Size } from "../rectangles.ts";
 import { affinity, readValues } from "./affinity.ts";
@@ -146,20 +146,39 @@ export class Tracker<F> {
   /**
    * A thing in the frame of the last step, what was there merged with what that gave.
    *
-   * What later frames are told of this one stays what the step gave. `before` is what the thing was
-   * in that frame until then, `change` is at the frame that was corrected, and `distances` are of
-   * the frame to that one, and to the one touched before, as shares of the distance of these two.
+   * Where what was there is not on the tile of the last step, or that found nothing, a tile about it
+   * is looked at first: merged there it stays, if anything is left of it. What later frames are
+   * told of this one stays what the step gave. `frame` is that of the last step, `before` what the
+   * thing was in it until then, `change` is at the frame that was corrected, and `distances` are of
+   * the frame to that one, and to the one that it was carried from before, as shares of the sum of
+   * the two.
    */
   async fuse(
     thing: number,
+    frame: Pixels,
     before: Tracked,
     change: Change,
     distances: readonly [number, number],
   ): Promise<Tracked> {
-    const { features, key } = this.seen!;
     const now = this.last[thing]!;
-    const there = carried(shown(before), before.view, now.view);
-    const wanted = shown(now);
+    const both = { before, now, change, distances };
+    const [box, found] = [trackedBox(before), trackedBox(now)];
+    if (box !== null && (found === null || !contains(now.view.tile, box))) {
+      const view = followTile(this.rule, now.frame, box);
+      const merged = await this.merged(await this.encoded(frame, view), view, both);
+      if (merged.present) return merged;
+    }
+    return this.merged(this.seen!, now.view, both);
+  }
+
+  /** Both on a tile that was looked at, merged. */
+  private async merged(
+    { features, key }: Encoded<F>,
+    view: PlacedTile,
+    { before, now, change, distances }: Merged,
+  ): Promise<Tracked> {
+    const there = carried(shown(before), before.view, view);
+    const wanted = view === now.view ? shown(now) : carried(shown(now), now.view, view);
     const told = readValues(affinity(key, change.key), change.cells, 2);
     const planes = new Float32Array(FUSION_PLANES.length * PLANE_CELLS);
     planes.set(planeOf(there));
@@ -172,13 +191,17 @@ export class Tracker<F> {
     const probability = there.map((value, cell) => value + share[cell]! * (wanted[cell]! - value));
     const presence = Math.max(before.presence, now.presence);
     const present = probability.some((value) => value > 0.5);
-    return { probability, presence, present, view: now.view, frame: now.frame };
+    return { probability, presence, present, view, frame: now.frame };
   }
 
-  private async look(frame: Pixels, { tile }: PlacedTile): Promise<Encoded<F>> {
-    const image = new CanvasImage(CANVAS, this.network.padValue, frame, tile);
-    this.seen = await this.network.encode(image.cut(0, 0, TILE_SIDE, TILE_SIDE));
+  private async look(frame: Pixels, view: PlacedTile): Promise<Encoded<F>> {
+    this.seen = await this.encoded(frame, view);
     return this.seen;
+  }
+
+  private encoded(frame: Pixels, { tile }: PlacedTile): Promise<Encoded<F>> {
+    const image = new CanvasImage(CANVAS, this.network.padValue, frame, tile);
+    return this.network.encode(image.cut(0, 0, TILE_SIDE, TILE_SIDE));
   }
 
   private async values(features: F, masks: readonly Float32Array[]): Promise<Float32Array[]> {
@@ -192,6 +215,14 @@ export class Tracker<F> {
     }
     return values;
   }
+}
+
+/** What is merged: a thing in a frame before, and now; see `Tracker.fuse`. */
+interface Merged {
+  readonly before: Tracked;
+  readonly now: Tracked;
+  readonly change: Change;
+  readonly distances: readonly [number, number];
 }
 
 function sizeOf({ height, width }: Size): Size {
