@@ -33,6 +33,7 @@ from tracenet_runtime import (
     TapSegmenter,
     UnknownLevel,
 )
+from tracenet_runtime.answer.look import EncodedView
 from tracenet_runtime.answer.marks import Stroke
 from tracenet_runtime.answer.mask_state import MaskState
 from tracenet_runtime.answer.prompt import Bounds, Gesture, Scribble, Tap, mark_of
@@ -42,7 +43,7 @@ from tracenet_runtime.cli import main
 from tracenet_runtime.cli_gestures import load_mask
 from tracenet_runtime.image.geometry import Tile
 from tracenet_runtime.segmenter import programs_of
-from tracenet_runtime.strategies.guided import Guided
+from tracenet_runtime.strategies.guided import Guided, GuidedView, _placed
 from tracenet_runtime.strategies.step import Step
 from tracenet_runtime.strategies.zoom import Zoom
 
@@ -335,6 +336,37 @@ def test_a_mask_to_start_from_says_what_is_meant(bundle: Bundle) -> None:
             assert told.max() == 1
             assert (engine.evidence[-1] >= told).all()
         assert len(tiles) == 2
+
+
+@pytest.mark.parametrize(("width", "counts"), [(110, True), (290, False)])
+def test_what_is_taken_from_a_given_mask_is_not_most_of_it(
+    bundle: Bundle, width: int, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[np.ndarray] = []
+
+    class Told(SmallThings):
+        def run(self, program: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            if program == "correction":
+                told.append(inputs["guide"][0, 5])
+            return super().run(program, inputs)
+
+    given_mask = np.zeros(PHOTO.shape[:2], bool)
+    given_mask[40:260, 60:360] = True
+    taken = np.zeros(PHOTO.shape[:2], bool)
+    taken[:, 60 : 60 + width] = True
+
+    def evidence(view: GuidedView, encoded: EncodedView, *_: object) -> np.ndarray:
+        return 0.6 * MaskState(taken.shape, base=taken).carried(_placed(encoded))
+
+    monkeypatch.setattr(GuidedView, "_evidence", evidence)
+    with TapSegmenter(bundle, Told()).open(PHOTO) as session:
+        session.start_from(given_mask)
+        session.tap((70, 50), positive=False)
+        assert bool(told[-1].any()) == counts
+        session.clear()
+        session.tap((200, 150))  # a thing that was not given
+        session.tap((70, 50), positive=False)
+        assert told[-1].any()
 
 
 def test_first_gestures(session: PhotoSession) -> None:

@@ -268,6 +268,8 @@ class GuidedView:
         """
         encoded = self._open(tile, run)
         view = _placed(encoded)
+        with timed(run.timings, "mask"):
+            prior, held = step.mask.carried(view), before.carried(view)
         own, marks, unseen = step.own.copy(), step.marks, step.gestures[-1:]
         if step.view != view:
             height, width = (side // GUIDE_STRIDE for side in view.canvas)
@@ -280,11 +282,12 @@ class GuidedView:
             x, y = tapped(gesture, self._size)
             if tile[0] <= x < tile[2] and tile[1] <= y < tile[3]:
                 seen = self._evidence(encoded, gesture, run)
+                if step.given is not None and not gesture.positive and _is_most(seen, held):
+                    continue  # of what was given only a part is wrong
                 sign = own[0 if gesture.positive else 1]
                 np.maximum(sign, seen, out=sign)
         with timed(run.timings, "mask"):
             marks = (*marks, *(mark_of(gesture, view) for gesture in unseen))
-            prior, held = step.mask.carried(view), before.carried(view)
         cells, obeyed = self._passes.run(
             encoded.replay, encoded.encoded, view, marks, prior, held, own, run
         )
@@ -350,6 +353,12 @@ class GuidedView:
     @property
     def _canvas(self) -> Size:
         return self._choice.height, self._choice.width
+
+
+def _is_most(seen: FloatArray, mask: FloatArray) -> bool:
+    """Whether evidence speaks of more than half of a mask's cells."""
+    inside = mask > 0.5
+    return bool(inside.any()) and float(seen[inside].mean()) > float(seen.max()) / 2
 
 
 def _placed(encoded: EncodedView) -> PlacedTile:

@@ -270,19 +270,25 @@ export class GuidedView implements View {
           negative: new Float32Array(size),
         };
     const unseen = isKept ? step.gestures.slice(-1) : step.gestures;
-    for (const gesture of unseen) {
-      const { x, y } = tapped(gesture, this.size);
-      if (x < tile[0] || x >= tile[2] || y < tile[1] || y >= tile[3]) continue;
-      const sign = isPositive(gesture) ? own.positive : own.negative;
-      (await this.evidence(encoded, gesture, run)).forEach((value, i) => {
-        sign[i] = Math.max(sign[i]!, value);
-      });
-    }
-    const { marks, prior, held } = timed(run.timings, "mask", () => ({
-      marks: [...(isKept ? step.marks : []), ...unseen.map((gesture) => markOf(gesture, view))],
+    const { prior, held } = timed(run.timings, "mask", () => ({
       prior: carried(step.mask, view),
       held: carried(before, view),
     }));
+    for (const gesture of unseen) {
+      const { x, y } = tapped(gesture, this.size);
+      if (x < tile[0] || x >= tile[2] || y < tile[1] || y >= tile[3]) continue;
+      const seen = await this.evidence(encoded, gesture, run);
+      // Of what was given only a part is wrong.
+      if (step.given !== null && !isPositive(gesture) && isMost(seen, held.data)) continue;
+      const sign = isPositive(gesture) ? own.positive : own.negative;
+      seen.forEach((value, i) => {
+        sign[i] = Math.max(sign[i]!, value);
+      });
+    }
+    const marks = timed(run.timings, "mask", () => [
+      ...(isKept ? step.marks : []),
+      ...unseen.map((gesture) => markOf(gesture, view)),
+    ]);
     const { cells, obeyed } = await runPasses(this.rule, encoded, marks, prior, held, own, run);
     const mask = this.put(step.mask, cells, view, marks);
     return { after: { ...step, mask, view, marks, own }, obeyed };
@@ -356,6 +362,14 @@ function blank({ height, width }: Cells): Cells {
 
 function times(factor: number, values: Float32Array): Float32Array {
   return values.map((value) => factor * value);
+}
+
+/** Whether evidence speaks of more than half of a mask's cells. */
+function isMost(seen: Float32Array, mask: Float32Array): boolean {
+  const inside = seen.filter((_, i) => mask[i]! > 0.5);
+  const sum = inside.reduce((total, value) => total + value, 0);
+  const largest = seen.reduce((most, value) => Math.max(most, value), 0);
+  return sum > (inside.length * largest) / 2;
 }
 
 /** The box about the mask, all positive gestures and the newest one. */
