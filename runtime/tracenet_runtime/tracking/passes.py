@@ -248,7 +248,7 @@ class ClipPasses(Generic[F]):
             if way.step < 0:
                 tracker.touch(number, self._frames[number], list(masks.values()))
             for at in way:
-                going = self._going(job, at)
+                going = [which for which in new if self._reaches(job, which, at)]
                 if not going:
                     break
                 frame = self._frames[at]
@@ -266,22 +266,16 @@ class ClipPasses(Generic[F]):
                 if any(at not in self._things[which].given for which in going):
                     yield at
 
-    def _going(self, job: _Job, at: int) -> list[int]:
-        """The things that a pass brings to a frame: those that have no frame before it from which
-        passes have begun, or are to begin.
+    def _reaches(self, job: _Job, which: int, at: int) -> bool:
+        """Whether a pass brings a thing to a frame: there is no frame before it from which passes
+        have begun, or are to begin.
         """
-        number, going = job.number, []
-        for which in sorted(job.things):
-            thing = self._things[which]
-            stop = thing.stop(number, at - number)
-            if stop is not None:
-                ends = abs(at - number) >= abs(stop - number)
-            else:
-                # What lies beyond such a frame is better carried from there.
-                ends = not job.whole and thing.renewed_after(number, at)
-            if not ends:
-                going.append(which)
-        return going
+        thing = self._things[which]
+        stop = thing.stop(job.number, at - job.number)
+        if stop is not None:
+            return abs(at - job.number) < abs(stop - job.number)
+        # What lies beyond a frame that is still to come is better carried from there.
+        return job.whole or not thing.renewed_after(job.number, at)
 
     def _seen(self, number: int, new: Sequence[int]) -> dict[int, Mask]:
         """The masks of a frame, of new things and of all others that are seen there."""

@@ -239,10 +239,11 @@ class Tracker(Generic[F]):
         new, box = self._last[thing], before.box
         if box is not None and (new.box is None or not contains(new.view.tile, box)):
             view = self._rule.tile(new.frame, box)
-            seen = self._network.encode(self._cut(frame, view))
-            merged = self._merged(seen, view, before, new, change, distances)
-            if merged.present:
-                return merged
+            if view != new.view:
+                seen = self._network.encode(self._cut(frame, view))
+                merged = self._merged(seen, view, before, new, change, distances)
+                if merged.present:
+                    return merged
         return self._merged(self._seen, new.view, before, new, change, distances)
 
     def _merged(

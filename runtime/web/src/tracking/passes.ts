@@ -259,7 +259,7 @@ export class ClipPasses<F> {
     for (const direction of [1, -1]) {
       if (direction < 0) await tracker.touch(number, await this.frames.frame(number), masks);
       for (let at = number + direction; at >= 0 && at < this.frames.length; at += direction) {
-        const going = this.going(job, at);
+        const going = fresh.filter((which) => this.reaches(job, which, at));
         if (going.length === 0) break;
         const frame = await this.frames.frame(at);
         const found = await tracker.step(at, frame);
@@ -283,17 +283,15 @@ export class ClipPasses<F> {
   }
 
   /**
-   * The things that a pass brings to a frame: those that have no frame before it from which passes
-   * have begun, or are to begin.
+   * Whether a pass brings a thing to a frame: there is no frame before it from which passes have
+   * begun, or are to begin.
    */
-  private going({ number, things, isWhole }: Job, at: number): number[] {
-    return [...things].sort((a, b) => a - b).filter((which) => {
-      const thing = this.known[which]!;
-      const stop = thing.stop(number, at - number);
-      // What lies beyond a frame that is still to come is better carried from there.
-      if (stop === null) return isWhole || !thing.isRenewedBetween(number, at);
-      return Math.abs(at - number) < Math.abs(stop - number);
-    });
+  private reaches({ number, isWhole }: Job, which: number, at: number): boolean {
+    const thing = this.known[which]!;
+    const stop = thing.stop(number, at - number);
+    if (stop !== null) return Math.abs(at - number) < Math.abs(stop - number);
+    // What lies beyond a frame that is still to come is better carried from there.
+    return isWhole || !thing.isRenewedBetween(number, at);
   }
 
   /** The masks of a frame, of new things and of all others that are seen there. */

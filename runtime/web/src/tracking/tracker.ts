@@ -3,7 +3,7 @@
 import { coarser } from "../answer/maskState.ts";
 import type { Tensor } from "../graph/arrays.ts";
 import { CanvasImage, type PadValue } from "../image/canvas.ts";
-import { contains, united, type PlacedTile } from "../image/geometry.ts";
+import { contains, isSameTile, united, type PlacedTile } from "../image/geometry.ts";
 import type { Pixels } from "../image/pixels.ts";
 import type { Box, Size } from "../rectangles.ts";
 import { affinity, readValues } from "./affinity.ts";
@@ -165,8 +165,10 @@ export class Tracker<F> {
     const [box, found] = [trackedBox(before), trackedBox(now)];
     if (box !== null && (found === null || !contains(now.view.tile, box))) {
       const view = followTile(this.rule, now.frame, box);
-      const merged = await this.merged(await this.encoded(frame, view), view, both);
-      if (merged.present) return merged;
+      if (!isSameTile(view, now.view)) {
+        const merged = await this.merged(await this.encoded(frame, view), view, both);
+        if (merged.present) return merged;
+      }
     }
     return this.merged(this.seen!, now.view, both);
   }
