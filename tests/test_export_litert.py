@@ -36,8 +36,8 @@ from tracenet_export.tracking import tracking_programs
 from tracenet_runtime.graph.program import TensorSpec
 
 CANVAS = (128, 256)
-# The heads; the mask branch; the mask head (its window not square).
-SMALL = ("P4_128x256_query_1", "P4_128x256_64px_0", "mask_head_16x18")
+# The heads; the mask head (its window not square).
+SMALL = ("P4_128x256_query_1", "mask_head_16x18")
 OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
 
 
@@ -57,6 +57,7 @@ def programs(all_programs: dict[str, Program]) -> list[Program]:
     return [
         *(all_programs[name] for name in SMALL),
         *(program for program in of_clips if program.name in ("track_value", "track_fuse")),
+        upsampling(),
         conv_relu(),
         conv_relu("wider", width=12),
     ]
@@ -107,6 +108,32 @@ def conv_relu(name: str = "conv_relu", width: int = 10) -> Program:
         ConvRelu().eval(),
         (TensorSpec("input_0", (1, 8, 6, width)),),
         (TensorSpec("output_0", (1, 64, 6, width)),),
+        0,
+    )
+
+
+class Upsampling(nn.Module):
+    """What a mask branch does: cells of both strides, to the nearest and between, and their sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = (nn.Conv2d(8, 8, 3, padding=1, groups=8) for _ in range(2))
+        self.mix = nn.Conv2d(8, 8, 1)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> tuple[Tensor, ...]:
+        small = F.relu(self.coarse(coarse))
+        joined = F.relu(self.fine(fine)) + F.interpolate(small, scale_factor=2.0)
+        between = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return F.relu6(self.mix(joined)), self.mix(joined + between)
+
+
+def upsampling() -> Program:
+    torch.manual_seed(0)
+    return Program(
+        "upsampling",
+        Upsampling().eval(),
+        (TensorSpec("input_0", (1, 8, 16, 18)), TensorSpec("input_1", (1, 8, 8, 9))),
+        (TensorSpec("output_0", (1, 8, 16, 18)), TensorSpec("output_1", (1, 8, 16, 18))),
         0,
     )
 
