@@ -87,6 +87,11 @@ def tiny_assets(
 ) -> dict[str, Asset]:
     """The page with a tiny bundle, which loads in a third of the time; its masks are of nothing."""
     bundle = write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle", guided=True)
+    return page_with(bundle, built_assets, built_page)
+
+
+def page_with(bundle: Path, built_assets: dict[str, Asset], built_page: Path) -> dict[str, Asset]:
+    """The page with another bundle; what was compressed of the page stays so."""
     page = {name: it for name, it in built_assets.items() if not name.startswith("bundle/")}
     return read_assets(built_page, bundle) | page
 

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from browser_fixtures import browser as browser
-from demo_fixtures import serving
-from page_fixtures import Open, Opened, iou
+from demo_fixtures import serving_assets
+from page_fixtures import Open, Opened, iou, page_with
+from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from PIL import Image
 from tracking_export import TrackingExport
 
 from tracenet.scene import generate_scene
+from tracenet_demo.assets import Asset
 from tracenet_demo.server import DemoServer
 from tracenet_export.clips import MovingClip
 from tracenet_runtime import FrameResult, TapSegmenter
@@ -68,8 +70,8 @@ def bundle(small_tracking: TrackingExport, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def server(built_page: Path, bundle: Path) -> Iterator[DemoServer]:
-    with serving(built_page, bundle) as running:
+def server(built_assets: dict[str, Asset], built_page: Path, bundle: Path) -> Iterator[DemoServer]:
+    with serving_assets(page_with(bundle, built_assets, built_page)) as running:
         yield running
 
 
@@ -230,11 +232,17 @@ def test_what_goes_wrong_with_a_clip(open_page: Open, clip: MovingClip) -> None:
 
 
 def test_a_bundle_that_does_not_track(
-    open_page: Open, clip: MovingClip, built_page: Path, bundle: Path, tmp_path: Path
+    open_page: Open,
+    clip: MovingClip,
+    built_assets: dict[str, Asset],
+    built_page: Path,
+    bundle: Path,
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(bundle, folder)
-    with serving(built_page, with_manifest(folder, tracking=None)) as other:
+    untracked = page_with(with_manifest(folder, tracking=None), built_assets, built_page)
+    with serving_assets(untracked) as other:
         phone = open_page(other)
         phone.load()
         tracks, refused = run(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from browser_fixtures import browser as browser
 from browser_fixtures import give_up
-from demo_fixtures import serving
-from page_fixtures import READY_FOR_TAPS, Open, Opened, Touched, iou
+from demo_fixtures import serving_assets
+from page_fixtures import READY_FOR_TAPS, Open, Opened, Touched, iou, page_with
 from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
@@ -22,6 +22,7 @@ from PIL import Image
 from runtime_fixtures import random_photo, write_tiny_bundle
 from skimage import data
 
+from tracenet_demo.assets import Asset
 from tracenet_demo.cli import DEFAULT_BUNDLE
 from tracenet_demo.server import DemoServer
 from tracenet_runtime import PhotoSession, TapSegmenter, load_photo
@@ -53,8 +54,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def guided(built_page: Path, bundle: Path) -> Iterator[DemoServer]:
-    with serving(built_page, bundle) as running:
+def guided(built_assets: dict[str, Asset], built_page: Path, bundle: Path) -> Iterator[DemoServer]:
+    with serving_assets(page_with(bundle, built_assets, built_page)) as running:
         yield running
 
 
