@@ -269,7 +269,8 @@ class GuidedView:
         encoded = self._open(tile, run)
         view = _placed(encoded)
         with timed(run.timings, "mask"):
-            prior, held = step.mask.carried(view), before.carried(view)
+            prior = step.mask.carried(view)
+            held = prior if step.mask is before else before.carried(view)
         own, marks, unseen = step.own.copy(), step.marks, step.gestures[-1:]
         if step.view != view:
             height, width = (side // GUIDE_STRIDE for side in view.canvas)

@@ -270,10 +270,10 @@ export class GuidedView implements View {
           negative: new Float32Array(size),
         };
     const unseen = isKept ? step.gestures.slice(-1) : step.gestures;
-    const { prior, held } = timed(run.timings, "mask", () => ({
-      prior: carried(step.mask, view),
-      held: carried(before, view),
-    }));
+    const { prior, held } = timed(run.timings, "mask", () => {
+      const prior = carried(step.mask, view);
+      return { prior, held: step.mask === before ? prior : carried(before, view) };
+    });
     for (const gesture of unseen) {
       const { x, y } = tapped(gesture, this.size);
       if (x < tile[0] || x >= tile[2] || y < tile[1] || y >= tile[3]) continue;
