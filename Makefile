@@ -38,9 +38,10 @@ $(PAGE_BUNDLE): $(EXPORT_SOURCES) | .venv/demo.installed
 wheel: page
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
-# A file's tests share what they export, so that each file runs in one of the two processes.
+# A file's tests share what they export, so that each file runs in one of the two processes. More
+# threads in either would take the other's core.
 test: .venv/dev.installed
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(call WHERE_NODE_IS,test-web)
 
 test-web: $(WEB)/node_modules/.installed
