@@ -12,7 +12,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import TINY, Scenes, make_scene
-from scipy.ndimage import distance_transform_edt
 from training_fixtures import fresh_accelerate
 
 from tracenet.data.copy_paste import CopyPaste
@@ -137,14 +136,13 @@ def test_coverage_is_a_mean() -> None:
 # Users
 
 
-def sessions_on(truth: np.ndarray, random: int = 0, scribbles: float = 0.0) -> Sessions:
+def sessions_on(truth: np.ndarray, random: int = 0) -> Sessions:
     net = network()
     with torch.no_grad():
         features = net.features(torch.zeros(1, 3, 256, 256))
         own = OwnMasks(net.heads(features.pyramid), features, 4)
     known = torch.ones(1, 256, 256, dtype=torch.bool)
-    random_of_users = np.random.default_rng(random)
-    return Sessions(torch.from_numpy(truth)[None], known, own, random_of_users, scribbles)
+    return Sessions(torch.from_numpy(truth)[None], known, own, np.random.default_rng(random))
 
 
 def test_a_user_taps_what_is_missing_and_what_is_too_much() -> None:
@@ -162,45 +160,6 @@ def test_a_user_taps_what_is_missing_and_what_is_too_much() -> None:
     assert planes[0, 19:21, 19:21].min() > 0.6
     assert planes[6, 20, 20] > 0.9  # the newest
     assert planes[1, 47, 47] == 1  # the earlier one is still there
-
-
-def test_where_there_is_room_a_line_is_longer_than_a_tap() -> None:
-    truth, tap = disc(128, 128, 40), torch.tensor([[120, 130]])
-    dot = tapped_plane(sessions_on(truth), tap)
-    for seed in range(5):
-        drawn = sessions_on(truth, seed, scribbles=1.0)
-        drawn.tap([0], tap)
-        assert drawn.planes()[0, 0].sum() > 1.5 * dot.sum()
-
-
-def tapped_plane(sessions: Sessions, tap: torch.Tensor) -> torch.Tensor:
-    places, _ = sessions.tap([0], tap)
-    assert torch.equal(places, tap)
-    return sessions.planes()[0, 0]
-
-
-@given(seed=st.integers(0, 999), radius=st.floats(20, 60))
-@settings(max_examples=20)
-def test_lines_stay_within_what_they_speak_of(seed: int, radius: float) -> None:
-    ring = disc(128, 128, radius) & ~disc(128, 128, radius / 2)
-    rows, columns = np.nonzero(ring)
-    at = np.random.default_rng(seed).integers(len(rows))
-    tap = torch.tensor([[columns[at], rows[at]]])
-    drawn, tapped = sessions_on(ring, seed, scribbles=1.0), sessions_on(ring, seed)
-    (place,), _ = drawn.tap([0], tap)
-    line, dot = drawn.planes()[0, 0], tapped_plane(tapped, tap)
-    assert line.sum() >= dot.sum()
-    # A line is at most 18 pixels wide, and is shown in cells of 4.
-    near = distance_transform_edt(~ring)[::4, ::4] <= 9 + 6
-    assert not line[torch.from_numpy(~near)].any()
-    # TraceNet is asked halfway along it, and it is the gesture that distances are taken from.
-    distance = drawn.planes()[0, 7:].abs().sum(0).flatten().argmin()
-    y, x = divmod(int(distance), 64)
-    assert np.hypot(4 * x + 2 - place[0], 4 * y + 2 - place[1]) < 4
-    # What has too much of it is taken away by a line, too.
-    drawn.prior = torch.from_numpy(covered(disc(128, 128, radius)))[None]
-    drawn.correct([0])
-    assert drawn.planes()[0, 1].any()
 
 
 def test_a_mask_to_start_from_says_what_is_meant() -> None:

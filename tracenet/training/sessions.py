@@ -22,11 +22,8 @@ from tracenet_runtime.contract import GUIDE_STRIDE, PROBABILITY_STRIDE
 CLICK_STRIDE = 2
 """Canvas pixels per cell of the masks on which a simulated user looks for errors."""
 
-SCRIBBLE_SHARE = 0.2
-"""Of the gestures, the first among them."""
-
-SCRIBBLE_PARTS = 3
-"""Straight parts of a line, at most."""
+SCRIBBLE_SHARE = 0.12
+"""Of the gestures after the first."""
 
 SCRIBBLE_TRIES = 6
 
@@ -81,7 +78,6 @@ class Sessions:
         truth, known: bool N x S x S.
         own: TraceNet's masks.
         random: what the users do.
-        scribbles: share of the gestures that are drawn as lines.
 
     Attributes:
         prior: float N x h x w, the masks so far.
@@ -93,7 +89,6 @@ class Sessions:
         known: Tensor,
         own: OwnMasks,
         random: np.random.Generator,
-        scribbles: float = SCRIBBLE_SHARE,
     ) -> None:
         def coarser(mask: Tensor) -> Tensor:
             return F.avg_pool2d(mask.float()[:, None], CLICK_STRIDE).squeeze(1)
@@ -102,7 +97,7 @@ class Sessions:
         self.known = coarser(known) > 0.99
         self._truth: npt.NDArray[np.bool_] = self.target.numpy()
         self._known: npt.NDArray[np.bool_] = self.known.numpy()
-        self._own, self._random, self._scribbles = own, random, scribbles
+        self._own, self._random = own, random
         count, side = len(truth), truth.shape[1] // GUIDE_STRIDE
         self.prior = torch.zeros(count, side, side)
         self._marks: list[list[Mark]] = [[] for _ in range(count)]
@@ -125,20 +120,12 @@ class Sessions:
                 touched[session, y, x] = True
         return touched
 
-    def tap(self, sessions: list[int], taps: Tensor) -> tuple[Tensor, Tensor]:
-        """Each of these taps its thing, or draws a line on it from there.
-
-        Returns:
-            Where TraceNet is asked, T x 2 canvas pixels: at the taps, and halfway along the lines;
-            and its masks there, T x h x w.
-        """
-        asked = []
+    def tap(self, sessions: list[int], taps: Tensor) -> Tensor:
+        """Each of these taps its thing; TraceNet's masks there, T x h x w."""
         for session, (x, y) in zip(sessions, taps.tolist(), strict=True):
-            cell = x // CLICK_STRIDE, y // CLICK_STRIDE
-            inside = self._truth[session] & self._known[session]
-            asked.append(self._mark(session, cell, (x + 0.5, y + 0.5), inside, positive=True))
-        places = torch.tensor(asked, dtype=torch.int64).view(-1, 2)
-        return places, self._see(sessions, places, [True] * len(sessions))
+            self._marks[session].append(Stroke(((x + 0.5, y + 0.5),), 0.0, True))
+            self._clicked[session].append((x // CLICK_STRIDE, y // CLICK_STRIDE))
+        return self._see(sessions, taps, [True] * len(sessions))
 
     def draw_box(self, session: int, box: Tensor) -> None:
         """It begins with a box (x0, y0, x1, y1)."""
@@ -176,13 +163,19 @@ class Sessions:
                     )
                 if click is None:
                     continue
+            self._clicked[session].append((click.x, click.y))
             jitter = (0.5, 0.5) if deepest else self._random.uniform(0, 1, 2)
-            wrong = self._known[session] & (masks[session] != click.positive)
-            wrong &= self._truth[session] == click.positive
-            cell = click.x, click.y
-            place = self._on_canvas(*cell, jitter)
-            asked = self._mark(session, cell, place, wrong, positive=click.positive)
-            made.append((session, asked, click.positive))
+            points = [self._on_canvas(click.x, click.y, jitter)]
+            radius = 0.0
+            if not deepest and self._random.random() < SCRIBBLE_SHARE:
+                wrong = self._known[session] & (masks[session] != click.positive)
+                wrong &= self._truth[session] == click.positive
+                points += self._drawn(wrong, (click.x, click.y))
+                radius = float(self._random.uniform(2, 9))
+            stroke = Stroke(tuple(points), radius, click.positive)
+            self._marks[session].append(stroke)
+            x, y = stroke.middle
+            made.append((session, (int(x), int(y)), click.positive))
         if made:
             numbers, taps, positive = zip(*made, strict=True)
             self._see(list(numbers), torch.tensor(taps), list(positive))
@@ -208,51 +201,22 @@ class Sessions:
             torch.maximum(evidence, seen, out=evidence)
         return masks
 
-    def _mark(
-        self,
-        session: int,
-        cell: tuple[int, int],
-        place: tuple[float, float],
-        region: npt.NDArray[np.bool_],
-        *,
-        positive: bool,
-    ) -> tuple[int, int]:
-        """Make a gesture at a cell, a tap or a line within a region; its middle, canvas pixels."""
-        self._clicked[session].append(cell)
-        points, radius = [place], 0.0
-        if self._scribbles and self._random.random() < self._scribbles:
-            points += self._drawn(region, cell)
-            radius = float(self._random.uniform(2, 9))
-        stroke = Stroke(tuple(points), radius, positive)
-        self._marks[session].append(stroke)
-        x, y = stroke.middle
-        return int(x), int(y)
-
     def _drawn(
-        self, region: npt.NDArray[np.bool_], start: tuple[int, int]
+        self, wrong: npt.NDArray[np.bool_], start: tuple[int, int]
     ) -> list[tuple[float, float]]:
-        """Where a line goes on from a cell without leaving a region: each part is the longest of a
-        few.
-        """
-        cells = np.flatnonzero(region)
-        points: list[tuple[float, float]] = []
-        if not len(cells):
-            return points
-        for _ in range(int(self._random.integers(1, SCRIBBLE_PARTS + 1))):
-            end, longest = start, 0.0
-            for place in self._random.choice(cells, SCRIBBLE_TRIES):
-                y, x = divmod(int(place), region.shape[1])
-                length = float(np.hypot(x - start[0], y - start[1]))
-                steps = np.linspace(0, 1, max(2, int(length)))
-                across = np.rint(start[0] + steps * (x - start[0])).astype(int)
-                down = np.rint(start[1] + steps * (y - start[1])).astype(int)
-                if length > longest and region[down, across].all():
-                    end, longest = (x, y), length
-            if end == start:
-                break
-            start = end
-            points.append(self._on_canvas(*end, (0.5, 0.5)))
-        return points
+        """Where a line goes on from a cell without leaving what is wrong; the longest of a few."""
+        cells = np.flatnonzero(wrong)
+        best: list[tuple[float, float]] = []
+        longest = 0.0
+        for place in self._random.choice(cells, SCRIBBLE_TRIES) if len(cells) else ():
+            y, x = divmod(int(place), wrong.shape[1])
+            length = float(np.hypot(x - start[0], y - start[1]))
+            steps = np.linspace(0, 1, max(2, int(length)))
+            across = np.rint(start[0] + steps * (x - start[0])).astype(int)
+            down = np.rint(start[1] + steps * (y - start[1])).astype(int)
+            if length > longest and wrong[down, across].all():
+                longest, best = length, [self._on_canvas(x, y, (0.5, 0.5))]
+        return best
 
     @staticmethod
     def _on_canvas(

@@ -26,7 +26,7 @@ from tracenet.data.tiles import TileAugmentation
 from tracenet.model import TraceNet
 from tracenet.training.losses.corrections import normalised_focal_loss, obedience_loss
 from tracenet.training.losses.masks import dice_loss, mask_iou
-from tracenet.training.sessions import CLICK_STRIDE, SCRIBBLE_SHARE, OwnMasks, Sessions
+from tracenet.training.sessions import CLICK_STRIDE, OwnMasks, Sessions
 from tracenet_runtime.contract import GUIDE_STRIDE
 
 CLICKS_BEFORE = ((0, 8), (2, 2), (5, 2), (10, 1))
@@ -153,7 +153,7 @@ class CorrectionTask:
         with torch.no_grad():
             for step in range(SCORED_TILES // inputs.tiles_per_step):
                 batch = tiles[step]
-                features, sessions = _begin(network, batch, np.random.default_rng(0), scribbles=0.0)
+                features, sessions = _begin(network, batch, np.random.default_rng(0))
                 everyone = list(range(len(batch.image)))
 
                 def score(name: str, sessions: Sessions = sessions) -> None:
@@ -177,10 +177,7 @@ class CorrectionTask:
 
 
 def _begin(
-    network: TraceNet,
-    batch: CorrectionBatch,
-    random: np.random.Generator,
-    scribbles: float = SCRIBBLE_SHARE,
+    network: TraceNet, batch: CorrectionBatch, random: np.random.Generator
 ) -> tuple[list[Tensor], Sessions]:
     """Encode the tiles, and make each session's first gesture and mask."""
     assert network.tile_encoder is not None
@@ -193,8 +190,7 @@ def _begin(
     )
     stride = network.config.mask_stride
     with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-        own = OwnMasks(heads, seen, stride)
-        sessions = Sessions(batch.truth, batch.known, own, random, scribbles)
+        sessions = Sessions(batch.truth, batch.known, OwnMasks(heads, seen, stride), random)
         sessions.prior = batch.given.clone()
         boxed = (batch.box[:, 2] > 0).tolist()
         given = (batch.begin == GIVEN).tolist()
@@ -207,14 +203,13 @@ def _begin(
             for i in range(len(image))
             if not boxed[i] and (not given[i] or empty[i] or random.random() < TAPPED)
         ]
-        places, masks = sessions.tap(tapped, batch.tap[tapped])
+        masks = sessions.tap(tapped, batch.tap[tapped])
         for session, mask in zip(tapped, masks, strict=True):
             if not given[session]:
                 sessions.prior[session] = mask
-        afar = (batch.begin[tapped] == COARSE).tolist()
-        coarse = [i for i, far in zip(tapped, afar, strict=True) if far]
+        coarse = [i for i in tapped if batch.begin[i] == COARSE]
         if coarse:
-            sessions.prior[coarse] = _from_afar(network, image[coarse], places[afar])
+            sessions.prior[coarse] = _from_afar(network, image[coarse], batch.tap[coarse])
         for session in set(range(len(image))) - set(tapped):
             sessions.start_from(session, batch.given[session])
         sessions.correct([i for i in range(len(image)) if given[i] and not empty[i]])
