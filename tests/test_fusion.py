@@ -12,7 +12,7 @@ from scenes import Scenes, make_scene
 from test_propagation import FINE, PAD, TRACKING, learn, network
 
 from tracenet.data import CopyPaste
-from tracenet.data.video import VideoBatch, VideoInputs
+from tracenet.data.video import VideoInputs
 from tracenet.evaluation.propagator import TorchPropagation
 from tracenet.model import CheckpointError, load_checkpoint, with_fusion
 from tracenet.model.config import TraceNetConfig
@@ -51,64 +51,28 @@ def test_a_network_without_one_gets_one() -> None:
         TorchPropagation(tracking).fuse(None, np.zeros((6, 64, 64), np.float32))  # type: ignore[arg-type]
 
 
-def corrected(batch: VideoBatch, seed: int) -> VideoBatch:
-    """The same clips, corrected elsewhere."""
-    return dataclasses.replace(batch, seed=torch.tensor(seed))
-
-
 def test_pairs_of_propagations() -> None:
     net = network(config=FUSING)
     batch = FusionTask(PHOTOS, [], INPUTS, PAD).dataset(0, 0, 1)[0]
+    old, new, planes, features = pairs(net, batch)
+    # Two frames between the first and the last, of two clips.
+    assert old.shape == new.shape == (4, 1, 128, 128)
+    assert planes.shape == (4, 6, 64, 64)
+    assert features.fine.shape[0] == 4
     with torch.no_grad():
         frames = encoded(net, batch)
         forth, _ = propagated(net, frames, batch)
-    places = set()
-    for seed in range(8):
-        times, old, new, planes, features = pairs(net, corrected(batch, seed))
-        # Of two clips of four frames, all but the first and one that is corrected.
-        (at,) = {1, 2, 3} - set(times)
-        places.add(at)
-        assert old.shape == new.shape == (4, 1, 128, 128)
-        assert planes.shape == (4, 6, 64, 64)
-        assert torch.equal(features.fine, torch.cat([frames[time].fine for time in times]))
-        torch.testing.assert_close(old, torch.cat([forth[time - 1] for time in times]).sigmoid())
-        assert torch.equal(planes[:, :1], plane(old))
-        assert torch.equal(planes[:, 1:2], plane(new))
-        # Distances to the corrected frame, and to the first, as shares of both.
-        for index, time in enumerate(time for time in times for _ in range(2)):
-            both = abs(time - at) + time
-            for channel, share in ((4, abs(time - at) / both), (5, time / both)):
-                expected = torch.full((64, 64), share)
-                torch.testing.assert_close(planes[index, channel], expected)
-        # What the correction adds is what the true mask has and the old one lacks.
-        truth = torch.nn.functional.avg_pool2d(batch.truth[2 * at :][:2].float()[:, None], 4)
-        difference = truth - plane(forth[at - 1].sigmoid())
-        for channel, most in ((2, difference), (3, -difference)):
-            bound = most.clamp(min=0).amax((1, 2, 3)).repeat(2)
-            assert (planes[:, channel].amax((1, 2)) <= bound + 1e-5).all()
-    assert places == {1, 2, 3}
-
-
-def test_masks_after_a_correction_come_from_it() -> None:
-    net = network(config=FUSING)
-    batch = FusionTask(PHOTOS, [], INPUTS, PAD).dataset(0, 0, 1)[0]
-    seed = next(s for s in range(99) if pairs(net, corrected(batch, s)).times == [1, 3])
-    new = pairs(net, corrected(batch, seed)).new
-    with torch.no_grad():
-        frames = encoded(net, batch)
-        given = torch.nn.functional.avg_pool2d(batch.truth[4:6].float()[:, None], 4)
-        others = torch.nn.functional.avg_pool2d(batch.others.float()[:, None], 4)
-        first = frames[0], torch.cat([batch.first[:, None], others[:2]], 1)
-        for place, order, known in ((0, [2, 1], batch.carried[2]), (1, [2, 3], batch.carried[3])):
-            part = dataclasses.replace(
-                batch,
-                others=torch.cat([batch.others[2 * time :][:2] for time in order]),
-                first=given[:, 0],
-                tile=batch.tile[order],
-                carried=torch.stack([torch.zeros_like(known), known]),
-            )
-            (logits,), _ = propagated(net, [frames[time] for time in order], part, first)
-            torch.testing.assert_close(new[2 * place :][:2], logits.sigmoid())
+    torch.testing.assert_close(old, torch.cat(forth[:2]).sigmoid())
+    assert torch.equal(planes[:, :1], plane(old))
+    assert torch.equal(planes[:, 1:2], plane(new))
+    # Distances to the last frame, which is corrected, and to the first.
+    for index, (distance, other) in enumerate([(2 / 3, 1 / 3)] * 2 + [(1 / 3, 2 / 3)] * 2):
+        torch.testing.assert_close(planes[index, 4], torch.full((64, 64), distance))
+        torch.testing.assert_close(planes[index, 5], torch.full((64, 64), other))
+    # What the correction adds is what the true mask has and the old one lacks, a mean of cells.
+    truth = torch.nn.functional.avg_pool2d(batch.truth[6:].float()[:, None], 2)
+    most = (truth - forth[2].sigmoid()).clamp(min=0).amax((1, 2, 3))
+    assert (planes[:, 2].amax((1, 2)) <= most.repeat(2) + 1e-5).all()
 
 
 def test_only_the_fusion_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,6 @@ class VideoBatch:
         tile: float T x N x 3, where the tiles lie: x, y and side, frame pixels.
         carried: bool T x N, whether the last frame's mask is known.
         hard: float scalar, the share of cells that cross-entropy counts.
-        seed: int64 scalar, of where the user then corrects.
     """
 
     image: Tensor
@@ -111,7 +110,6 @@ class VideoBatch:
     tile: Tensor
     carried: Tensor
     hard: Tensor
-    seed: Tensor
 
     def to(self, device: torch.device) -> VideoBatch:
         """The same batch on another device."""
@@ -193,7 +191,6 @@ class VideoDataset(Dataset[VideoBatch]):
             tile=torch.from_numpy(columns["tile"]),
             carried=torch.from_numpy(columns["carried"]),
             hard=torch.tensor(hard),
-            seed=torch.tensor(int(random.integers(2**31))),
         )
 
     def _example(self, frames: int, longest_step: int, random: np.random.Generator) -> _Example:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,19 +27,16 @@ SURE = 1e-4
 RIGHT = 0.9
 """IoU from which on an old mask was right, so that the correction should leave it alone."""
 
-CORRECTED_LAST = 0.6
-"""Share of the steps that correct the last frame; the others, one before it."""
-
 SCORED_STEPS = 8
 
 
 class FusionTask(ClipTask):
     """Training of the fusion; all else of the network stays as it is.
 
-    A clip's first frame was touched, and what it has is carried to the last: the old masks. A later
-    one is then corrected, which gives it the true mask, and that is carried both ways: the new
-    ones. Every other frame but the first is fused. Of most clips the first mask is not right, for
-    that is why users correct.
+    A clip's first frame was touched, and what it has is carried to the last: the old masks. The
+    last is then corrected, which gives it the true mask, and that is carried back: the new ones.
+    Every frame between is fused. Of most clips the first mask is not right, for that is why users
+    correct.
     """
 
     FIRST_MASKS: ClassVar[Mapping[str, Any]] = {"perturbed": 0.25, "mistaken": 0.7}
@@ -54,12 +50,13 @@ class FusionTask(ClipTask):
         these are no losses.
         """
         assert network.fusion is not None
-        times, old, new, planes, features = pairs(network, batch)
+        old, new, planes, features = pairs(network, batch)
         mask = fused(old, new, network.fusion(features, planes)).squeeze(1)
+        times, count = len(mask) // len(batch.first), len(batch.first)
 
         def cells(truth: Tensor) -> Tensor:
-            merged = truth[_rows(times, len(batch.first))]
-            return F.avg_pool2d(merged.float()[:, None], MASK_STRIDE).squeeze(1)
+            between = truth[count : count * (times + 1)]
+            return F.avg_pool2d(between.float()[:, None], MASK_STRIDE).squeeze(1)
 
         target, known = cells(batch.truth) > 0.5, cells(batch.known) > 0.99
         there = target.flatten(1).any(1)
@@ -106,80 +103,55 @@ class FusionTask(ClipTask):
         }
 
 
-class Pairs(NamedTuple):
-    """What a fusion merges, of N clips.
+def pairs(network: TraceNet, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor, FrameFeatures]:
+    """What a fusion merges, of every frame but the first and the last of N clips of T frames.
 
-    Attributes:
-        times: K numbers of frames, of each clip.
-        old, new: masks, K N x 1 x 2 h x 2 w in [0, 1], all clips' of one time together.
-        planes: K N x P x h x w, FUSION_PLANES.
-        features: of the frames.
+    Returns:
+        Old and new masks, (T - 2) N x 1 x 2 h x 2 w; planes, (T - 2) N x P x h x w; features.
     """
-
-    times: list[int]
-    old: Tensor
-    new: Tensor
-    planes: Tensor
-    features: FrameFeatures
-
-
-def pairs(network: TraceNet, batch: VideoBatch) -> Pairs:
-    """What a fusion merges, of all frames but the first and the corrected one."""
     length, count = batch.carried.shape
-    random = np.random.default_rng(int(batch.seed))
-    last = length - 1
-    corrected = last if random.random() < CORRECTED_LAST else int(random.integers(1, last))
     with torch.no_grad():
         frames = encoded(network, batch)
         forth, _ = propagated(network, frames, batch)
-        old = [logits.float().sigmoid() for logits in forth]
-        truth = batch.truth[_rows([corrected], count)]
-        mask = F.avg_pool2d(truth.float()[:, None], PLANE_STRIDE)
+        before = [logits.float().sigmoid() for logits in forth]
+        truth = torch.split(F.avg_pool2d(batch.truth.float()[:, None], MASK_STRIDE), count)
         others = F.avg_pool2d(batch.others[:count].float()[:, None], PLANE_STRIDE)
         first = frames[0], torch.cat([batch.first[:, None], others], 1)
-        new: dict[int, Tensor] = {}
-        for way in (range(corrected, 0, -1), range(corrected, length)):
-            part = _part(batch, way, mask[:, 0])
-            carried, _ = propagated(network, [frames[time] for time in way], part, first)
-            new |= {t: x.float().sigmoid() for t, x in zip(way[1:], carried, strict=True)}
-        difference = mask - plane(old[corrected - 1])
-        changes = torch.cat([difference.clamp(min=0), (-difference).clamp(min=0)], 1)
-        change = F.avg_pool2d(changes, KEY_STRIDE // PLANE_STRIDE)
-        times, planes = [time for time in range(1, length) if time != corrected], []
-        for time in times:
-            read = read_memory(
-                frames[time].key, frames[corrected].key.flatten(2), change.flatten(2)
-            )
+        back, _ = propagated(network, frames[::-1], _reversed(batch, plane(truth[-1])[:, 0]), first)
+        after = [logits.float().sigmoid() for logits in back[::-1]]
+        added = (truth[-1] - before[-1]).clamp(min=0)
+        removed = (before[-1] - truth[-1]).clamp(min=0)
+        change = F.avg_pool2d(torch.cat([added, removed], 1), KEY_STRIDE // MASK_STRIDE)
+        planes = []
+        for time in range(1, length - 1):
+            read = read_memory(frames[time].key, frames[-1].key.flatten(2), change.flatten(2))
             shown = F.interpolate(read, scale_factor=KEY_STRIDE / PLANE_STRIDE, mode="bilinear")
-            away, other = abs(time - corrected), time
-            distances = shown.new_tensor([away, other]).view(1, 2, 1, 1) / (away + other)
-            masks = plane(old[time - 1]), plane(new[time])
+            other = time / (length - 1)
+            distances = torch.tensor([1 - other, other]).view(1, 2, 1, 1)
+            masks = plane(before[time - 1]), plane(after[time])
             flat = distances.expand(count, 2, *shown.shape[2:])
             planes.append(torch.cat([*masks, shown, flat], 1))
-    features = zip(*(frames[time] for time in times), strict=True)
-    return Pairs(
-        times,
-        torch.cat([old[time - 1] for time in times]),
-        torch.cat([new[time] for time in times]),
+    between = [torch.cat(x) for x in zip(*frames[1:-1], strict=True)]
+    return (
+        torch.cat(before[:-1]),
+        torch.cat(after[1:]),
         torch.cat(planes),
-        FrameFeatures(*(torch.cat(tensors) for tensors in features)),
+        FrameFeatures(*between),
     )
 
 
-def _rows(times: Sequence[int], count: int) -> Tensor:
-    """Where frames of N clips lie in a batch."""
-    return torch.cat([torch.arange(time * count, (time + 1) * count) for time in times])
+def _reversed(batch: VideoBatch, first: Tensor) -> VideoBatch:
+    """The clips from their ends, where ``first`` is given."""
+    count = batch.carried.shape[1]
 
+    def turned(x: Tensor) -> Tensor:
+        return torch.cat(torch.split(x, count)[::-1])
 
-def _part(batch: VideoBatch, way: range, first: Tensor) -> VideoBatch:
-    """Some frames of the clips, in this order; of the first of them the mask is given."""
-    order = list(way)
-    rows = _rows(order, len(first))
-    # Whether a frame follows the one before holds for both directions.
-    carried = batch.carried[order]
-    if way.step < 0:
-        carried = torch.cat([carried[:1], batch.carried[order[:-1]]])
-    carried[0] = False
     return replace(
-        batch, others=batch.others[rows], first=first, tile=batch.tile[order], carried=carried
+        batch,
+        others=turned(batch.others),
+        first=first,
+        tile=batch.tile.flip(0),
+        # Whether a frame follows the one before holds for both directions.
+        carried=torch.cat([torch.zeros_like(batch.carried[:1]), batch.carried[1:].flip(0)]),
     )
