@@ -87,6 +87,12 @@ def test_a_line_lies_on_what_is_wrong(x: int, y: int, width: int, height: int) -
         assert region[int(at_y), int(at_x)]
 
 
+def test_a_region_has_the_same_line_each_time() -> None:
+    region = np.zeros((60, 80), np.bool_)
+    region[5:45, 8:70] = region[40:58, 20:40] = True
+    assert len({line_on(region) for _ in range(8)}) == 1
+
+
 def test_a_line_runs_along_a_long_region() -> None:
     region = np.zeros((80, 120), np.bool_)
     region[30:50, 10:110] = True

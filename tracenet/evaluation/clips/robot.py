@@ -60,7 +60,8 @@ def scribbles(mask: Mask, truth: Mask, known: Mask) -> list[Line]:
 
 def line_on(region: Mask) -> Points:
     """A line along the middle of a region, bool H x W, that has a pixel at least."""
-    axis: Mask = medial_axis(np.pad(opened(region), 1))[1:-1, 1:-1]  # type: ignore[no-untyped-call]
+    # Ties are broken at random: the same region is to have the same line each time.
+    axis: Mask = medial_axis(np.pad(opened(region), 1), rng=0)[1:-1, 1:-1]  # type: ignore[no-untyped-call]
     path = longest_path(axis)
     chosen = np.linspace(0, len(path) - 1, min(CONTROL_POINTS, len(path))).round().astype(int)
     controls = path[chosen][:, ::-1] + 0.5  # (x, y), the middles of pixels
