@@ -27,7 +27,8 @@ settings.load_profile("tracenet")
 def pytest_collection_finish() -> None:
     """Rarer searches for circular garbage, none of them through all that was imported.
 
-    Exports make millions of small objects: by Python's defaults they take a tenth of the time.
+    Exports make millions of small objects, which Python by default searches so often that it takes
+    a tenth of their time.
     """
     gc.collect()
     gc.freeze()
