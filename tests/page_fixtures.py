@@ -210,6 +210,11 @@ class Opened:
         picture: bytes = self.shown("viewer").screenshot()
         return picture
 
+    def forget(self) -> None:
+        """What it did so far is another test's."""
+        self.said.clear()
+        self.elsewhere.clear()
+
     def assert_sound(self) -> None:
         assert self.said == []
         assert self.elsewhere == []
@@ -257,6 +262,26 @@ def open_page(browser: Any, server: DemoServer) -> Iterator[Open]:
     """See ``opening``."""
     with opening(browser, server) as open_in_context:
         yield open_in_context
+
+
+@pytest.fixture(scope="module")
+def reopen_page(browser: Any, server: DemoServer) -> Iterator[Open]:
+    """As ``open_page``, but in a tab that tests before may have had: it loads in half the time.
+
+    For tests that leave behind what loading takes away: neither listeners nor what a context is
+    told (being offline, scripts that run first), nor another content of the server.
+    """
+    tabs: dict[tuple[int, str], Opened] = {}
+    with opening(browser, server) as open_in_context:
+
+        def reopen(serving: DemoServer = server, **settings: Any) -> Opened:
+            tab = serving.server_port, repr(settings)
+            if tab not in tabs:
+                tabs[tab] = open_in_context(serving, **settings)
+            tabs[tab].forget()
+            return tabs[tab]
+
+        yield reopen
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:

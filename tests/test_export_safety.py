@@ -49,6 +49,7 @@ def quick(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> SmallExport:
     """Exporting the small bundle again takes its plans and programs as they are."""
 
     operators = {name: found["operators"] for name, found in parity_of(small)["programs"].items()}
+    plans = small.plans  # made by what is replaced below
 
     def convert(programs: Sequence[Program], folder: Path, *others: Any) -> dict[str, Converted]:
         folder.mkdir()
@@ -61,8 +62,8 @@ def quick(small: SmallExport, monkeypatch: pytest.MonkeyPatch) -> SmallExport:
         return converted
 
     def plan_schedule(graphs: Any, request: ScheduleRequest, cost: Any) -> SchedulePlan:
-        assert small.plans[request.name].canvas == request.canvas
-        return small.plans[request.name]
+        assert plans[request.name].canvas == request.canvas
+        return plans[request.name]
 
     monkeypatch.setattr("tracenet_export.exporting.plan_schedule", plan_schedule)
     monkeypatch.setattr("tracenet_export.targets.onnx.convert", convert)

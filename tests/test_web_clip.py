@@ -35,6 +35,7 @@ from page_fixtures import Open, Opened, iou
 from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
+from page_fixtures import reopen_page as reopen_page
 from page_fixtures import tiny_assets as tiny_assets
 from PIL import Image
 
@@ -67,9 +68,9 @@ def open_clip(phone: Opened, file: Path) -> None:
 
 
 @pytest.fixture
-def opened(open_page: Open, clip: Path) -> Opened:
+def opened(reopen_page: Open, clip: Path) -> Opened:
     """A phone on which the ball's clip is open."""
-    phone = open_page(viewport={"width": 390, "height": 844})
+    phone = reopen_page(viewport={"width": 390, "height": 844})
     open_clip(phone, clip)
     return phone
 
@@ -418,17 +419,17 @@ def turned(file: Path) -> Path:
 
 @pytest.mark.parametrize(("make", "name"), [(narrow, "narrow.mp4"), (turned, "turned.mp4")])
 def test_a_clip_is_shown_as_players_show_it(
-    open_page: Open, tmp_path: Path, make: Callable[[Path], Path], name: str
+    reopen_page: Open, tmp_path: Path, make: Callable[[Path], Path], name: str
 ) -> None:
-    phone = open_page()
+    phone = reopen_page()
     open_clip(phone, make(tmp_path / name))
     for number in (4, 21):
         assert iou(is_red(go(phone, number)), ball(number)) > 0.85, number
     phone.assert_sound()
 
 
-def test_what_is_not_worked_on_is_told(open_page: Open, tmp_path: Path) -> None:
-    phone = open_page()
+def test_what_is_not_worked_on_is_told(reopen_page: Open, tmp_path: Path) -> None:
+    phone = reopen_page()
     small = np.zeros((32, 32, 3), np.uint8)
     open_clip(phone, write_clip(tmp_path / "long.webm", (small for _ in range(61 * RATE))))
     phone.wait_for("clip-facts", "first 60 seconds")
@@ -450,8 +451,8 @@ def sound_only(file: Path) -> Path:
     return file
 
 
-def test_what_is_no_clip_is_refused_in_words(open_page: Open, clip: Path, tmp_path: Path) -> None:
-    phone = open_page()
+def test_what_is_no_clip_is_refused_in_words(reopen_page: Open, clip: Path, tmp_path: Path) -> None:
+    phone = reopen_page()
     open_clip(phone, clip)
 
     def refused(file: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from page_fixtures import READY_FOR_TAPS, Open, Opened, Touched, iou, page_with
 from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
+from page_fixtures import reopen_page as reopen_page
 from page_fixtures import server as server
 from PIL import Image
 from runtime_fixtures import random_photo, write_tiny_bundle
@@ -67,8 +68,8 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def phone(open_page: Open, guided: DemoServer, photo: Path) -> Opened:
-    opened = open_page(guided)
+def phone(reopen_page: Open, guided: DemoServer, photo: Path) -> Opened:
+    opened = reopen_page(guided)
     opened.load()
     opened.open_photo(photo)
     return opened
@@ -343,9 +344,9 @@ def test_what_is_to_be_taken_away_must_be_there(phone: Opened) -> None:
 
 
 def test_without_a_guided_look_there_are_no_tools(
-    open_page: Open, guided: DemoServer, photo: Path
+    reopen_page: Open, guided: DemoServer, photo: Path
 ) -> None:
-    phone = open_page(guided)
+    phone = reopen_page(guided)
     phone.load("?schedule=zoom")
     phone.open_photo(photo)
     for pixel in (FIRST, OTHER):

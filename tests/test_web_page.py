@@ -18,6 +18,7 @@ from page_fixtures import built_assets as built_assets
 from page_fixtures import built_page as built_page
 from page_fixtures import open_page as open_page
 from page_fixtures import photos as photos
+from page_fixtures import reopen_page as reopen_page
 from page_fixtures import tiny_assets as tiny_assets
 from PIL import Image
 
@@ -66,9 +67,9 @@ def cut_out(loaded: Opened, photos: dict[str, Path]) -> Opened:
 
 
 @pytest.fixture
-def tapped(open_page: Open, photos: dict[str, Path]) -> Opened:
+def tapped(reopen_page: Open, photos: dict[str, Path]) -> Opened:
     """A phone on which the astronaut's face was tapped."""
-    phone = open_page()
+    phone = reopen_page()
     phone.load()
     phone.open_photo(photos["astronaut"])
     phone.tap(phone.point_at(ASTRONAUT, FACE))
@@ -272,8 +273,8 @@ def test_what_is_copied(open_page: Open, photos: dict[str, Path]) -> None:
     phone.assert_sound()
 
 
-def test_a_sample_can_be_tapped(open_page: Open) -> None:
-    phone = open_page()
+def test_a_sample_can_be_tapped(reopen_page: Open) -> None:
+    phone = reopen_page()
     phone.load()
     phone.shown("sample-coffee").tap()
     phone.wait_for("status", "Tap a thing in the photo.")
@@ -312,9 +313,9 @@ def test_a_tap_waits_while_a_photo_opens(tapped: Opened, photos: dict[str, Path]
 
 
 def test_a_slow_sample_does_not_replace_a_later_photo(
-    open_page: Open, photos: dict[str, Path]
+    reopen_page: Open, photos: dict[str, Path]
 ) -> None:
-    phone = open_page()
+    phone = reopen_page()
     phone.load()
     phone.page.evaluate(
         """() => {
