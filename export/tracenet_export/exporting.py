@@ -29,6 +29,7 @@ from tracenet_export.replacing import check_replaceable
 from tracenet_export.requests import Size, parse_requests
 from tracenet_export.schedule import SchedulePlan, captured, plan_schedule, tap_macs
 from tracenet_export.targets import Target, open_target
+from tracenet_export.tracing import lean_tracing
 from tracenet_export.tracking import with_tracking
 from tracenet_export.write import write_strategy
 from tracenet_runtime.cores import default_threads, warn_of_threads
@@ -39,6 +40,7 @@ from tracenet_runtime.strategies.zoom import ZOOM
 PathLike = str | os.PathLike[str]
 
 
+@lean_tracing()
 def export(
     out: PathLike,
     *,

@@ -14,8 +14,8 @@ from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
 from tracenet_export.targets.coreml_compact import MODEL, WEIGHTS, compact, operator_counts
-from tracenet_export.targets.listed import operators_listed_once
 from tracenet_export.targets.quiet import quiet
+from tracenet_export.tracing import lean_tracing
 from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 from tracenet_runtime.graph.program import TensorSpec
 
@@ -54,7 +54,7 @@ _CELLS = "feature map cells, no unit"
 _DROPPED_METADATA = ("conversion_date", "source_dialect")
 
 
-@operators_listed_once()
+@lean_tracing()
 def convert(
     programs: Sequence[Program],
     folder: Path,

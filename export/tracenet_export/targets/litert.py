@@ -11,8 +11,8 @@ import numpy as np
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
-from tracenet_export.targets.listed import operators_listed_once
 from tracenet_export.targets.quiet import quiet
+from tracenet_export.tracing import lean_tracing
 from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 
 with quiet():
@@ -75,7 +75,7 @@ def _to_tflite(programs: Sequence[Program]) -> bytes:
         raise ExportError(f"{name} cannot be converted to LiteRT: {first_line(error)}") from error
 
 
-@operators_listed_once()
+@lean_tracing()
 def _lowered(programs: Sequence[Program]) -> bytes:
     converter = litert_torch.Converter()
     for program in programs:

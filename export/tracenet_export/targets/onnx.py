@@ -19,10 +19,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from tracenet_export.errors import ExportError
 from tracenet_export.programs import Program
 from tracenet_export.targets import Calibration, Converted
-from tracenet_export.targets.listed import operators_listed_once
 from tracenet_export.targets.onnx_float16 import to_float16
 from tracenet_export.targets.onnx_int8 import to_int8
 from tracenet_export.targets.quiet import quiet
+from tracenet_export.tracing import lean_tracing
 from tracenet_runtime.errors import first_line, refuse_if_out_of_memory
 
 try:
@@ -38,7 +38,7 @@ _ALIGNMENT = 64
 _SMALLEST_EXTERNAL = 128
 
 
-@operators_listed_once()
+@lean_tracing()
 def convert(
     programs: Sequence[Program],
     folder: Path,
