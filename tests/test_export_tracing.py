@@ -21,12 +21,17 @@ def private() -> tuple[object, object]:
 
 def test_pytorch_is_left_as_it_was() -> None:
     before = private()
-    with pytest.raises(ZeroDivisionError), lean_tracing():
+
+    @lean_tracing()
+    def fail() -> None:
         assert private() != before
         with lean_tracing():
             pass
         assert private() != before
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert private() == before
 
 
