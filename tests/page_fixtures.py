@@ -210,8 +210,9 @@ class Opened:
         picture: bytes = self.shown("viewer").screenshot()
         return picture
 
-    def forget(self) -> None:
-        """What it did so far is another test's."""
+    def leave(self) -> None:
+        """Go to an empty page; what this one did until then is another test's."""
+        self.page.goto("about:blank")
         self.said.clear()
         self.elsewhere.clear()
 
@@ -276,9 +277,10 @@ def reopen_page(browser: Any, server: DemoServer) -> Iterator[Open]:
 
         def reopen(serving: DemoServer = server, **settings: Any) -> Opened:
             tab = serving.server_port, repr(settings)
-            if tab not in tabs:
+            if tab in tabs:
+                tabs[tab].leave()
+            else:
                 tabs[tab] = open_in_context(serving, **settings)
-            tabs[tab].forget()
             return tabs[tab]
 
         yield reopen
