@@ -411,7 +411,7 @@ def tiny_manifest_and_table(guided: bool = False) -> tuple[dict[str, Any], np.nd
             side = schedule["canvas"]["height" if row["axis"] == "y" else "width"]
             table += row_by_the_formula(row, side)
     manifest = {
-        "schema_version": 6,
+        "schema_version": 7,
         "identity": "0" * 64,
         "checked_by": "numpy",
         "name": "tiny",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 
 from tracenet_runtime import GestureError, TapOutsidePhoto, TraceNetError
-from tracenet_runtime.answer.marks import Area, Stroke
+from tracenet_runtime.answer.marks import Area, Stroke, as_shown
 from tracenet_runtime.answer.mask_state import Layer, MaskState, coarser
-from tracenet_runtime.answer.promises import force, hold, obeys
+from tracenet_runtime.answer.promises import force, hold, obeys, spare
 from tracenet_runtime.answer.prompt import (
     Bounds,
     Gesture,
@@ -288,6 +288,57 @@ def test_what_obeys_is_left_alone() -> None:
     assert set(np.unique(forced)) == {np.float32(0.25), np.float32(0.9)}
     # About the line, as far as pixels within 2 of it mix cells, and no farther.
     assert np.count_nonzero(forced < 0.5) < 60
+
+
+@given(photos_with_tiles(), st.integers(0, 1000), st.data())
+def test_far_from_a_negative_line_only_what_is_clear_is_taken_away(
+    of: tuple[tuple[int, int], Tile], seed: int, data: st.DataObject
+) -> None:
+    view = view_of(of[1])
+    stroke = data.draw(strokes_on(view))
+    before, cells = smooth(seed), smooth(seed + 1)
+    spared = spare(cells, before, stroke)
+    root = 4 * math.sqrt(np.count_nonzero(before > 0.5))
+    if stroke.positive or not 10 < stroke.length < 0.75 * root:
+        assert spared is cells
+        return
+    x, y = (4 * np.arange(n, dtype=np.float32) + 2 for n in CELLS[::-1])
+    away = stroke.distance(x, y)
+    reach = max(stroke.length / 4, 8)
+    assert np.array_equal(spared[away <= reach], cells[away <= reach])
+    far = (away >= reach + 16) & (before > 0.5)
+    assert np.array_equal(spared[far] > 0.5, cells[far] > 0.25)
+    # In between it takes less to leave the mask the nearer the line is.
+    between = (away > reach) & (away < reach + 16) & (before > 0.5)
+    assert not ((spared <= 0.5) & (cells > 0.5))[between].any()
+    assert not ((spared > 0.5) & (cells <= 0.25))[between].any()
+    # Nothing is added.
+    assert np.array_equal(spared[before <= 0.5], cells[before <= 0.5])
+
+
+@given(photos_with_tiles(), st.data())
+def test_of_a_negative_line_the_middle_half_is_shown(
+    of: tuple[tuple[int, int], Tile], data: st.DataObject
+) -> None:
+    stroke = data.draw(strokes_on(view_of(of[1])))
+    shown = as_shown(stroke)
+    assert isinstance(shown, Stroke)
+    if stroke.positive or stroke.length <= 10:
+        assert shown is stroke
+        return
+    assert shown.length == pytest.approx(stroke.length / 2)
+    assert shown.middle == pytest.approx(stroke.middle, abs=1e-6)
+    assert (shown.radius, shown.positive) == (stroke.radius, False)
+    for x, y in shown.points:
+        assert stroke.distance(np.float32([x]), np.float32([y])) < 1e-3
+
+
+def test_parts_of_a_line_that_bends() -> None:
+    """The corner at a quarter is the part's end, and the one in the middle stays."""
+    stroke = Stroke(((0, 0), (10, 0), (10, 10), (30, 10)), 2, False)
+    assert as_shown(stroke) == Stroke(((10, 0), (10, 10), (20, 10)), 2, False)
+    area = Area((1, 2, 3, 4))
+    assert as_shown(area) is area
 
 
 @given(photos_with_tiles(), st.integers(0, 1000), st.floats(16, 80), st.data())

@@ -13,9 +13,9 @@ import pytest
 from runtime_fixtures import read_manifest, write_tiny_bundle
 from test_web_fixtures import FOLDER, PAD, CentredEngine, comparable, noise, smooth_photo
 
-from tracenet_runtime.answer.marks import Area, Mark, Stroke, guide_planes
+from tracenet_runtime.answer.marks import Area, Mark, Stroke, as_shown, guide_planes
 from tracenet_runtime.answer.mask_state import Layer, MaskState
-from tracenet_runtime.answer.promises import force, hold, obeys
+from tracenet_runtime.answer.promises import force, hold, obeys, spare
 from tracenet_runtime.answer.prompt import Bounds, Gesture, Scribble, Tap, mark_of, tapped
 from tracenet_runtime.answer.result import TapResult
 from tracenet_runtime.bundle.files import Bundle
@@ -91,7 +91,7 @@ def layer_of(seed: int, view: PlacedTile, photo: tuple[int, int], marks: list[Ma
 
 
 def marks() -> list[dict[str, Any]]:
-    """Gestures on tiles as marks, and what the planes of some of them are."""
+    """Gestures on tiles as marks, what of these is shown, and the planes of all of them."""
     rng = np.random.default_rng(4)
     found = []
     for seed in range(8):
@@ -109,6 +109,7 @@ def marks() -> list[dict[str, Any]]:
                 "gestures": [made(gesture) for gesture in gestures],
                 "tapped": [tapped(gesture, photo) for gesture in gestures],
                 "marks": [written(mark) for mark in on_canvas],
+                "shown": [written(as_shown(mark)) for mark in on_canvas],
                 "planes": rounded(planes),
             }
         )
@@ -155,7 +156,7 @@ def mask_states() -> list[dict[str, Any]]:
 
 
 def kept() -> list[dict[str, Any]]:
-    """What strokes force, and what is held far from the newest."""
+    """What strokes force, and what is held and spared far from the newest."""
     rng = np.random.default_rng(6)
     found = []
     while len(found) < 8:
@@ -177,6 +178,7 @@ def kept() -> list[dict[str, Any]]:
                 "strokes": [written(stroke) for stroke in strokes],
                 "forced": rounded(force(cells, strokes, view)),
                 "held": rounded(hold(cells, before, strokes[-1], 18.0, view)),
+                "spared": rounded(spare(cells, before, strokes[-1])),
                 "obeyed": obeys(cells, strokes[-1]),
             }
         )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracenet_runtime.answer.marks import FloatArray, Mark, Stroke, guide_planes
+from tracenet_runtime.answer.marks import FloatArray, Mark, Stroke, as_shown, guide_planes
 from tracenet_runtime.answer.mask_state import coarser
-from tracenet_runtime.answer.promises import force, hold, obeys
+from tracenet_runtime.answer.promises import force, hold, obeys, spare
 from tracenet_runtime.answer.replay import Replay
 from tracenet_runtime.contract import GUIDE_STRIDE, PROBABILITY_STRIDE
 from tracenet_runtime.errors import not_finite
@@ -65,10 +65,11 @@ class Passes:
         of ``marks``, if there was any, and ``own`` what TraceNet's own masks say, 2 x h x w.
         """
         strokes = [mark for mark in marks if isinstance(mark, Stroke)]
+        shown = [as_shown(mark) for mark in marks]
         newest, obeyed = marks[-1], True
         for number in range(self.passes + 1):
             with timed(run.timings, "mask"):
-                planes = guide_planes(marks, prior, own[0], own[1])
+                planes = guide_planes(shown, prior, own[0], own[1])
             with run.stage("correction") as inner:
                 cells = replay.correct(encoded, planes, inner)
             run.macs += replay.correction_macs
@@ -80,7 +81,8 @@ class Passes:
                 cells = force(cells, strokes, view)
                 if before is not None and isinstance(newest, Stroke):
                     held = force(before, strokes[:-1], view)
-                    cells = force(hold(cells, held, newest, self.near, view), strokes, view)
+                    cells = spare(hold(cells, held, newest, self.near, view), held, newest)
+                    cells = force(cells, strokes, view)
                 changed = np.count_nonzero((cells > 0.5) != (prior > 0.5))
                 prior = cells
             if changed * GUIDE_STRIDE**2 <= self.settled * view.scale[0] * view.scale[1]:

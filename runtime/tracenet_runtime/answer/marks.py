@@ -4,9 +4,10 @@ Training and every replay fill the planes here, so that the network sees in use 
 Coordinates are canvas pixels: pixel ``x`` covers ``[x, x + 1)``, its centre is ``x + 0.5``.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +27,9 @@ NEARNESS = 48.0
 
 FAR = 128.0
 """Canvas pixels that are 1 in the planes of distances from the first mark."""
+
+_SHOWN = 0.5
+"""The share of a negative line that a guided look is shown."""
 
 _AT_ONCE = 32
 """Parts of a line whose distances are computed together."""
@@ -57,11 +61,40 @@ class Stroke:
             raise ValueError("a stroke has at least one point")
 
     @property
+    def length(self) -> float:
+        """From the line's first point to its last, along it."""
+        return sum(self._lengths())
+
+    @property
     def middle(self) -> Point:
         """The point halfway along the line."""
-        lengths = [math.dist(a, b) for a, b in zip(self.points, self.points[1:], strict=False)]
-        left = sum(lengths) / 2
-        for (x0, y0), (x1, y1), length in zip(self.points, self.points[1:], lengths, strict=False):
+        return self._at(self.length / 2)
+
+    @property
+    def marks_off(self) -> bool:
+        """Whether it is a negative line, which shows how large what is wrong is.
+
+        A line no longer than a tap is shown wide says as little of that as a tap does.
+        """
+        return not self.positive and self.length > 2 * LEAST_RADIUS
+
+    def middle_part(self, share: float) -> "Stroke":
+        """This share of the line, about its middle."""
+        length, passed = self.length, itertools.accumulate(self._lengths(), initial=0.0)
+        first, last = (1 - share) / 2 * length, (1 + share) / 2 * length
+        between = [
+            point for point, at in zip(self.points, passed, strict=True) if first < at < last
+        ]
+        return replace(self, points=(self._at(first), *between, self._at(last)))
+
+    def _lengths(self) -> list[float]:
+        """Of its straight lines."""
+        return [math.dist(a, b) for a, b in itertools.pairwise(self.points)]
+
+    def _at(self, left: float) -> Point:
+        """The point so far along the line from its first."""
+        pairs = itertools.pairwise(self.points)
+        for ((x0, y0), (x1, y1)), length in zip(pairs, self._lengths(), strict=True):
             if length > 0 and left <= length:
                 share = left / length
                 return x0 + share * (x1 - x0), y0 + share * (y1 - y0)
@@ -123,6 +156,17 @@ class Area:
 
 
 Mark = Stroke | Area
+
+
+def as_shown(mark: Mark) -> Mark:
+    """What a guided look is shown of a mark: of a negative line its middle half.
+
+    All of it, along the rim of a thing or a gap in it, covers so much of what belongs to the thing
+    that the network takes the thing away.
+    """
+    if isinstance(mark, Stroke) and mark.marks_off:
+        return mark.middle_part(_SHOWN)
+    return mark
 
 
 def guide_planes(

@@ -1,7 +1,8 @@
 """What every correction keeps to, whatever the network says.
 
-What is at a stroke has its label, and far from the newest stroke nothing changes against its sense.
-Cells are of ``GUIDE_STRIDE`` canvas pixels.
+What is at a stroke has its label, far from the newest stroke nothing changes against its sense, and
+far from a negative line only what is clear is taken away. Cells are of ``GUIDE_STRIDE`` canvas
+pixels.
 """
 
 import itertools
@@ -22,6 +23,17 @@ INSIDE, OUTSIDE = 0.75, 0.25
 
 _CLEAR = 0.01
 """How far from 0.5 a cell must be, so that cells of one label mix to it."""
+
+_REACH, _LEAST_REACH = 0.25, 8.0
+"""How far what is wrong reaches from a negative line: this share of its length, and at least so
+many canvas pixels."""
+
+_LONG = 0.75
+"""From which share of the root of the mask's area on a negative line says that most of it is
+wrong."""
+
+_BEYOND = 16.0
+"""Canvas pixels over which a cell must become clearer to be taken away, from 0.5 to ``OUTSIDE``."""
 
 _SPACING = 1.0
 """Canvas pixels between the places of a line that are looked at."""
@@ -80,6 +92,25 @@ def hold(
     kept = np.maximum(cells, before) if stroke.positive else np.minimum(cells, before)
     held: FloatArray = np.where(far, kept, cells)
     return held
+
+
+def spare(cells: FloatArray, before: FloatArray, stroke: Stroke) -> FloatArray:
+    """The cells, where a negative line takes nothing away far from it that is not clear.
+
+    A line along what is wrong shows how large that is, which a tap does not. The farther beyond
+    that a cell is, the less probable it must be to leave the mask ``before``. A line that is long
+    for that mask leaves the network free.
+    """
+    root = GUIDE_STRIDE * math.sqrt(np.count_nonzero(before > 0.5))
+    if not stroke.marks_off or stroke.length >= _LONG * root:
+        return cells
+    height, width = cells.shape
+    reach = max(_REACH * stroke.length, _LEAST_REACH)
+    away = stroke.distance(centres(width), centres(height))
+    beyond = ((away - np.float32(reach)) / np.float32(_BEYOND)).clip(0, 1)
+    unclear = (beyond > 0) & (cells > 0.5 - (0.5 - OUTSIDE) * beyond)
+    spared: FloatArray = np.where((before > 0.5) & unclear, np.maximum(cells, before), cells)
+    return spared
 
 
 def _mixing(view: PlacedTile) -> tuple[float, float]:

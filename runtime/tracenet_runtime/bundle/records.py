@@ -10,7 +10,7 @@ from tracenet_runtime.graph.schedule import Schedule
 from tracenet_runtime.strategies.rules import StrategyRule
 from tracenet_runtime.tracking.records import Tracking
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 MANIFEST_NAME = "manifest.json"
 
 

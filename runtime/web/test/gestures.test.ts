@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 import {
+  asShown,
   distanceTo,
   guidePlanes,
   isStroke,
@@ -19,7 +20,7 @@ import {
   stateMaskAt,
   type MaskState,
 } from "../src/answer/maskState.ts";
-import { force, hold, obeys } from "../src/answer/promises.ts";
+import { force, hold, obeys, spare } from "../src/answer/promises.ts";
 import {
   boundsOf,
   checkGesture,
@@ -87,11 +88,12 @@ test.each(marks)("marks and planes of $gestures.length gestures on the tile $til
   expect(gestures.map((v) => tapped(v, photo))).toEqual(given.tapped.map(pointOf));
   const made = gestures.map((gesture) => markOf(gesture, view));
   made.forEach((mark, i) => expectMark(mark, given.marks[i] as MarkJson));
+  made.forEach((mark, i) => expectMark(asShown(mark), given.shown[i] as MarkJson));
   const [prior, positive, negative] = [0, 100, 200].map((n) => cellsOf(given.seed + n));
   expectNear(guidePlanes(made, prior!, positive!.data, negative!.data), given.planes);
 });
 
-test.each(kept)("what strokes force on the tile $tile, and what is held", (given) => {
+test.each(kept)("what strokes force on the tile $tile, what is held and spared", (given) => {
   const view = viewOf(given.tile);
   const [cells, before] = [cellsOf(given.seed), cellsOf(given.seed + 50)];
   const strokes = given.strokes.map(({ points, radius, positive }): Stroke => {
@@ -101,6 +103,7 @@ test.each(kept)("what strokes force on the tile $tile, and what is held", (given
   expect(obeys(cells, newest)).toBe(given.obeyed);
   expectNear(force(cells, strokes, view).data, given.forced);
   expectNear(hold(cells, before, newest, given.near, view).data, given.held);
+  expectNear(spare(cells, before, newest).data, given.spared);
   expect(cells).toEqual(cellsOf(given.seed));
 });
 

@@ -7,9 +7,9 @@ import type { ProbabilityMap } from "../image/mask.ts";
 import type { Size } from "../rectangles.ts";
 import { timed, type Timings } from "../timing.ts";
 import type { EncodedView } from "./look.ts";
-import { guidePlanes, isStroke, type Cells, type Mark } from "./marks.ts";
+import { asShown, guidePlanes, isStroke, type Cells, type Mark } from "./marks.ts";
 import { coarser } from "./maskState.ts";
-import { force, hold, obeys } from "./promises.ts";
+import { force, hold, obeys, spare } from "./promises.ts";
 import type { ComputedRegion } from "./result.ts";
 
 /** The time that answering takes, by stage, its multiply-adds, and the windows that it read. */
@@ -67,6 +67,7 @@ export async function runPasses(
 ): Promise<{ cells: Cells; obeyed: boolean }> {
   const { replay, place: view } = encoded;
   const strokes = marks.filter(isStroke);
+  const shown = marks.map(asShown);
   const newest = marks.at(-1)!;
   const scale = tileScale(view);
   const least = settled * scale.x * scale.y;
@@ -74,7 +75,7 @@ export async function runPasses(
   for (let number = 0; number <= passes; number++) {
     const seen = cells;
     const planes = timed(run.timings, "mask", () => {
-      return guidePlanes(marks, seen, own.positive, own.negative);
+      return guidePlanes(shown, seen, own.positive, own.negative);
     });
     const shape = [1, GUIDE_PLANES.length, seen.height, seen.width] as const;
     const said = await run.stage("correction", (inner) =>
@@ -88,7 +89,8 @@ export async function runPasses(
       const forced = force(said, strokes, view);
       if (before === null || !isStroke(newest)) return forced;
       const held = force(before, strokes.slice(0, -1), view);
-      return force(hold(forced, held, newest, near, view), strokes, view);
+      const kept = spare(hold(forced, held, newest, near, view), held, newest);
+      return force(kept, strokes, view);
     });
     if (changedCells(cells, seen) * GUIDE_STRIDE ** 2 <= least) break;
   }

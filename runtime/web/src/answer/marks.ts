@@ -17,6 +17,9 @@ export const NEARNESS = 48;
 /** Canvas pixels that are 1 in the planes of distances from the first mark. */
 export const FAR = 128;
 
+/** The share of a negative line that a guided look is shown. */
+const SHOWN = 0.5;
+
 /**
  * A line that says of what it covers whether it belongs to the thing.
  *
@@ -65,8 +68,40 @@ export function centreOfBox([x0, y0, x1, y1]: Box): Point {
 
 /** The point halfway along straight lines between points, of which there is one at least. */
 export function middleOfLine(points: readonly Point[]): Point {
-  const lengths = pairsOf(points).map(([a, b]) => Math.hypot(b.x - a.x, b.y - a.y));
-  let left = lengths.reduce((sum, length) => sum + length, 0) / 2;
+  return pointAt(points, lengthOf(points) / 2);
+}
+
+/** From the first point to the last, along straight lines. */
+export function lengthOf(points: readonly Point[]): number {
+  return lengthsOf(points).reduce((sum, length) => sum + length, 0);
+}
+
+/**
+ * Whether a stroke is a negative line, which shows how large what is wrong is.
+ *
+ * A line no longer than a tap is shown wide says as little of that as a tap does.
+ */
+export function marksOff({ points, positive }: Stroke): boolean {
+  return !positive && lengthOf(points) > 2 * LEAST_RADIUS;
+}
+
+/** This share of a line, about its middle. */
+export function middlePart({ points, ...stroke }: Stroke, share: number): Stroke {
+  const length = lengthOf(points);
+  const [first, last] = [((1 - share) / 2) * length, ((1 + share) / 2) * length];
+  let passed = 0;
+  const passedAt = [0, ...lengthsOf(points).map((part) => (passed += part))];
+  const between = points.filter((_, i) => first < passedAt[i]! && passedAt[i]! < last);
+  return { ...stroke, points: [pointAt(points, first), ...between, pointAt(points, last)] };
+}
+
+function lengthsOf(points: readonly Point[]): number[] {
+  return pairsOf(points).map(([a, b]) => Math.hypot(b.x - a.x, b.y - a.y));
+}
+
+/** The point so far along straight lines from the first. */
+function pointAt(points: readonly Point[], left: number): Point {
+  const lengths = lengthsOf(points);
   for (const [i, [a, b]] of pairsOf(points).entries()) {
     const length = lengths[i]!;
     if (length > 0 && left <= length) {
@@ -175,6 +210,16 @@ export function coverage(box: Box, x: Float32Array, y: Float32Array): Float32Arr
     for (let column = 0; column < x.length; column++, i++) cells[i] = down * across[column]!;
   }
   return cells;
+}
+
+/**
+ * What a guided look is shown of a mark: of a negative line its middle half.
+ *
+ * All of it, along the rim of a thing or a gap in it, covers so much of what belongs to the thing
+ * that the network takes the thing away.
+ */
+export function asShown(mark: Mark): Mark {
+  return isStroke(mark) && marksOff(mark) ? middlePart(mark, SHOWN) : mark;
 }
 
 /**

@@ -1,14 +1,23 @@
 /**
  * What every correction keeps to, whatever the network says.
  *
- * What is at a stroke has its label, and far from the newest stroke nothing changes against its
- * sense. Cells are of `GUIDE_STRIDE` canvas pixels.
+ * What is at a stroke has its label, far from the newest stroke nothing changes against its sense,
+ * and far from a negative line only what is clear is taken away. Cells are of `GUIDE_STRIDE` canvas
+ * pixels.
  */
 
 import { GUIDE_STRIDE } from "../contract.ts";
 import { tileScale, type PlacedTile } from "../image/geometry.ts";
 import type { Point } from "../rectangles.ts";
-import { cellCentres, distanceTo, pairsOf, type Cells, type Stroke } from "./marks.ts";
+import {
+  cellCentres,
+  distanceTo,
+  lengthOf,
+  marksOff,
+  pairsOf,
+  type Cells,
+  type Stroke,
+} from "./marks.ts";
 import { STROKE_REACH } from "./maskState.ts";
 
 /** What a cell that disobeys becomes. */
@@ -17,6 +26,21 @@ const OUTSIDE = 0.25;
 
 /** How far from 0.5 a cell must be, so that cells of one label mix to it. */
 const CLEAR = 0.01;
+
+/**
+ * How far what is wrong reaches from a negative line: this share of its length, and at least so
+ * many canvas pixels.
+ */
+const REACH = 0.25;
+const LEAST_REACH = 8;
+
+/**
+ * From which share of the root of the mask's area on a negative line says that most of it is wrong.
+ */
+const LONG = 0.75;
+
+/** Canvas pixels over which a cell must become clearer to be taken away, from 0.5 to `OUTSIDE`. */
+const BEYOND = 16;
 
 /** Canvas pixels between the places of a line that are looked at. */
 const SPACING = 1;
@@ -79,6 +103,28 @@ export function hold(
   const data = cells.data.map((value, i) =>
     away[i]! > least ? kept(value, before.data[i]!) : value,
   );
+  return { ...cells, data };
+}
+
+/**
+ * The cells, where a negative line takes nothing away far from it that is not clear.
+ *
+ * A line along what is wrong shows how large that is, which a tap does not. The farther beyond that
+ * a cell is, the less probable it must be to leave the mask `before`. A line that is long for that
+ * mask leaves the network free.
+ */
+export function spare(cells: Cells, before: Cells, stroke: Stroke): Cells {
+  const length = lengthOf(stroke.points);
+  const inside = before.data.reduce((count, value) => count + (value > 0.5 ? 1 : 0), 0);
+  if (!marksOff(stroke) || length >= LONG * GUIDE_STRIDE * Math.sqrt(inside)) return cells;
+  const reach = Math.fround(Math.max(REACH * length, LEAST_REACH));
+  const [x, y] = [cellCentres(cells.width), cellCentres(cells.height)];
+  const away = distanceTo(stroke, x, y, reach + BEYOND);
+  const data = cells.data.map((value, i) => {
+    const beyond = Math.min(Math.max((away[i]! - reach) / BEYOND, 0), 1);
+    const unclear = beyond > 0 && value > 0.5 - (0.5 - OUTSIDE) * beyond;
+    return before.data[i]! > 0.5 && unclear ? Math.max(value, before.data[i]!) : value;
+  });
   return { ...cells, data };
 }
 

@@ -7,7 +7,7 @@ import type { PadValue } from "../image/canvas.ts";
 import type { StrategyRule } from "../strategies/rules.ts";
 import type { Tracking } from "../tracking/records.ts";
 
-export const SCHEMA_VERSION = 6;
+export const SCHEMA_VERSION = 7;
 export const MANIFEST_NAME = "manifest.json";
 
 /** Beside the models: weights that only the programs of `tracking` use. */
