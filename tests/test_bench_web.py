@@ -71,7 +71,7 @@ def test_taps_in_the_browser_beside_native_ones(said: str, bundle: Path) -> None
     first, _, tables = said.partition("\n")
     loaded = float(first.split()[2])
     assert first.startswith("first load: ")
-    assert (4 if bundle == DEFAULT_BUNDLE else 2) < loaded <= 9.5
+    assert 4 < loaded <= (9.5 if bundle == DEFAULT_BUNDLE else 20)
     table, note, *_ = tables.split("\n\n")
     headings, rows = read(table)
     assert headings[:4] == ["", "median tap, ms", "Chromium takes times that", "canvas"]

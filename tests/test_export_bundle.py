@@ -82,7 +82,7 @@ def test_files_are_listed_with_their_hashes(small: SmallExport) -> None:
 
 def test_manifest(small: SmallExport) -> None:
     manifest, network = small.manifest, small.source.network
-    assert manifest["schema_version"] == 6
+    assert manifest["schema_version"] == 7
     assert manifest["name"] == "mobilenetv2-fpn"
     assert (manifest["target"], manifest["precision"]) == ("onnx", "fp32")
     assert manifest["licence"] == LICENCE == checkpoint_licence(small.checkpoint)
