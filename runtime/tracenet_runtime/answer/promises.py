@@ -84,11 +84,8 @@ def hold(
     There a negative stroke makes nothing more probable than ``before``, a positive one nothing
     less, so that the one adds no pixel and the other removes none.
     """
-    height, width = cells.shape
     reach_x, reach_y = _mixing(view)
-    far = stroke.distance(centres(width), centres(height)) > max(
-        near - math.hypot(reach_x, reach_y), 0.0
-    )
+    far = _away(stroke, cells.shape) > max(near - math.hypot(reach_x, reach_y), 0.0)
     kept = np.maximum(cells, before) if stroke.positive else np.minimum(cells, before)
     held: FloatArray = np.where(far, kept, cells)
     return held
@@ -104,10 +101,8 @@ def spare(cells: FloatArray, before: FloatArray, stroke: Stroke) -> FloatArray:
     root = GUIDE_STRIDE * math.sqrt(np.count_nonzero(before > 0.5))
     if not stroke.marks_off or stroke.length >= _LONG * root:
         return cells
-    height, width = cells.shape
     reach = max(_REACH * stroke.length, _LEAST_REACH)
-    away = stroke.distance(centres(width), centres(height))
-    beyond = ((away - np.float32(reach)) / np.float32(_BEYOND)).clip(0, 1)
+    beyond = ((_away(stroke, cells.shape) - np.float32(reach)) / np.float32(_BEYOND)).clip(0, 1)
     unclear = (beyond > 0) & (cells > 0.5 - (0.5 - OUTSIDE) * beyond)
     spared: FloatArray = np.where((before > 0.5) & unclear, np.maximum(cells, before), cells)
     return spared
@@ -117,6 +112,15 @@ def _mixing(view: PlacedTile) -> tuple[float, float]:
     """Canvas pixels along x and y within which a cell's centre counts for a pixel's centre."""
     across, down = view.scale
     return max(GUIDE_STRIDE, across), max(GUIDE_STRIDE, down)
+
+
+@lru_cache(maxsize=1)
+def _away(stroke: Stroke, shape: tuple[int, ...]) -> FloatArray:
+    """How far a tile's cells are from a stroke; kept, as each pass asks twice of the newest."""
+    height, width = shape
+    away = stroke.distance(centres(width), centres(height))
+    away.flags.writeable = False
+    return away
 
 
 @lru_cache(maxsize=128)
