@@ -14,7 +14,6 @@ from page_fixtures import built_page as built_page
 from page_fixtures import photos as photos
 from PIL import Image
 from runtime_fixtures import random_photo, write_tiny_bundle
-from tracking_export import TrackingExport, as_fp16
 
 from tracenet_bench.measure import clips
 from tracenet_bench.measure.browser import cli, turns
@@ -42,36 +41,23 @@ _NOTED = """() => {
 }"""
 
 
-@pytest.fixture(scope="module", params=["small", pytest.param("own", marks=pytest.mark.slow)])
-def bundle(
-    request: pytest.FixtureRequest,
-    small_tracking: TrackingExport,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """One of a small network that tracks, or the page's own."""
-    if request.param == "own":
-        return DEFAULT_BUNDLE
-    return as_fp16(small_tracking.folder, tmp_path_factory.mktemp("bundle"))
-
-
 @pytest.fixture(scope="module")
-def said(built_page: Path, bundle: Path, photos: dict[str, Path]) -> str:
-    """What the command says of a bundle."""
+def said(built_page: Path, photos: dict[str, Path]) -> str:
+    """What the command says of the page's own bundle."""
     if cli.CHROMIUM is None:
         give_up("no Chromium is installed: apt-get install chromium")
     stdout = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout):
         patch.setattr(turns, "BLOCKS", 2)
-        command = ["--bundle", str(bundle), "--photo", str(photos["chelsea"]), "--taps", "2"]
-        assert cli.main(command) == 0
+        assert cli.main(["--photo", str(photos["chelsea"]), "--taps", "2"]) == 0
     return stdout.getvalue().strip()
 
 
-def test_taps_in_the_browser_beside_native_ones(said: str, bundle: Path) -> None:
+def test_taps_in_the_browser_beside_native_ones(said: str) -> None:
     first, _, tables = said.partition("\n")
     loaded = float(first.split()[2])
     assert first.startswith("first load: ")
-    assert 4 < loaded <= (9.5 if bundle == DEFAULT_BUNDLE else 20)
+    assert 4 < loaded <= 9.5
     table, note, *_ = tables.split("\n\n")
     headings, rows = read(table)
     assert headings[:4] == ["", "median tap, ms", "Chromium takes times that", "canvas"]
@@ -106,8 +92,8 @@ def test_corrections_in_the_browser_beside_native_ones(
     assert list(corrected) == list(undone) == [turns.IN_BROWSER, turns.OPEN]
 
 
-def test_frames_in_the_browser_beside_native_ones(said: str, bundle: Path) -> None:
-    if Bundle.open(bundle).manifest.tracking is None:
+def test_frames_in_the_browser_beside_native_ones(said: str) -> None:
+    if Bundle.open(DEFAULT_BUNDLE).manifest.tracking is None:
         give_up("the page's bundle does not track: make page")
     *_, table, note = said.split("\n\n")
     headings, rows = read(table)

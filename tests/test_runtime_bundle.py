@@ -100,7 +100,7 @@ def test_every_file_is_checked(folder: Path) -> None:
     Bundle.open(folder)
 
 
-@pytest.mark.parametrize("version", [0, 1, 4, 6, 8])
+@pytest.mark.parametrize("version", [0, 1, 4, 5, 6, 8])
 def test_other_schema_version(folder: Path, version: int) -> None:
     manifest = read_manifest(folder)
     manifest["schema_version"] = version

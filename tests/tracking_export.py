@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,20 +96,3 @@ def export_tracking(folder: Path) -> None:
         patch.setattr(check, "CLIP_FRAMES", 6)
         assert cli.main([*arguments, "--out", str(folder / "bundle")]) == 0
     (folder / "report.json").write_text(stdout.getvalue())
-
-
-def with_manifest(folder: Path, **changed: Any) -> Path:
-    """The bundle, with other values in its manifest."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, **changed}))
-    return folder
-
-
-def as_fp16(bundle: Path, folder: Path) -> Path:
-    """A copy that says to be of fp16, for other engines than the one that it was exported with.
-
-    An untrained network's masks hang on single cells, which another engine rounds otherwise: so the
-    golden clip is compared as one of fp16 is.
-    """
-    shutil.copytree(bundle, folder / "bundle")
-    return with_manifest(folder / "bundle", precision="fp16")

@@ -1,6 +1,7 @@
 """Gestures on a canvas, and the planes that show them to a guided look.
 
-Training and every replay fill the planes here, so that the network sees in use what it learnt from.
+Training and every replay fill the planes here, so that the network sees in use what it learnt from;
+training shows it all of every line, use what ``as_shown`` says.
 Coordinates are canvas pixels: pixel ``x`` covers ``[x, x + 1)``, its centre is ``x + 0.5``.
 """
 
