@@ -431,9 +431,9 @@ def test_complete_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     bundle = Bundle.open(out)
     assert (bundle.manifest.target, bundle.manifest.precision) == ("coreml", "fp16")
     assert [schedule.name for schedule in bundle.manifest.schedules] == ["P4"]
-    for name in bundle.manifest.programs:
-        assert bundle.program_path(name).is_dir()
-        assert bundle.program_path(name).suffix == ".mlpackage"
+    for stored in bundle.manifest.stored.values():
+        assert (out / stored.file).is_dir()
+        assert stored.file.endswith(".mlpackage")
 
 
 def compare_with_torch(program: Program, folder: Path, tolerance: float) -> None:

@@ -95,7 +95,7 @@ def test_each_look_is_fullnets(
     assert len(looked_twice) == len(taps)
 
 
-def test_a_large_photo_costs_what_a_small_one_does(segmenter: TapSegmenter) -> None:
+def test_a_large_photo_costs_what_a_small_one_does(segmenter: TapSegmenter, first: int) -> None:
     photo = data.astronaut()
     large = np.repeat(np.repeat(photo, 8, axis=0), 8, axis=1)
     programs = segmenter.bundle.manifest.programs
@@ -113,7 +113,7 @@ def test_a_large_photo_costs_what_a_small_one_does(segmenter: TapSegmenter) -> N
     )
     for at in ((220, 100), (20, 20), (500, 400)):
         small = segmenter.tap(photo, at)
-        assert small.macs <= limit <= 1.6e9
+        assert small.macs <= limit <= {256: 1.6e9, 384: 1.9e9}[first]
         result = segmenter.tap(large, (8 * at[0] + 3, 8 * at[1] + 3))
         assert result.macs <= limit
         assert result.mask.shape == (4096, 4096)

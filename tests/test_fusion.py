@@ -12,11 +12,12 @@ from scenes import Scenes, make_scene
 from test_propagation import FINE, PAD, TRACKING, learn, network
 
 from tracenet.data import CopyPaste
-from tracenet.data.video import VideoInputs
+from tracenet.data.video import VideoBatch, VideoInputs
 from tracenet.evaluation.propagator import TorchPropagation
-from tracenet.model import CheckpointError, load_checkpoint, with_fusion
+from tracenet.model import CheckpointError, TraceNet, load_checkpoint, with_fusion
 from tracenet.model.config import TraceNetConfig
 from tracenet.model.fusion import fused
+from tracenet.model.propagation import FrameFeatures
 from tracenet.training.optimization import freeze_all_but
 from tracenet.training.tasks import fusion
 from tracenet.training.tasks.fusion import FusionTask, pairs
@@ -93,11 +94,38 @@ def test_only_the_fusion_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             assert torch.equal(values, before[name]), name
 
 
-def test_learning_which_mask_is_right(tmp_path: Path) -> None:
+def test_learning_which_mask_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the nearer of two touched frames tells it, which an untrained fusion cannot know."""
+    monkeypatch.setattr(fusion, "pairs", right_where_near)
     start = with_fusion(network())
     freeze_all_but(start, start.fusion)
     task = FusionTask(PHOTOS, [], INPUTS, PAD)
     batch = task.dataset(0, 0, 1)[0]
-    first = float(task.loss(start, batch)["total"].detach())
-    learn(start, task, tmp_path / "run", 40)
-    assert float(task.loss(start.eval(), batch)["total"].detach()) < first
+    first = task.loss(start, batch)
+    learn(start, task, tmp_path / "run", 20)
+    last = task.loss(start.eval(), batch)
+    assert float(first["iou_old"]) < 0.7
+    assert float(first["iou_new"]) < 0.7
+    assert float(first["iou"]) < 0.8
+    assert float(last["iou"]) > 0.95
+    assert float(last["total"].detach()) < 0.5 * float(first["total"].detach())
+
+
+def right_where_near(
+    net: TraceNet, batch: VideoBatch
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, FrameFeatures]:
+    """In place of ``pairs``: old masks that are right next to the first frame, new ones next to
+    the last; the others are the right ones upside down."""
+    length, count = batch.carried.shape
+    assert length == 4
+    frames = encoded(net, batch)
+    truth = torch.nn.functional.avg_pool2d(batch.truth[count : 3 * count].float()[:, None], 2)
+    wrong = truth.flip(2)
+    old = torch.cat([truth[:count], wrong[count:]])
+    new = torch.cat([wrong[:count], truth[count:]])
+    unchanged = torch.zeros(2 * count, 2, 64, 64)
+    to_last = torch.tensor([2 / 3] * count + [1 / 3] * count).view(-1, 1, 1, 1)
+    distances = torch.cat([to_last, 1 - to_last], 1).expand(-1, -1, 64, 64)
+    planes = torch.cat([plane(old), plane(new), unchanged, distances], 1)
+    between = [torch.cat(x) for x in zip(*frames[1:-1], strict=True)]
+    return old, new, planes, FrameFeatures(*between)

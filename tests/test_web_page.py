@@ -108,8 +108,8 @@ def test_a_tap_shows_the_mask_and_its_time(
     open_page: Open, default: DemoServer, photos: dict[str, Path]
 ) -> None:
     phone = open_page(default)
-    phone.slow_down(SLOWED)
     phone.load()
+    phone.slow_down(SLOWED)
     phone.open_photo(photos["astronaut"])
     phone.tap(phone.point_at(ASTRONAUT, FACE))
     mask = phone.mask()
