@@ -24,7 +24,7 @@ from tracenet_demo.assets import INDEX, Asset, read_assets
 from tracenet_demo.cli import DEFAULT_BUNDLE, PAGE
 from tracenet_demo.server import DemoServer
 
-PHONE = {
+PHONE: dict[str, Any] = {
     "viewport": {"width": 360, "height": 800},
     "device_scale_factor": 3,
     "is_mobile": True,
@@ -272,16 +272,22 @@ def reopen_page(browser: Any, server: DemoServer) -> Iterator[Open]:
     For tests that leave behind what loading takes away: neither listeners nor what a context is
     told (being offline, scripts that run first), nor another content of the server.
     """
-    tabs: dict[tuple[int, str], Opened] = {}
+    tabs: dict[int, Opened] = {}
     with opening(browser, server) as open_in_context:
 
-        def reopen(serving: DemoServer = server, **settings: Any) -> Opened:
-            tab = serving.server_port, repr(settings)
-            if tab in tabs:
-                tabs[tab].leave()
+        def reopen(
+            serving: DemoServer = server,
+            viewport: dict[str, int] = PHONE["viewport"],
+            color_scheme: str = "light",
+        ) -> Opened:
+            port = serving.server_port
+            if port in tabs:
+                tabs[port].leave()
             else:
-                tabs[tab] = open_in_context(serving, **settings)
-            return tabs[tab]
+                tabs[port] = open_in_context(serving)
+            tabs[port].page.set_viewport_size(viewport)
+            tabs[port].page.emulate_media(color_scheme=color_scheme)
+            return tabs[port]
 
         yield reopen
 

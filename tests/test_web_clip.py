@@ -531,10 +531,10 @@ def test_without_a_network_a_first_clip_is_refused_and_photos_go_on(
     ],
 )
 def test_everything_fits(
-    open_page: Open, clip: Path, tmp_path: Path, size: tuple[int, int], scheme: str
+    reopen_page: Open, clip: Path, tmp_path: Path, size: tuple[int, int], scheme: str
 ) -> None:
     """Pictures are left in pytest's folder to be looked at."""
-    phone = open_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    phone = reopen_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     open_clip(phone, clip)
     before = phone.shown("viewer").bounding_box()
     phone.tap(phone.point_at(CLIP, middle(0)))
@@ -560,7 +560,7 @@ def test_the_network_tracks_and_is_fetched_with_the_first_clip(
     open_page: Open, default: DemoServer, tmp_path: Path
 ) -> None:
     """How good its masks are is measured elsewhere."""
-    few = 8
+    few = 5
     short = write_clip(tmp_path / "short.webm", map(frame, range(few)))
     phone = open_page(default)
     fetched: list[str] = []

@@ -364,7 +364,7 @@ def test_without_a_guided_look_there_are_no_tools(
     ids=["portrait", "landscape", "desktop"],
 )
 def test_the_tools_fit(
-    open_page: Open,
+    reopen_page: Open,
     guided: DemoServer,
     photo: Path,
     tmp_path: Path,
@@ -372,7 +372,7 @@ def test_the_tools_fit(
     scheme: str,
 ) -> None:
     """Pictures are left in pytest's folder to be looked at."""
-    phone = open_page(guided, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    phone = reopen_page(guided, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     phone.load()
     phone.open_photo(photo)
     phone.tap(on(phone, FIRST))

@@ -338,10 +338,10 @@ def test_a_slow_sample_does_not_replace_a_later_photo(
 
 @pytest.mark.parametrize("size", [(180, 320), (320, 256)], ids=["phone_at_200", "reflow"])
 def test_an_enlarged_page_keeps_room_for_the_photo(
-    open_page: Open, photos: dict[str, Path], tmp_path: Path, size: tuple[int, int]
+    reopen_page: Open, photos: dict[str, Path], tmp_path: Path, size: tuple[int, int]
 ) -> None:
     """Pictures are left in pytest's folder to be looked at."""
-    phone = open_page(viewport={"width": size[0], "height": size[1]})
+    phone = reopen_page(viewport={"width": size[0], "height": size[1]})
     phone.load()
     phone.open_photo(photos["astronaut"])
     viewer = phone.shown("viewer")
@@ -439,10 +439,10 @@ def test_every_control_has_a_name(tapped: Opened) -> None:
     ],
 )
 def test_everything_fits(
-    open_page: Open, photos: dict[str, Path], tmp_path: Path, size: tuple[int, int], scheme: str
+    reopen_page: Open, photos: dict[str, Path], tmp_path: Path, size: tuple[int, int], scheme: str
 ) -> None:
     """Pictures are left in pytest's folder to be looked at."""
-    phone = open_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    phone = reopen_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     phone.load()
     phone.page.screenshot(path=tmp_path / "empty.png")
     phone.open_photo(photos["astronaut"])
