@@ -356,7 +356,8 @@ def profile(folder: Path, megabytes: int) -> Path:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits processes")
 @pytest.mark.usefixtures("_quick")
-@pytest.mark.parametrize(("megabytes", "fits"), [(4000, True), (45, False)])
+# With half as much Python itself runs out of memory, and may then try the same for ever.
+@pytest.mark.parametrize(("megabytes", "fits"), [(4000, True), (90, False)])
 def test_a_tap_fits_a_device_or_fails_at_its_stage(
     small: SmallExport,
     tmp_path: Path,
