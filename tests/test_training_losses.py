@@ -218,7 +218,7 @@ def test_level_target_and_choice() -> None:
     squared = tap_score(class_logit, quality_logit).square()
     torch.testing.assert_close(choice, squared / squared.sum())
     loss = choice_loss(choice, iou)
-    assert float(loss) == pytest.approx(0.6 - float((choice * iou).sum()))
+    assert float(loss.detach()) == pytest.approx(0.6 - float((choice * iou).sum().detach()))
     loss.backward()
     assert class_logit.grad is not None
     assert (class_logit.grad[0, [1, 4]] < 0).all()  # the best levels' scores are to rise
