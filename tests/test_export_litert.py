@@ -32,7 +32,6 @@ from tracenet_export.requests import parse_schedule
 from tracenet_export.schedule import captured, plan_schedule
 from tracenet_export.targets import Calibration, Converted, litert
 from tracenet_export.targets.quiet import quiet
-from tracenet_export.tracing import lean_tracing
 from tracenet_export.tracking import tracking_programs
 from tracenet_runtime.graph.program import TensorSpec
 
@@ -77,7 +76,7 @@ def converted(
 ) -> dict[str, tuple[Path, dict[str, Converted]]]:
     """Precision -> file and report."""
     made = {}
-    with quiet(), lean_tracing():
+    with quiet():
         lowered = litert._to_tflite(programs)  # takes most of the time
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(litert, "_to_tflite", lambda programs: lowered)
